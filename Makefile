@@ -1,0 +1,36 @@
+# `make demo` runs the main job, `make test` the tests; each makes .venv by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORK ?= work
+# Compiled programs are kept between runs: it saves minutes.
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
+
+.PHONY: demo test test-slow lint bench clean
+
+$(VENV)/ready: setup.cfg constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: $(VENV)/ready
+	$(BIN)/segjax train --config experiments/fovea/demo.py --workdir $(WORK)/demo
+	@echo "Report: $(WORK)/demo/report.md, pictures: $(WORK)/demo/figures"
+
+test: $(VENV)/ready lint
+	$(BIN)/pytest
+
+test-slow: $(VENV)/ready
+	$(BIN)/pytest -m slow
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(VENV)/ready
+	$(BIN)/segjax bench --config experiments/fovea/idrid.py:cpu
+	$(BIN)/python benchmarks/train_step.py
+
+clean:
+	rm -rf $(VENV) .cache build *.egg-info

@@ -1,0 +1,83 @@
+"""What the fovea experiments share: the model, the three losses of the paper, and their decoding."""
+
+from segjax.config.defaults import base
+from segjax.config.lookup import spec
+from segjax.errors import UserError
+
+LOSSES = ("mse", "sce", "msce")
+NETWORKS = {"ave/mean": ("average", "mean"), "max/sum": ("max", "sum")}
+
+
+def localization(data, loss, network, features, image_size, **task_options):
+    """A config for finding the fovea on `data` with one of the paper's losses and networks."""
+    if network not in NETWORKS:
+        raise UserError(f"network={network!r}: takes one of {', '.join(NETWORKS)}")
+    pool, reduce = NETWORKS[network]
+    config = base()
+    config.task = "localization"
+    # A map trained for its centre of mass is decoded by it; the others by the finest scale's argmax.
+    decode = "centroid" if loss == "mse" else "argmax"
+    config.task_options = spec_options(decode=decode, pool=pool, reduce=reduce, **task_options)
+    config.model = spec("models", "CellposeUNet", features=features)
+    config.loss[loss] = loss_term(loss, pool, reduce)
+    config.data.name = data
+    config.data.image_size = (image_size, image_size)
+    config.data.augment = augment()
+    return config
+
+
+def spec_options(**options):
+    """The task's options, all written out."""
+    return {"target": "fovea", "decode": "argmax", "pool": "max", "reduce": "sum"} | options
+
+
+def loss_term(loss, pool, reduce):
+    """One of the paper's three losses as a config section."""
+    if loss == "mse":
+        term = spec("losses", "coordinate_mean_squared_error", reduce=reduce)
+    elif loss in LOSSES:
+        scales = 1 if loss == "sce" else None
+        name = "multiscale_softmax_cross_entropy"
+        term = spec("losses", name, scales=scales, pool=pool, reduce=reduce)
+    else:
+        raise UserError(f"loss={loss!r}: takes one of {', '.join(LOSSES)}")
+    term.weight = 1.0
+    return term
+
+
+def augment(**strengths):
+    """Every augmentation, off unless a strength is given."""
+    off = dict.fromkeys(
+        (
+            "flip_horizontal",
+            "flip_vertical",
+            "rotate",
+            "scale",
+            "translate",
+            "brightness",
+            "contrast",
+            "gamma",
+            "noise",
+        ),
+        0.0,
+    )
+    return off | strengths
+
+
+def paper_optimizer(config):
+    """The paper's section 2.4: SGD 0.01, decay 0.9 every 400 steps, 1000 epochs, patience 100."""
+    config.optimizer = spec("optimizers", "sgd", learning_rate=0.01)
+    config.schedule = spec("schedules", "exponential_decay", decay_steps=400, decay_rate=0.9)
+    config.train.steps = None
+    config.train.epochs = 1000
+    config.train.patience_epochs = 100
+    return config
+
+
+def quick_optimizer(config, steps, learning_rate):
+    """AdamW with a cosine: a small network learns in minutes."""
+    config.optimizer = spec("optimizers", "adamw", learning_rate=learning_rate)
+    config.schedule = spec("schedules", "cosine_decay", warmup_percent=5.0)
+    config.train.steps = steps
+    config.train.clip_norm = 1.0
+    return config

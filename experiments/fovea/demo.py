@@ -1,0 +1,17 @@
+"""Finds the fovea on synthetic fundus photographs: the main job of `make demo`.
+
+Command:   segjax train --config experiments/fovea/demo.py --workdir work/demo
+"""
+
+from experiments.fovea import common
+from segjax.config.arguments import parse_arg
+
+
+def get_config(arg=None):
+    args = parse_arg(arg, loss="msce", smoke=False)
+    config = common.localization(
+        "synthetic_fundus/small", args["loss"], "ave/mean", features=(8, 16, 32, 64), image_size=128
+    )
+    config.data.augment = common.augment(flip_horizontal=0.5, translate=0.1, brightness=0.1)
+    common.quick_optimizer(config, steps=500, learning_rate=3e-3)
+    return config

@@ -1,0 +1,317 @@
+"""The `segjax` command. Exit status: 0 done, 2 the input was wrong (one line says what), 1 anything else."""
+
+import argparse
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+
+from segjax.config.lookup import nearest
+from segjax.errors import Interrupted, UserError
+
+EPILOG = """\
+examples:
+  segjax train --config experiments/fovea/demo.py --workdir work/demo
+  segjax train --config experiments/fovea/idrid.py:cpu --workdir work/idrid --config.seed=1
+  segjax predict --workdir work/demo --input photographs/ --output predicted/
+  segjax data prepare idrid --manual_dir downloads/idrid
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, with the nearest flag."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(
+            *args,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **kwargs,
+        )
+
+    def error(self, message: str):
+        raise UserError(f"{message} (see `{self.prog} --help`)")
+
+    def flags(self) -> list[str]:
+        """Every flag this parser takes."""
+        return [flag for action in self._actions for flag in action.option_strings]
+
+
+def build_parser() -> Parser:
+    """The command with all its subcommands."""
+    parser = Parser(
+        prog="segjax",
+        description="Segmentation and localisation of biomedical images in JAX.",
+        epilog=EPILOG,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_evaluate(commands)
+    _add_predict(commands)
+    _add_data(commands)
+    _add_sweep(commands)
+    _add_report(commands)
+    _add_bench(commands)
+    return parser
+
+
+def _command(commands, name: str, run: Callable, help_text: str, more: str = "") -> Parser:
+    parser = commands.add_parser(name, help=help_text, description=f"{help_text}\n\n{more}".strip())
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def _add_config(parser: Parser) -> None:
+    parser.add_argument(
+        "--config",
+        required=True,
+        metavar="FILE[:ARG]",
+        help="experiment file; ARG goes to its get_config, as in idrid.py:cpu,loss=softmax",
+    )
+    parser.set_defaults(takes_overrides=True)
+
+
+def _add_workdir(parser: Parser, what: str) -> None:
+    parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help=what)
+
+
+def _add_kind(parser: Parser) -> None:
+    parser.add_argument(
+        "--checkpoint", choices=("best", "latest"), default="best", help="default: best"
+    )
+
+
+def _add_train(commands) -> None:
+    parser = _command(
+        commands,
+        "train",
+        _train,
+        "Train an experiment, or go on with one that was interrupted.",
+        "Any field of the config can be set: --config.optimizer.learning_rate=0.02\n"
+        "The work folder receives config.json, metrics.jsonl, checkpoints, figures and report.md.",
+    )
+    _add_config(parser)
+    _add_workdir(parser, "where results go; the same command on the same folder resumes")
+    group = parser.add_argument_group(
+        "several processes (Slurm, Open MPI and TPU pods by themselves)"
+    )
+    group.add_argument("--distributed", action="store_true", help="join the job that JAX detects")
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="or name the first process,")
+    group.add_argument("--processes", type=int, metavar="N", help="how many there are,")
+    group.add_argument("--process", type=int, metavar="I", help="and which one this is")
+
+
+def _add_evaluate(commands) -> None:
+    parser = _command(
+        commands, "evaluate", _evaluate, "Evaluate a trained work folder on a split of its data."
+    )
+    _add_workdir(parser, "a trained folder")
+    parser.add_argument("--split", default="validation", help="default: validation")
+    _add_kind(parser)
+
+
+def _add_predict(commands) -> None:
+    parser = _command(
+        commands,
+        "predict",
+        _predict,
+        "Predict on your own images: a table, and an overlay for each image.",
+        "PNG, JPEG, TIFF and BMP; 8 and 16 bit; grey or colour. A folder stands for its images.",
+    )
+    _add_workdir(parser, "a trained folder")
+    parser.add_argument(
+        "--input", required=True, nargs="+", metavar="PATH", help="files or folders"
+    )
+    parser.add_argument("--output", required=True, type=pathlib.Path, metavar="DIR")
+    _add_kind(parser)
+
+
+def _add_data(commands) -> None:
+    parser = commands.add_parser("data", help="Prepare, show and list data sets.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    prepare = _command(
+        verbs, "prepare", _data_prepare, "Read an official download, check it, and store it once."
+    )
+    show = _command(
+        verbs, "show", _data_show, "Write a contact sheet of a prepared set, annotations drawn in."
+    )
+    listing = _command(verbs, "list", _data_list, "List the data sets and which are prepared.")
+    for verb in (prepare, show):
+        verb.add_argument(
+            "name", metavar="NAME", help="data set, or data set/config: idrid/grading"
+        )
+    prepare.add_argument("--manual_dir", metavar="DIR", help="the folder of the official download")
+    for verb in (prepare, show, listing):
+        verb.add_argument("--data_dir", default="data", metavar="DIR", help="default: data")
+    show.add_argument("--split", default="train", help="default: train")
+    show.add_argument("--count", type=int, default=12, help="images on the sheet; default: 12")
+    show.add_argument("--output", type=pathlib.Path, metavar="FILE", help="default: NAME.png")
+
+
+def _add_sweep(commands) -> None:
+    parser = _command(
+        commands,
+        "sweep",
+        _sweep,
+        "Run every point of an experiment's sweep(); running it again runs what is missing.",
+    )
+    _add_config(parser)
+    _add_workdir(parser, "the sweep's folder; each point has its own below it")
+    parser.add_argument("--engine", choices=("local",), default="local", help="default: local")
+    parser.add_argument("--status", action="store_true", help="only say what is done")
+
+
+def _add_report(commands) -> None:
+    parser = _command(
+        commands, "report", _report, "Write report.md (and report.csv) for runs and sweeps."
+    )
+    parser.add_argument("folders", nargs="+", type=pathlib.Path, metavar="DIR")
+
+
+def _add_bench(commands) -> None:
+    parser = _command(
+        commands, "bench", _bench, "Time the step alone, the input alone, and both together."
+    )
+    _add_config(parser)
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each part; default: 10")
+
+
+# --- what each command does; heavy imports wait until they are needed -----------------------------
+
+
+def _train(args: argparse.Namespace) -> None:
+    from segjax.config import files
+    from segjax.train import parallel, run
+
+    config = files.load(args.config, args.overrides)
+    if args.distributed or args.coordinator:
+        parallel.initialize_processes(args.coordinator, args.processes, args.process)
+    means = run.train(config, args.workdir)
+    print(f"{args.workdir}: validation " + _line(means))
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from segjax.train import run
+
+    means = run.evaluate(args.workdir, args.split, kind=args.checkpoint)
+    print(f"{args.workdir}: {args.split} " + _line(means))
+
+
+def _line(means: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in means.items())
+
+
+def _predict(args: argparse.Namespace) -> None:
+    from segjax.train import predictions
+
+    count = predictions.predict(args.workdir, args.input, args.output, args.checkpoint)
+    print(f"{count} images: {args.output / 'predictions.csv'} and {args.output / 'overlays'}")
+
+
+def _data_prepare(args: argparse.Namespace) -> None:
+    from segjax.data import store
+
+    made = store.builder(args.name, args.data_dir, path="data set")
+    fresh = store.prepare(made, args.manual_dir)
+    counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
+    print(f"{'prepared' if fresh else 'already prepared'}: {made.data_path} ({counts})")
+
+
+def _data_show(args: argparse.Namespace) -> None:
+    from segjax.data import store
+    from segjax.data.contact_sheet import write_contact_sheet
+
+    if args.count < 1:
+        raise UserError(f"--count {args.count}: takes a whole number of at least 1")
+    made = store.ensure_prepared(args.name, args.data_dir)
+    examples = store.check_split(made, args.split, path="--split")
+    source = store.open_split(made, args.split)
+    output = args.output or pathlib.Path(args.name.replace("/", "-") + ".png")
+    write_contact_sheet(output, [source[i] for i in range(min(args.count, examples))])
+    print(f"wrote {output}")
+
+
+def _data_list(args: argparse.Namespace) -> None:
+    from segjax.data import store
+
+    for name, state in store.listing(args.data_dir):
+        print(f"{name:32} {state}")
+
+
+def _sweep(args: argparse.Namespace) -> None:
+    from segjax.launch import local
+
+    local.run_sweep(args.config, args.overrides, args.workdir, only_status=args.status)
+
+
+def _report(args: argparse.Namespace) -> None:
+    from segjax.launch import table
+    from segjax.train import report
+
+    for folder in args.folders:
+        make = table.write if table.is_sweep(folder) else report.write
+        print(f"wrote {make(folder)}")
+
+
+def _bench(args: argparse.Namespace) -> None:
+    from segjax.config import files
+    from segjax.train import bench
+
+    if not args.seconds > 0:
+        raise UserError(f"--seconds {args.seconds}: takes a number above 0")
+    print(bench.measure(files.load(args.config, args.overrides), args.seconds))
+
+
+def split_overrides(parser: Parser, unknown: Sequence[str], allowed: bool) -> dict[str, str]:
+    """`--config.path=value` words as path -> text; UserError for any other leftover."""
+    overrides: dict[str, str] = {}
+    for word in unknown:
+        path, equals, value = word.partition("=")
+        if path.startswith("--config.") and allowed:
+            if not equals:
+                raise UserError(f"{word}: takes a value, as in {path}=1")
+            overrides[path.removeprefix("--config.")] = value
+        elif path.startswith("--config.") and not allowed:
+            raise UserError(f"{word}: `{parser.prog}` takes the config of the work folder as it is")
+        else:
+            flag = path if path.startswith("-") else word
+            raise UserError(
+                f"{flag}: `{parser.prog}` has no such flag{nearest(flag, parser.flags())}"
+            )
+    return overrides
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs between runs, unless the user has said where or whether."""
+    os.environ.setdefault(
+        "JAX_COMPILATION_CACHE_DIR",
+        os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "segjax"),
+    )
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit status."""
+    use_compilation_cache()
+    try:
+        args, unknown = build_parser().parse_known_args(arguments)
+        allowed = getattr(args, "takes_overrides", False)
+        args.overrides = split_overrides(args.parser, unknown, allowed)
+        args.run(args)
+    except UserError as error:
+        print(f"segjax: {error}".replace("\n", " "), file=sys.stderr)
+        return 2
+    except (Interrupted, FloatingPointError) as error:
+        print(f"segjax: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "segjax: interrupted; the same command goes on from the last checkpoint",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Experiment files: look-up by name, argument strings, durations, overrides and sweeps."""

@@ -1,0 +1,52 @@
+"""The fields that every experiment has, with defaults that work on a laptop.
+
+An experiment file starts from `base()` and fills in what is its own; every field it leaves alone is
+written out all the same, in its config.json and for `--config.path=value`.
+"""
+
+from ml_collections import ConfigDict
+
+from segjax.config.durations import blank
+
+
+def base() -> ConfigDict:
+    """A config with every common field; `task`, `model`, `loss` and `data.name` are still to set."""
+    return ConfigDict(
+        {
+            "seed": 0,
+            "task": "",
+            "task_options": {},
+            "dtype": "float32",  # of the computation; parameters are float32. Also: bfloat16
+            "parallel": "sharding",  # one jit over all devices; or pmap
+            "model": {},
+            "loss": {},  # one section a term: name, weight and the loss's options
+            "data": {
+                "name": "",  # data set, or data set/config
+                "data_dir": "data",  # where prepared sets live
+                "image_size": (128, 128),  # height, width in pixels
+                "batch_size": 8,  # over all devices
+                "splits": {"train": "train", "validation": "validation", "test": "test"},
+                "resident": "auto",  # on the device as one array: yes, no, or auto (when it fits)
+                "resident_megabytes": 2048,  # what counts as fitting
+                "augment": {},
+            },
+            "optimizer": {},
+            "schedule": {},
+            "train": {
+                **blank("", steps=1000),
+                **blank("patience"),  # stop when the monitored value has not improved for so long
+                "clip_norm": None,  # global norm of the gradient
+            },
+            "evaluate": {
+                **blank("every", epochs=1),
+                "batch_size": 16,
+                "best": "loss",  # the validation value that chooses the best checkpoint
+                "best_mode": "min",
+            },
+            "checkpoint": {**blank("every", percent=10), "keep": 2},
+            "paper": {},  # the paper's own figures by metric, shown beside ours and marked as such
+            "log": {**blank("every", steps=10), "tensorboard": True, "profile_steps": 0},
+        },
+        # Sections are replaced as a whole, so their types may change while the file is being read.
+        type_safe=False,
+    )

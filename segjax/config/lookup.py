@@ -1,0 +1,130 @@
+"""Finds losses, models, data sets, tasks, optimisers and schedules by name.
+
+A section of a config names a thing and writes out every option it takes::
+
+    config.model = lookup.spec("models", "CellposeUNet", features=(8, 16, 32, 64))
+    config.model  ->  name: CellposeUNet, features: (8, 16, 32, 64), outputs: 1, ...
+
+A new thing is found because it exists: a public name of the family's module, or, for data sets
+and tasks, a file of the family's folder. `package.module:name` reaches code outside segjax.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+
+from ml_collections import ConfigDict
+
+from segjax.errors import UserError
+
+FAMILIES = {
+    "losses": "segjax.losses",
+    "models": "segjax.models",
+    "optimizers": "segjax.train.optimizers",
+    "schedules": "segjax.train.schedules",
+    "datasets": "segjax.data.sets",
+    "tasks": "segjax.tasks",
+}
+FOLDERS = ("datasets", "tasks")  # one class a file
+# Arrays and settings that the program supplies itself; a config never lists them as options.
+SUPPLIED = {"where", "weights", "spacing", "parent", "name", "dtype", "axis_name"}
+
+
+def nearest(word: str, options: object) -> str:
+    """`, did you mean 'x'?`, or nothing when no option is near."""
+    close = difflib.get_close_matches(str(word), [str(o) for o in options], n=1)
+    return f", did you mean {close[0]!r}?" if close else "."
+
+
+def names(family: str) -> list[str]:
+    """The names that a family offers, sorted."""
+    module = importlib.import_module(FAMILIES[family])
+    if family in FOLDERS:
+        found = (info.name for info in pkgutil.iter_modules(module.__path__))
+        return sorted(name for name in found if _class_in(family, name))
+    return sorted(name for name in module.__all__ if not inspect.ismodule(getattr(module, name)))
+
+
+def _class_in(family: str, name: str) -> type | None:
+    """The class that a file of a folder family holds: `synthetic_fundus` holds SyntheticFundus."""
+    module = importlib.import_module(f"{FAMILIES[family]}.{name}")
+    return getattr(module, "".join(word.capitalize() for word in name.split("_")), None)
+
+
+def find(family: str, name: str, path: str = "") -> object:
+    """The object called `name`; UserError with the nearest match and the options if there is none."""
+    where = f"{path}={name!r}: " if path else f"{name!r}: "
+    if ":" in str(name):
+        return _find_outside(name, where)
+    options = names(family)
+    if name not in options:
+        raise UserError(
+            f"{where}segjax has no such name among its {family}{nearest(name, options)} "
+            f"It has: {', '.join(options)}"
+        )
+    if family in FOLDERS:
+        return _class_in(family, name)
+    return getattr(importlib.import_module(FAMILIES[family]), name)
+
+
+def _find_outside(name: str, where: str) -> object:
+    module_name, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{where}cannot import it: {error}") from error
+
+
+def options_of(target: Callable) -> dict[str, object]:
+    """The options a function or a linen module takes, with their defaults (`inspect._empty`: none)."""
+    if inspect.isclass(target) and dataclasses.is_dataclass(target):
+        found = {
+            f.name: inspect.Parameter.empty if f.default is dataclasses.MISSING else f.default
+            for f in dataclasses.fields(target)
+        }
+    else:
+        parameters = inspect.signature(target).parameters.values()
+        found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    return {name: value for name, value in found.items() if name not in SUPPLIED}
+
+
+def check_options(target: Callable, given: Mapping[str, object], path: str) -> None:
+    """UserError if `given` holds an option that `target` does not take, or lacks one it needs."""
+    options = options_of(target)
+    label = getattr(target, "__name__", str(target))
+    for key in given:
+        if key not in options:
+            taken = ", ".join(options) or "no options"
+            raise UserError(
+                f"{path}.{key}: {label} takes no such option{nearest(key, options)} It takes: {taken}"
+            )
+    for key, default in options.items():
+        if default is inspect.Parameter.empty and key not in given:
+            raise UserError(f"{path}.{key}: {label} needs this option")
+
+
+def spec(family: str, name: str, **options: object) -> ConfigDict:
+    """A config section: the name and every option, defaults written out."""
+    target = find(family, name, family)
+    check_options(target, options, name)
+    return ConfigDict({"name": name} | options_of(target) | options)
+
+
+def resolve(
+    family: str, section: ConfigDict, path: str, *, extra: tuple[str, ...] = ()
+) -> tuple[Callable, dict[str, object]]:
+    """The object that a section names, and its options; `extra` keys belong to the caller."""
+    given = {k: v for k, v in section.items() if k != "name" and k not in extra}
+    target = find(family, section.name, f"{path}.name")
+    check_options(target, given, path)
+    return target, {key: _plain(value) for key, value in given.items()}
+
+
+def _plain(value: object) -> object:
+    """Lists, as JSON brings them back, become tuples again."""
+    if isinstance(value, (list, tuple)):
+        return tuple(_plain(item) for item in value)
+    return value

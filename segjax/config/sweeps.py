@@ -1,0 +1,51 @@
+"""Sweeps: lists of override dicts. `product`, `zipped` and `chain` build them.
+
+A point maps config paths to values; the key `arg` is reserved: it is joined to the argument string of
+the experiment file.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+
+Point = dict[str, object]
+
+
+def zipped(**values: Iterable) -> list[Point]:
+    """`zipped(a=[1, 2], b=[3, 4])`: points (1, 3) and (2, 4). Write dots in names as `__`."""
+    keys = [key.replace("__", ".") for key in values]
+    return [dict(zip(keys, row, strict=True)) for row in zip(*values.values(), strict=True)]
+
+
+def product(*sweeps: list[Point], **values: Iterable) -> list[Point]:
+    """Every combination of the points of `sweeps` and of the named values."""
+    lists = [*sweeps, *(zipped(**{key: list(value)}) for key, value in values.items())]
+    return [_merge(row) for row in itertools.product(*lists)]
+
+
+def chain(*sweeps: list[Point]) -> list[Point]:
+    """One sweep after the other."""
+    return list(itertools.chain(*sweeps))
+
+
+def _merge(points: Iterable[Point]) -> Point:
+    merged: Point = {}
+    for point in points:
+        for key, value in point.items():
+            joined = key == "arg" and key in merged
+            merged[key] = f"{merged[key]},{value}" if joined else value
+    return merged
+
+
+def point_id(point: Mapping[str, object]) -> str:
+    """A stable name: ten hex digits of a hash of what the point changes."""
+    text = json.dumps(point, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def row_label(point: Mapping[str, object]) -> str:
+    """What the point changes, without its seed: the points of one label are one row of a table."""
+    parts = [str(point["arg"])] if "arg" in point else []
+    parts += [f"{key}={value}" for key, value in point.items() if key not in ("arg", "seed")]
+    return ", ".join(parts) or "as written"

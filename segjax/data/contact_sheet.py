@@ -1,0 +1,248 @@
+"""Pictures of many examples at once, with everything that is annotated drawn in."""
+
+import os
+import pathlib
+import tempfile
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+CAPTION = 26  # height of a tile's caption, two lines
+LINE = 12
+MARGIN = 4
+BACKGROUND = (24, 24, 24)
+INK = (235, 235, 235)
+POINT = (255, 255, 255)
+# Far apart in hue and bright enough for dark tissue; a name keeps its colour on every sheet.
+COLOURS = {
+    "field_of_view": (128, 128, 128),
+    "optic_disc": (0, 200, 255),
+    "optic_cup": (0, 90, 255),
+    "vessels": (60, 255, 60),
+    "microaneurysms": (255, 0, 255),
+    "haemorrhages": (255, 60, 60),
+    "hard_exudates": (255, 255, 0),
+    "soft_exudates": (255, 150, 0),
+}
+OTHERS = ((0, 255, 180), (190, 120, 255), (170, 220, 0), (255, 130, 190), (120, 180, 255))
+
+
+def mask_colour(name: str) -> tuple[int, int, int]:
+    """The colour in which masks called `name` are drawn, the same on every sheet."""
+    if name in COLOURS:
+        return COLOURS[name]
+    return OTHERS[sum(name.encode()) % len(OTHERS)]
+
+
+def contact_sheet(
+    examples: Sequence[Mapping[str, np.ndarray]], *, columns: int = 4, tile: int = 256
+) -> np.ndarray:
+    """Lays out examples as tiles with their points, masks and class values.
+
+    What a field is, its shape tells: a float field `[2]` is a point (x, y) in continuous pixels, drawn
+    as a cross with its name; an integer or bool field `[h, w, 1]`, as high and wide as the image, is a
+    mask, drawn as the contour of its non-zero pixels; a string, a number or a short vector of integers
+    goes into the caption. Anything else is left out.
+
+    Args:
+        examples: each holds `image`, `[h, w, 3]`, `[h, w, 1]` or `[h, w]`, uint8 or uint16, and any
+            other fields.
+        columns: tiles beside each other.
+        tile: height and width in pixels of the square into which an image is fitted, its aspect kept.
+
+    Returns:
+        uint8 RGB `[height, width, 3]`: the tiles and, below them, the masks' colours and names.
+
+    Empty cases: no examples raise; an example with `image` alone is shown bare.
+
+    Raises:
+        ValueError: no examples, `columns` below 1, `tile` below 16, an example without an image, an
+            image of another shape or dtype, or a mask that is not of its image's size.
+    """
+    if not examples:
+        raise ValueError("`examples` takes at least one example, got none")
+    if columns < 1:
+        raise ValueError(f"`columns` takes a number from 1, got {columns}")
+    if tile < 16:
+        raise ValueError(f"`tile` takes a number of pixels from 16, got {tile}")
+    columns = min(columns, len(examples))
+    rows = -(-len(examples) // columns)
+    wide, high = tile + MARGIN, tile + CAPTION + MARGIN
+    names: dict[str, None] = {}  # masks in the order in which they were met
+    sheet = np.full((rows * high + MARGIN, columns * wide + MARGIN, 3), BACKGROUND, np.uint8)
+    for i, example in enumerate(examples):
+        top, left = MARGIN + i // columns * high, MARGIN + i % columns * wide
+        image = _base(example, i)
+        names.update(dict.fromkeys(_masks(example, image.shape[:2], i)))
+        sheet[top : top + tile + CAPTION, left : left + tile] = _tile(example, image, tile)
+    if not names:
+        return sheet
+    return np.concatenate([sheet, _legend(list(names), sheet.shape[1])])
+
+
+def write_contact_sheet(
+    path: str | os.PathLike,
+    examples: Sequence[Mapping[str, np.ndarray]],
+    *,
+    columns: int = 4,
+    tile: int = 256,
+) -> None:
+    """Writes `contact_sheet(examples, columns=columns, tile=tile)` as a PNG file.
+
+    The file appears whole or not at all: it is written beside `path` under another name, then moved.
+    Missing folders are made.
+
+    Args:
+        path: the file to write; an existing one is replaced.
+        examples, columns, tile: as `contact_sheet` takes them.
+
+    Raises:
+        ValueError: as `contact_sheet` does.
+    """
+    sheet = Image.fromarray(contact_sheet(examples, columns=columns, tile=tile))
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            sheet.save(file, format="PNG")
+        os.chmod(name, 0o644)  # temporary files are private, results are for others to read
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _base(example: Mapping[str, np.ndarray], number: int) -> np.ndarray:
+    """The example's image as uint8 RGB."""
+    if "image" not in example:
+        raise ValueError(f"example {number} has no `image`; it has {sorted(example)}")
+    image = np.asarray(example["image"])
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"`image` takes [h, w], [h, w, 1] or [h, w, 3], got {image.shape} in example {number}"
+        )
+    if image.dtype == np.uint16:
+        # Microscopes seldom use all sixteen bits: the brightest pixel becomes white.
+        image = (image.astype(np.float32) * (255 / max(int(image.max()), 1))).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise ValueError(f"`image` takes uint8 or uint16, got {image.dtype} in example {number}")
+    return np.broadcast_to(image, (*image.shape[:2], 3))
+
+
+def _masks(example: Mapping[str, np.ndarray], shape: tuple, number: int) -> dict[str, np.ndarray]:
+    found = {}
+    for name, value in example.items():
+        value = np.asarray(value)
+        if (
+            name == "image"
+            or value.ndim != 3
+            or value.shape[-1] != 1
+            or value.dtype.kind not in "iub"
+        ):
+            continue
+        if value.shape[:2] != shape:
+            raise ValueError(
+                f"`{name}` takes the image's size {shape}, got {value.shape[:2]} in example {number}"
+            )
+        found[name] = value[..., 0] != 0
+    return found
+
+
+def _tile(example: Mapping[str, np.ndarray], image: np.ndarray, tile: int) -> np.ndarray:
+    """One image with its annotations and caption, `[tile + CAPTION, tile, 3]`."""
+    height, width = image.shape[:2]
+    scale = tile / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = cv2.resize(np.ascontiguousarray(image), size, interpolation=shrink)
+    for name, mask in _masks(example, (height, width), 0).items():
+        _outline(small, mask, mask_colour(name))
+    out = np.full((tile + CAPTION, tile, 3), BACKGROUND, np.uint8)
+    top, left = (tile - size[1]) // 2, (tile - size[0]) // 2
+    out[top : top + size[1], left : left + size[0]] = small
+    canvas = Image.fromarray(out)
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(10)
+    stretch = np.array([size[0] / width, size[1] / height])
+    for name, point in example.items():
+        point = np.asarray(point)
+        if point.shape == (2,) and point.dtype.kind == "f" and np.isfinite(point).all():
+            _cross(draw, np.floor(point * stretch) + (left, top), name, font, tile)
+    for line, text in enumerate(_caption(example)):
+        draw.text((2, tile + 1 + line * LINE), _fit(text, tile - 4, font), INK, font)
+    return np.asarray(canvas)
+
+
+def _outline(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:
+    """Draws the contour of `mask` onto `image`, which may be of another size, in place."""
+    size = image.shape[1::-1]
+    # Area averages, then "anything at all": a one-pixel lesion must not vanish when shrunk.
+    shrunk = size[0] < mask.shape[1]
+    how = cv2.INTER_AREA if shrunk else cv2.INTER_NEAREST
+    fitted = cv2.resize(mask.astype(np.float32), size, interpolation=how) > 0
+    contours, _ = cv2.findContours(fitted.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(image, contours, -1, colour, 1)
+
+
+def _cross(draw: ImageDraw.ImageDraw, place: np.ndarray, name: str, font, tile: int) -> None:
+    x, y = (int(v) for v in place)
+    arm = max(3, tile // 40)
+    draw.line((x - arm, y, x + arm, y), POINT)
+    draw.line((x, y - arm, x, y + arm), POINT)
+    long = draw.textlength(name, font)
+    draw.text(
+        (min(x + 3, tile - long - 1), y + 2), name, POINT, font, stroke_width=1, stroke_fill=0
+    )
+
+
+def _caption(example: Mapping[str, np.ndarray]) -> tuple[str, str]:
+    """The image's name, and its class values."""
+    values = []
+    for name, value in example.items():
+        value = np.asarray(value)
+        if name == "image_id":
+            continue
+        if value.ndim == 0 and value.dtype.kind in "iubfUSO":
+            values.append(f"{name} {_text(value)}")
+        elif value.ndim == 1 and value.size <= 16 and value.dtype.kind in "iub":
+            values.append(f"{name} " + " ".join(str(int(v)) for v in value))
+    return _text(np.asarray(example.get("image_id", ""))), ", ".join(values)
+
+
+def _text(value: np.ndarray) -> str:
+    item = value.item()
+    if isinstance(item, bytes):
+        return item.decode(errors="replace")
+    return f"{item:.4g}" if isinstance(item, float) else str(item)
+
+
+def _fit(text: str, width: int, font) -> str:
+    """The text, or as much of it as fits into `width` pixels."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "...") > width:
+        text = text[:-1]
+    return text + "..."
+
+
+def _legend(names: list[str], width: int) -> np.ndarray:
+    """A strip with a patch of colour beside each mask's name, in as many lines as it takes."""
+    font = ImageFont.load_default(10)
+    places, x, y = [], MARGIN, 0
+    for name in names:
+        long = 18 + int(font.getlength(name)) + 8
+        if x > MARGIN and x + long > width:
+            x, y = MARGIN, y + LINE + 2
+        places.append((x, y))
+        x += long
+    canvas = Image.new("RGB", (width, y + LINE + 2 + MARGIN), BACKGROUND)
+    draw = ImageDraw.Draw(canvas)
+    for name, (x, y) in zip(names, places, strict=True):
+        draw.rectangle((x, y + 2, x + 12, y + LINE), fill=mask_colour(name))
+        draw.text((x + 17, y), name, INK, font)
+    return np.asarray(canvas)

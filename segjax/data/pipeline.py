@@ -1,0 +1,119 @@
+"""From a prepared set to batches: resident on the device when it fits, streamed when it does not.
+
+Both give the same batches for the same (seed, step): a dict with `slot` (place in the global batch),
+`weight` (0 for padding), and either `index` into the resident arrays or the fields themselves.
+"""
+
+import concurrent.futures
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import grain
+import numpy as np
+from tqdm import tqdm
+
+from segjax.data import order
+
+Fields = dict[str, np.ndarray]
+
+
+class Records:
+    """Examples of one split as the task wants them: `records[i]` is a dict of arrays of equal shapes."""
+
+    def __init__(self, source: Sequence[Mapping], convert: Callable[[Mapping], Fields]):
+        self._source = source
+        self._convert = convert
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Fields:
+        return self._convert(self._source[int(index)])
+
+    def megabytes(self) -> float:
+        """Size of all records together, judged by the first."""
+        return len(self) * sum(array.nbytes for array in self[0].values()) / 2**20
+
+
+def read_all(records: Records, *, label: str) -> Fields:
+    """Every record, stacked along a leading axis; a progress bar where somebody watches."""
+    threads = min(8, os.cpu_count() or 1)
+    bar = {"total": len(records), "desc": f"reading {label}", "disable": not sys.stderr.isatty()}
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        rows = list(tqdm(pool.map(records.__getitem__, range(len(records))), **bar))
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+class Resident:
+    """A split as one array a field, to be placed on the device once."""
+
+    def __init__(self, records: Records, *, label: str):
+        self.arrays = read_all(records, label=label)
+        self.examples = len(records)
+
+    def train_batches(
+        self, seed: int, start: int, batch_size: int, rows: slice
+    ) -> Iterator[Fields]:
+        """Endless batches from step `start`; `rows` is this process's share of each."""
+        step = start
+        slots = np.arange(batch_size, dtype=np.int32)
+        while True:
+            index = order.batch_indices(seed, step, batch_size, self.examples)
+            weight = np.ones(batch_size, np.float32)
+            yield {"index": index[rows], "slot": slots[rows], "weight": weight[rows]}
+            step += 1
+
+    def evaluation_batches(self, batch_size: int, rows: slice) -> Iterator[Fields]:
+        """Every example once, the tail padded with weight 0."""
+        slots = np.arange(batch_size, dtype=np.int32)
+        for index, weight in order.evaluation_batches(self.examples, batch_size):
+            yield {"index": index[rows], "slot": slots[rows], "weight": weight[rows]}
+
+
+class Streamed:
+    """A split too large for the device: read by Grain's threads while the device works."""
+
+    def __init__(self, records: Records, *, threads: int = 8, buffer: int = 32):
+        self.arrays: Fields = {}
+        self.examples = len(records)
+        self._records = records
+        self._reading = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=buffer)
+
+    def train_batches(
+        self, seed: int, start: int, batch_size: int, rows: slice
+    ) -> Iterator[Fields]:
+        """Endless batches from step `start`, in the order of the resident form."""
+        share = range(batch_size)[rows]
+        slots = np.arange(batch_size, dtype=np.int32)[rows]
+
+        def read(number: int) -> Fields:
+            step, place = divmod(number, len(share))
+            position = (start + step) * batch_size + share[place]
+            return self._records[order.example_at(seed, position, self.examples)]
+
+        numbers = grain.MapDataset.range(sys.maxsize // 2).map(read).batch(len(share))
+        for fields in numbers.to_iter_dataset(self._reading):
+            yield fields | {"slot": slots, "weight": np.ones(len(share), np.float32)}
+
+    def evaluation_batches(self, batch_size: int, rows: slice) -> Iterator[Fields]:
+        """Every example once, the tail padded with weight 0."""
+        plan = order.evaluation_batches(self.examples, batch_size)
+        slots = np.arange(batch_size, dtype=np.int32)[rows]
+        numbers = [int(i) for index, _ in plan for i in index[rows]]
+        data = grain.MapDataset.source(numbers).map(self._records.__getitem__).batch(len(slots))
+        for fields, (_, weight) in zip(data.to_iter_dataset(self._reading), plan, strict=True):
+            yield fields | {"slot": slots, "weight": weight[rows]}
+
+
+def gather(arrays: Mapping, batch: Mapping) -> dict:
+    """The fields of a batch, inside jit: taken from the resident arrays, or as they came."""
+    if "index" in batch:
+        return {name: array[batch["index"]] for name, array in arrays.items()}
+    return {name: array for name, array in batch.items() if name not in ("slot", "weight")}
+
+
+def share_of(batch_size: int, process: int, processes: int) -> slice:
+    """The rows of a global batch that one process loads."""
+    rows = batch_size // processes
+    return slice(process * rows, (process + 1) * rows)

@@ -1,0 +1,1 @@
+"""One TFDS builder per file; each is imported from its own module."""

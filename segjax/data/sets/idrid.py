@@ -1,0 +1,198 @@
+"""IDRiD, the Indian Diabetic Retinopathy Image Dataset: 516 fundus photographs in three parts.
+
+Source: P. Porwal et al., "Indian Diabetic Retinopathy Image Dataset (IDRiD): A Database for Diabetic
+Retinopathy Screening Research", Data 3(3):25, 2018. The layout read here is that of the official
+archives; docs/datasets/idrid.md describes it and its traps.
+"""
+
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from segjax.data import images, tables
+from segjax.data.features import EncodedImage
+from segjax.data.sets import common
+from segjax.errors import UserError
+
+# Lesion kinds in the order of the field `findings`: folder and file suffix of their masks.
+LESIONS = {
+    "microaneurysms": ("1. Microaneurysms", "MA"),
+    "haemorrhages": ("2. Haemorrhages", "HE"),
+    "hard_exudates": ("3. Hard Exudates", "EX"),
+    "soft_exudates": ("4. Soft Exudates", "SE"),
+}
+MASKS = LESIONS | {"optic_disc": ("5. Optic Disc", "OD")}
+
+_PARTS = {
+    "localization": "C. Localization",
+    "segmentation": "A. Segmentation",
+    "grading": "B. Disease Grading",
+}
+_SPLITS = {"train": ("a. Training Set", "Training"), "test": ("b. Testing Set", "Testing")}
+_IMAGES = "1. Original Images"
+_NAME = ("Image No", "Image name", "Image")
+_POINT = {"name": _NAME, "x": ("X- Coordinate", "X"), "y": ("Y - Coordinate", "Y")}
+_GRADES = {
+    "name": _NAME,
+    "retinopathy_grade": ("Retinopathy grade",),
+    "macular_edema_risk": ("Risk of macular edema",),
+}
+_GRADE_COUNTS = {"retinopathy_grade": 5, "macular_edema_risk": 3}
+
+_CITATION = """@article{porwal2018idrid,
+  title = {Indian Diabetic Retinopathy Image Dataset (IDRiD): A Database for Diabetic Retinopathy Screening Research},
+  author = {Porwal, Prasanna and Pachade, Samiksha and Kamble, Ravi and Kokare, Manesh and Deshmukh, Girish and Sahasrabuddhe, Vivek and Meriaudeau, Fabrice},
+  journal = {Data}, volume = {3}, number = {3}, pages = {25}, year = {2018},
+}"""  # noqa: E501
+
+
+class Idrid(tfds.core.GeneratorBasedBuilder):
+    """Fovea and disc centres (part C), lesion and disc masks (part A), or disease grades (part B)."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First version."}
+    BUILDER_CONFIGS = [
+        tfds.core.BuilderConfig(name="localization", description="Fovea and disc centres, part C."),
+        tfds.core.BuilderConfig(name="segmentation", description="Lesion and disc masks, part A."),
+        tfds.core.BuilderConfig(name="grading", description="Disease grades, part B."),
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Download IDRiD from https://ieee-dataport.org/open-access/"
+        "indian-diabetic-retinopathy-image-dataset-idrid and unpack its archives into manual_dir, "
+        "so that it holds the folders 'A. Segmentation', 'B. Disease Grading', 'C. Localization'."
+    )
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {"image": EncodedImage(shape=(None, None, 3)), "image_id": tfds.features.Text()}
+        if self.builder_config.name == "localization":
+            features["fovea"] = tfds.features.Tensor(shape=(2,), dtype=np.float32)
+            features["disc"] = tfds.features.Tensor(shape=(2,), dtype=np.float32)
+        elif self.builder_config.name == "segmentation":
+            features |= {name: EncodedImage(shape=(None, None, 1)) for name in MASKS}
+            features["findings"] = tfds.features.Tensor(shape=(len(LESIONS),), dtype=np.uint8)
+        else:
+            features |= {
+                name: tfds.features.ClassLabel(num_classes=count)
+                for name, count in _GRADE_COUNTS.items()
+            }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Fundus photographs of diabetic and healthy eyes, with expert annotations.",
+            features=tfds.features.FeaturesDict(features),
+            homepage="https://idrid.grand-challenge.org/",
+            citation=_CITATION,
+            license="CC BY 4.0",
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+        part = _part_folder(dl_manager, _PARTS[self.builder_config.name])
+        splits = {}
+        for split, (folder_name, word) in _SPLITS.items():
+            folder = part / _IMAGES / folder_name
+            found = common.list_images(folder) if folder.is_dir() else {}
+            if found:
+                # Tables and names are checked here, for all splits, before any picture is decoded.
+                make = getattr(self, f"_{self.builder_config.name}")
+                splits[split] = make(part, folder, found, word)
+            elif split == "train":
+                raise UserError(f"{folder}: no images; the training set must be there")
+        return splits
+
+    def _generate_examples(self, examples):
+        yield from examples
+
+    def _localization(self, part: pathlib.Path, folder: pathlib.Path, found: dict, word: str):
+        truth = part / "2. Groundtruths"
+        files = {
+            "fovea": _table(truth / "2. Fovea Center Location", f"IDRiD_Fovea_Center_{word} Set"),
+            "disc": _table(truth / "1. Optic Disc Center Location", f"IDRiD_OD_Center_{word} Set"),
+        }
+        rows = {name: _rows(path, _POINT, folder, found) for name, path in files.items()}
+
+        def example(name: str, size: tuple[int, int]) -> dict[str, np.ndarray]:
+            return {p: tables.parse_point(files[p], rows[p][name], size) for p in files}
+
+        return _examples(found, example)
+
+    def _segmentation(self, part: pathlib.Path, folder: pathlib.Path, found: dict, word: str):
+        truth = part / "2. All Segmentation Groundtruths" / folder.name
+        files = {kind: _mask_files(truth, kind, folder, found) for kind in MASKS}
+        return _examples(found, lambda name, size: _masks(files, name, size))
+
+    def _grading(self, part: pathlib.Path, folder: pathlib.Path, found: dict, word: str):
+        path = _table(part / "2. Groundtruths", f"IDRiD_Disease Grading_{word} Labels")
+        rows = _rows(path, _GRADES, folder, found)
+        grades = {
+            name: {key: tables.parse_class(path, row, key, n) for key, n in _GRADE_COUNTS.items()}
+            for name, row in rows.items()
+        }
+        return _examples(found, lambda name, size: grades[name])
+
+
+def _examples(found: dict[str, pathlib.Path], annotate) -> Iterator[tuple[str, dict]]:
+    """Decodes one image after another; `annotate(name, size)` gives its further fields."""
+    for name, path in found.items():
+        image, size = common.stored_image(path)
+        yield path.stem, {"image": image, "image_id": path.stem, **annotate(name, size)}
+
+
+def _part_folder(dl_manager: tfds.download.DownloadManager, part: str) -> pathlib.Path:
+    """The folder of a part: in manual_dir, doubled as some unpackers leave it, or manual_dir itself."""
+    manual = common.manual_folder(dl_manager, f"the folder {part!r}")
+    for folder in (manual / part / part, manual / part, manual):
+        if (folder / _IMAGES).is_dir():
+            return folder
+    raise UserError(f"manual_dir {manual}: should hold the folder {part!r} with {_IMAGES!r} in it")
+
+
+def _table(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """The table whose file name contains `name`; some are prefixed 'a. ', some are not."""
+    found = [p for p in sorted(folder.glob(f"*{name}*.csv")) if not p.name.startswith(".")]
+    if len(found) != 1:
+        came = f"there are {len(found)}" if found else "there is none"
+        raise UserError(f"{folder}: one table {name}*.csv is expected, {came}")
+    return found[0]
+
+
+def _rows(path: pathlib.Path, columns: dict, folder: pathlib.Path, found: dict) -> dict:
+    """The table's rows by image name, one for each image; other rows are remarks."""
+    rows = common.read_rows(path, columns)
+    rows = {name: row for name, row in rows.items() if name.startswith("idrid_")}
+    common.check_rows(found, folder, rows, path)
+    return rows
+
+
+def _mask_files(
+    truth: pathlib.Path, kind: str, folder: pathlib.Path, found: dict
+) -> dict[str, pathlib.Path]:
+    """Mask files of a kind by image name. A lesion's may be missing for an image, the disc's not."""
+    folder_name, suffix = MASKS[kind]
+    masks_in = truth / folder_name
+    if not masks_in.is_dir():
+        raise UserError(f"{masks_in}: the folder of masks is missing")
+    files = {
+        name.removesuffix(f"_{suffix.lower()}"): path
+        for name, path in common.list_images(masks_in).items()
+    }
+    common.check_masks(found, folder, files)
+    for name, image in found.items():
+        if kind not in LESIONS and name not in files:
+            raise UserError(f"{masks_in / f'{image.stem}_{suffix}.tif'}: the mask is missing")
+    return files
+
+
+def _masks(
+    files: dict[str, dict[str, pathlib.Path]], name: str, size: tuple[int, int]
+) -> dict[str, np.ndarray]:
+    width, height = size
+    masks = {}
+    for kind, paths in files.items():
+        if name in paths:
+            masks[kind] = images.read_mask(paths[name])[..., None]
+            common.check_size(paths[name], masks[kind], size)
+        else:
+            masks[kind] = np.zeros((height, width, 1), np.uint8)
+    findings = np.array([masks[kind].any() for kind in LESIONS], np.uint8)
+    return {**masks, "findings": findings}

@@ -1,0 +1,168 @@
+"""Reading annotation tables by column name, with the row in every complaint."""
+
+import csv
+import io
+import math
+import os
+import pathlib
+import zipfile
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from segjax.errors import UserError
+
+Row = dict[str, object]
+
+
+def read_table(
+    path: str | os.PathLike,
+    columns: Mapping[str, Sequence[str]],
+    *,
+    optional: Sequence[str] = (),
+) -> list[Row]:
+    """Reads the named columns of a `.csv` or `.xlsx` table.
+
+    The first row that is not blank holds the headers. They are compared by their letters and digits
+    alone, in lower case, so `X- Coordinate` and ` x coordinate` are one. Blank rows are skipped; of a
+    workbook the first sheet is read.
+
+    Args:
+        path: the table.
+        columns: for each key of the result, the headers it may stand under, best first.
+        optional: keys whose column may be missing; their values are then None.
+
+    Returns:
+        One dict per row: the keys of `columns` (text stripped, an empty cell None) and `row`, the
+        number of the row in the file, counted from 1 as a spreadsheet does.
+
+    Raises:
+        UserError: the file is missing, unreadable, an old `.xls`, empty, or lacks a column.
+    """
+    path = pathlib.Path(path)
+    lines = [(i, line) for i, line in enumerate(_read_lines(path), 1) if any(_filled(line))]
+    if not lines:
+        raise UserError(f"{path}: the table is empty")
+    headers = [_normalise(cell) for cell in lines[0][1]]
+    places: dict[str, int | None] = {}
+    for key, names in columns.items():
+        found = [headers.index(_normalise(n)) for n in names if _normalise(n) in headers]
+        if not found and key not in optional:
+            has = ", ".join(repr(str(cell)) for cell in _filled(lines[0][1]))
+            wanted = " or ".join(repr(name) for name in names)
+            raise UserError(f"{path}: no column {wanted}; the headers are {has}")
+        places[key] = found[0] if found else None
+    return [
+        {"row": i} | {key: _cell(line, place) for key, place in places.items()}
+        for i, line in lines[1:]
+    ]
+
+
+def rows_by_name(path: str | os.PathLike, rows: Sequence[Row]) -> dict[str, Row]:
+    """Indexes rows by their cell `name`: without extension, in lower case; nameless rows are dropped.
+
+    Raises:
+        UserError: two rows have one name.
+    """
+    index: dict[str, Row] = {}
+    for row in rows:
+        if row["name"] is None:
+            continue
+        name = pathlib.PurePath(str(row["name"])).stem.lower()
+        if name in index:
+            first = index[name]["row"]
+            raise UserError(f"{path}, row {row['row']}: {row['name']} already stands in row {first}")
+        index[name] = row
+    return index
+
+
+def parse_point(path: str | os.PathLike, row: Row, size: tuple[int, int]) -> np.ndarray:
+    """Reads the cells `x` and `y` of a row as a point inside its image.
+
+    Args:
+        path: the table, for messages.
+        row: a row of `read_table` with `name`, `x` and `y`.
+        size: `(width, height)` of the image in pixels.
+
+    Returns:
+        float32 array `[2]`: x to the right, y down, in pixels, as the table gives them.
+
+    Raises:
+        UserError: a value is no number or lies outside `[0, width] x [0, height]`.
+    """
+    width, height = size
+    point = []
+    for axis, length in (("x", width), ("y", height)):
+        value = row[axis]
+        where = f"{path}, row {row['row']} ({row['name']}): {axis} is"
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            number = math.nan
+        if math.isnan(number):
+            came = "empty" if value is None else f"{value!r}"
+            raise UserError(f"{where} {came}, not a number; the image is {width}x{height} pixels")
+        if not 0 <= number <= length:
+            raise UserError(f"{where} {value}, outside its image of {width}x{height} pixels")
+        point.append(number)
+    return np.array(point, np.float32)
+
+
+def parse_class(path: str | os.PathLike, row: Row, key: str, classes: int) -> int:
+    """Reads the cell `key` of a row as a whole number from 0 to `classes - 1`, or raises UserError."""
+    value = row[key]
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = math.nan
+    if number not in range(classes):
+        came = "empty" if value is None else repr(value)
+        wanted = f"a whole number from 0 to {classes - 1} is taken"
+        raise UserError(f"{path}, row {row['row']} ({row['name']}): {key} is {came}; {wanted}")
+    return int(number)
+
+
+def _read_lines(path: pathlib.Path) -> list[list[object]]:
+    """All rows of the file, blank ones included."""
+    kind = path.suffix.lower()
+    if kind == ".xls":
+        raise UserError(f"{path}: the old .xls format is not read; save it as .xlsx or .csv")
+    if kind not in (".csv", ".xlsx"):
+        raise UserError(f"{path}: tables are .csv or .xlsx files")
+    if not path.is_file():
+        raise UserError(f"{path}: no such table")
+    try:
+        return _read_csv(path) if kind == ".csv" else _read_workbook(path)
+    except (OSError, csv.Error, zipfile.BadZipFile, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: is no readable {kind} table: {reason}") from error
+
+
+def _read_csv(path: pathlib.Path) -> list[list[object]]:
+    # Names and numbers are ASCII; a stray byte of another encoding elsewhere must not stop the rest.
+    text = path.read_text("utf-8-sig", errors="replace")
+    headers = next((line for line in text.splitlines() if line.strip()), "")
+    separator = max(",;\t", key=headers.count)
+    return [list(line) for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator)]
+
+
+def _read_workbook(path: pathlib.Path) -> list[list[object]]:
+    import openpyxl  # takes long to import, and few tables are workbooks
+
+    workbook = openpyxl.load_workbook(path, data_only=True)
+    return [list(line) for line in workbook.worksheets[0].iter_rows(values_only=True)]
+
+
+def _normalise(header: object) -> str:
+    return "".join(c for c in str(header or "").lower() if c.isalnum())
+
+
+def _filled(line: Sequence[object]) -> list[object]:
+    return [cell for cell in line if cell is not None and str(cell).strip()]
+
+
+def _cell(line: Sequence[object], place: int | None) -> object:
+    value = line[place] if place is not None and place < len(line) else None
+    if isinstance(value, str):
+        value = value.strip()
+    return None if value == "" else value

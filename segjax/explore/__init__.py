@@ -1,0 +1,1 @@
+"""Looking into losses and runs: toy experiments, and pictures for notebooks and reports."""

@@ -1,0 +1,1 @@
+"""The shared training: preflight, step, loop, parallelism, checkpoints, evaluation and reports."""

@@ -1,0 +1,85 @@
+"""Times the compiled step alone, the input alone, and both together, in one run."""
+
+import itertools
+import time
+from collections.abc import Callable
+
+import jax
+from ml_collections import ConfigDict
+
+from segjax.data.pipeline import share_of
+from segjax.train import datasets, parallel, preflight
+from segjax.train import step as steps
+from segjax.train.logs import environment
+from segjax.train.run import initial_state
+
+
+def measure(config: ConfigDict, seconds: float) -> str:
+    """A table of images per second. Parts are timed in turn, three rounds each, the best kept."""
+    plan = preflight.build(config, datasets.count(config, "train"), jax.device_count())
+    devices = parallel.make(config.parallel)
+    split = datasets.open_split(config, plan.task, "train")
+    train_step = devices.compile_train(
+        steps.make_train_step(
+            plan.model,
+            plan.task,
+            plan.terms,
+            plan.transformation,
+            seed=config.seed,
+            augment=preflight.active_augment(config),
+            axis_name=devices.axis_name,
+        )
+    )
+    size = config.data.batch_size
+    rows = share_of(size, jax.process_index(), jax.process_count())
+    arrays = devices.replicate(split.arrays)
+    state = initial_state(plan, devices)
+    batches = split.train_batches(config.seed, 0, size, rows)
+    fixed = devices.place(next(batches))
+
+    def step_alone():
+        nonlocal state
+        state, sums = train_step(state, arrays, fixed)
+        return sums
+
+    def input_alone():
+        return devices.place(next(batches))
+
+    def both():
+        nonlocal state
+        state, sums = train_step(state, arrays, devices.place(next(batches)))
+        return sums
+
+    parts = {"step alone": step_alone, "input alone": input_alone, "both": both}
+    for part in parts.values():
+        jax.block_until_ready(part())
+    rates = dict.fromkeys(parts, 0.0)
+    for _, (name, part) in itertools.product(range(3), parts.items()):
+        rates[name] = max(rates[name], _rate(part, seconds / 3) * size)
+    return _table(config, plan, rates, resident=bool(split.arrays))
+
+
+def _rate(part: Callable, seconds: float) -> float:
+    """Calls per second, the device drained at the end."""
+    began, calls = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        result = part()
+        calls += 1
+        if calls % 4 == 0:  # keeps the queue short, so that the clock sees the device
+            jax.block_until_ready(result)
+    jax.block_until_ready(result)
+    return calls / (time.perf_counter() - began)
+
+
+def _table(config: ConfigDict, plan, rates: dict[str, float], *, resident: bool) -> str:
+    described = environment()
+    lines = [
+        f"{config.model.name} {config.model.get('features', '')}, {plan.parameters:,} parameters, "
+        f"batch {config.data.batch_size}, {config.data.image_size} pixels, {config.dtype}, "
+        f"{config.parallel}, data {'resident' if resident else 'streamed'}",
+        f"{len(described['devices'])} x {described['device_kind']}, {described['cores']} cores, "
+        f"jax {described['libraries']['jax']}, commit {described['commit']}",
+        *(f"{name:12} {rate:12.1f} images/s" for name, rate in rates.items()),
+        f"training reaches {rates['both'] / rates['step alone']:.1%} of the step alone",
+    ]
+    return "\n".join(lines)

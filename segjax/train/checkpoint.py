@@ -1,0 +1,121 @@
+"""Checkpoints: latest ones to go on from, and the best one to evaluate. The only user of Orbax.
+
+    checkpoints/latest/STEP/   the newest `keep` states, with the loop's bookkeeping
+    checkpoints/best/STEP/     the state with the best validation value
+    checkpoints/damaged/       checkpoints that could not be read, moved out of the way
+
+Saves are asynchronous and atomic: a run killed while saving leaves the ones before whole.
+"""
+
+import logging
+import os
+import pathlib
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from segjax.errors import UserError
+from segjax.train.state import State
+
+FOLDER = "checkpoints"
+KINDS = ("latest", "best")
+
+
+class Checkpoints:
+    """The checkpoints of one work folder. Use as a context manager: leaving waits for pending saves."""
+
+    def __init__(self, workdir: pathlib.Path, keep: int):
+        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every save there
+        self.folder = workdir.resolve() / FOLDER
+        self._managers = {
+            kind: ocp.CheckpointManager(
+                self.folder / kind,
+                options=ocp.CheckpointManagerOptions(
+                    max_to_keep=keep if kind == "latest" else 1, create=True
+                ),
+                item_names=("state", "book"),
+            )
+            for kind in KINDS
+        }
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *unused) -> None:
+        for manager in self._managers.values():
+            manager.wait_until_finished()
+            manager.close()
+
+    def save(self, kind: str, step: int, state: State, book: dict) -> None:
+        """Begins to save; a step that is there already is left as it is (it holds the same)."""
+        manager = self._managers[kind]
+        if step in manager.all_steps():
+            return
+        items = {"state": ocp.args.StandardSave(state), "book": ocp.args.JsonSave(book)}
+        manager.save(step, args=ocp.args.Composite(**items), force=True)
+
+    def wait(self) -> None:
+        """Returns when every save is complete on disk."""
+        for manager in self._managers.values():
+            manager.wait_until_finished()
+
+    def restore(self, kind: str, template: State) -> tuple[State, dict] | None:
+        """The newest readable state and its bookkeeping, or None when there is none.
+
+        `template` gives shapes and placement (arrays or ShapeDtypeStructs), so that a run may go on
+        with another number of devices. A checkpoint that cannot be read is named and moved aside.
+        """
+        manager = self._managers[kind]
+        target = jax.tree.map(_abstract, template)
+        for step in sorted(manager.all_steps(), reverse=True):
+            items = {"state": ocp.args.StandardRestore(target), "book": ocp.args.JsonRestore()}
+            try:
+                restored = manager.restore(step, args=ocp.args.Composite(**items))
+                return restored["state"], restored["book"]
+            except Exception as error:
+                self._set_aside(kind, step, error)
+        return None
+
+    def _set_aside(self, kind: str, step: int, error: Exception) -> None:
+        path = self.folder / kind / str(step)
+        reason = str(error).strip().split("\n")[0][:200]
+        print(
+            f"segjax: damaged checkpoint {path} ({type(error).__name__}: {reason}); "
+            "moved to checkpoints/damaged, trying the one before",
+            file=sys.stderr,
+        )
+        if jax.process_index() == 0:
+            aside = self.folder / "damaged" / f"{kind}-{step}"
+            aside.parent.mkdir(exist_ok=True)
+            number = sum(p.name.startswith(aside.name) for p in aside.parent.iterdir())
+            os.replace(path, aside.with_name(f"{aside.name}-{number}"))
+        self._managers[kind].reload()
+
+
+def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None))
+
+
+def has_any(workdir: pathlib.Path, kind: str) -> bool:
+    """Whether the folder holds a finished checkpoint of this kind."""
+    folder = workdir / FOLDER / kind
+    return folder.is_dir() and any(p.name.isdigit() for p in folder.iterdir())
+
+
+def require(workdir: pathlib.Path, kind: str) -> None:
+    """UserError unless the work folder holds a checkpoint of this kind."""
+    if not has_any(workdir, kind):
+        raise UserError(f"{workdir}: no checkpoint under {FOLDER}/{kind}; train first")
+
+
+def parameters_digest(state: State) -> str:
+    """A hash of every parameter's bits, to tell whether two runs ended the same."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves((state.params, state.batch_stats)):
+        digest.update(np.ascontiguousarray(np.asarray(leaf)).tobytes())
+    return digest.hexdigest()

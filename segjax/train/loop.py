@@ -1,0 +1,185 @@
+"""The one training loop. Its order is fixed: evaluate, save, next batch, step, log.
+
+A state at step s has seen the batches 0 … s-1, and everything the loop remembers besides the state (its
+`book`) is saved with it: a run killed anywhere goes on as if nothing had happened.
+"""
+
+import math
+import pathlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import jax
+from jax.experimental import multihost_utils
+from tqdm import tqdm
+
+from segjax.data.pipeline import Resident, Streamed, share_of
+from segjax.errors import Interrupted
+from segjax.train.checkpoint import Checkpoints
+from segjax.train.evaluate import Evaluator, merged_means
+from segjax.train.logs import Log
+from segjax.train.parallel import Pmap, Sharding, reading
+from segjax.train.preflight import Plan
+from segjax.train.state import State
+
+PROFILE_AFTER = 10  # steps: compilation and warm-up stay out of a profile
+
+
+@dataclass
+class Book:
+    """What the loop remembers besides the state."""
+
+    evaluated: int = -1
+    best_value: float | None = None
+    best_step: int = -1
+    stopped_early: bool = False
+
+
+class Stop:
+    """Set by SIGTERM. With several processes the answer is agreed on, so that all stop at one step."""
+
+    def __init__(self):
+        self._asked = False
+        if threading.current_thread() is threading.main_thread() and jax.process_count() == 1:
+            signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, *unused) -> None:
+        self._asked = True
+
+    def now(self) -> bool:
+        """Whether this process was asked to stop."""
+        return self._asked
+
+    def at(self, step: int) -> bool:
+        """Whether the job should stop before `step`."""
+        if jax.process_count() > 1:
+            return multihost_utils.reached_preemption_sync_point(step)
+        return self._asked
+
+
+@dataclass
+class Loop:
+    """Training of one plan. `run` returns the last state and the book."""
+
+    plan: Plan
+    devices: Sharding | Pmap
+    step: Callable
+    split: Resident | Streamed
+    evaluator: Evaluator | None
+    checkpoints: Checkpoints
+    log: Log
+    workdir: pathlib.Path
+
+    def run(self, state: State, book: Book, stop: Stop) -> tuple[State, Book]:
+        """Trains from `state` to the end, to an early stop, or to SIGTERM (raises Interrupted)."""
+        plan, done = self.plan, int(state.step)
+        arrays = self.devices.replicate(self.split.arrays)
+        size = plan.config.data.batch_size
+        rows = share_of(size, jax.process_index(), jax.process_count())
+        batches = self.split.train_batches(plan.config.seed, done, size, rows)
+        bar = tqdm(
+            total=plan.total_steps, initial=done, desc="training", unit="step", disable=_quiet()
+        )
+        pending: dict[str, list] = {}
+        began, logged = time.perf_counter(), done
+        with bar:
+            while True:
+                if stop.at(done):
+                    self._save(done, state, book)
+                    self.checkpoints.wait()
+                    raise Interrupted(
+                        f"stopped by a signal at step {done}, saved; the same command goes on"
+                    )
+                final = done >= plan.total_steps or book.stopped_early
+                if book.evaluated < done and (final or done and done % plan.evaluate_every == 0):
+                    began += self._evaluate(done, state, book, bar, stop)
+                    final = final or book.stopped_early
+                if stop.now():
+                    continue
+                if final or (done and done % plan.checkpoint_every == 0):
+                    self._save(done, state, book)
+                if final:
+                    return state, book
+                batch = self.devices.place(next(batches))
+                with jax.profiler.StepTraceAnnotation("train", step_num=done):
+                    state, sums = self.step(state, arrays, batch)
+                done += 1
+                bar.update()
+                for name, pair in sums.items():
+                    pending.setdefault(name, []).append(pair)
+                if done % plan.log_every == 0 or done >= plan.total_steps or self._rests(done):
+                    self._log(done, logged, state, book, pending, began, bar)
+                    pending, began, logged = {}, time.perf_counter(), done
+                self._profile(done)
+
+    def _rests(self, done: int) -> bool:
+        """Whether an evaluation or a save follows: sums are logged first, so none are lost with it."""
+        return done % self.plan.evaluate_every == 0 or done % self.plan.checkpoint_every == 0
+
+    def _save(self, done: int, state: State, book: Book) -> None:
+        self.checkpoints.save("latest", done, state, asdict(book))
+
+    def _evaluate(self, done: int, state: State, book: Book, bar: tqdm, stop: Stop) -> float:
+        """Evaluates, keeps the best, decides on an early stop; returns the seconds it took."""
+        began = time.perf_counter()
+        if self.evaluator is None:
+            book.evaluated = done
+            return 0.0
+        result = self.evaluator.run(state.variables, stop=stop.now)
+        if result is None:
+            return 0.0
+        book.evaluated = done
+        self.log.write(
+            done, "validation", {name: (v, result.count) for name, v in result.means.items()}
+        )
+        settings = self.plan.config.evaluate
+        value = result.means[settings.best]
+        sign = 1.0 if settings.best_mode == "min" else -1.0
+        better = book.best_value is None or sign * value < sign * book.best_value
+        if math.isfinite(value) and better:
+            book.best_value, book.best_step = value, done
+            self.checkpoints.save("best", done, state, asdict(book))
+        elif self.plan.patience and done - max(book.best_step, 0) >= self.plan.patience:
+            book.stopped_early = True
+        shown = " ".join(f"{name} {mean:.4g}" for name, mean in result.means.items())
+        if jax.process_index() == 0:
+            bar.write(f"step {done}: validation {shown}", file=sys.stderr)
+        return time.perf_counter() - began
+
+    def _log(self, done, logged, state: State, book: Book, pending: dict, began: float, bar: tqdm):
+        """Writes the means since the last log; stops if a step since then was not finite."""
+        means, count = merged_means(pending)
+        good = int(reading(state.step))
+        if bool(reading(state.halted)):
+            self._save(good, state.replace(halted=jax.numpy.zeros_like(state.halted)), book)
+            self.checkpoints.wait()
+            raise FloatingPointError(
+                f"loss or gradient is not finite at step {good + 1}; "
+                f"the last good state is saved at step {good} in {self.workdir}"
+            )
+        rate = (done - logged) * self.plan.config.data.batch_size
+        rate /= max(time.perf_counter() - began, 1e-9)
+        extra = {
+            "learning_rate": float(self.plan.schedule(done - 1)),
+            "images_per_second": rate,
+        }
+        self.log.write(done, "train", {name: (v, count) for name, v in (means | extra).items()})
+        bar.set_postfix(loss=f"{means['loss']:.4g}", images_per_second=f"{rate:.1f}")
+
+    def _profile(self, done: int) -> None:
+        """Traces `log.profile_steps` steps after the first few into the folder `profile`."""
+        length = self.plan.config.log.profile_steps
+        if not length or jax.process_index():
+            return
+        if done == PROFILE_AFTER:
+            jax.profiler.start_trace(str(self.workdir / "profile"))
+        elif done == min(PROFILE_AFTER + length, self.plan.total_steps):
+            jax.profiler.stop_trace()
+
+
+def _quiet() -> bool:
+    return not sys.stderr.isatty() or jax.process_index() != 0

@@ -1,0 +1,121 @@
+"""Everything that knows about devices: one step function, run as jit over a mesh or as pmap.
+
+`sharding` compiles the step once for the global batch: state replicated, batch split along its first
+axis, and XLA inserts the sums over devices. `pmap` runs the step on every device's share, with the sums
+written out (`axis_name`). The state has the same shape in both, so checkpoints are interchangeable.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from segjax.errors import UserError
+
+AXIS = "data"
+KINDS = ("sharding", "pmap")
+
+
+class Sharding:
+    """jit over a one-dimensional mesh of all devices of all processes."""
+
+    axis_name = None
+
+    def __init__(self):
+        self.mesh = jax.sharding.Mesh(np.array(jax.devices()), (AXIS,))
+        self.whole = NamedSharding(self.mesh, PartitionSpec())
+        self.split = NamedSharding(self.mesh, PartitionSpec(AXIS))
+
+    def replicate(self, tree):
+        """Places a tree on every device, whole."""
+        return jax.tree.map(
+            lambda x: jax.make_array_from_process_local_data(self.whole, np.asarray(x)), tree
+        )
+
+    def place(self, batch: Mapping[str, np.ndarray]) -> dict:
+        """Splits this process's rows of a batch over its devices."""
+        return {
+            name: jax.make_array_from_process_local_data(self.split, rows)
+            for name, rows in batch.items()
+        }
+
+    def compile_train(self, step: Callable) -> Callable:
+        """`step(state, arrays, batch) -> (state, sums)`, the state donated."""
+        return jax.jit(step, donate_argnums=0, out_shardings=(self.whole, self.whole))
+
+    def compile_evaluate(self, step: Callable) -> Callable:
+        """`step(variables, arrays, batch) -> (sums, per-image predictions)`."""
+        return jax.jit(step, out_shardings=(self.whole, self.split))
+
+    @staticmethod
+    def local_rows(array: jax.Array) -> np.ndarray:
+        """This process's rows of a split array."""
+        shards = {shard.index[0].start or 0: shard.data for shard in array.addressable_shards}
+        return np.concatenate([np.asarray(shards[start]) for start in sorted(shards)])
+
+
+class Pmap:
+    """One step per device with collectives, for users who think in pmap."""
+
+    axis_name = AXIS
+
+    def __init__(self):
+        self.devices = jax.local_device_count()
+
+    def replicate(self, tree):
+        """Places a tree once; pmap broadcasts it (`in_axes=None`)."""
+        return jax.tree.map(jax.numpy.asarray, tree)
+
+    def place(self, batch: Mapping[str, np.ndarray]) -> dict:
+        """Splits this process's rows: `[b, …]` becomes `[devices, b / devices, …]`."""
+        return {k: v.reshape(self.devices, -1, *v.shape[1:]) for k, v in batch.items()}
+
+    def compile_train(self, step: Callable) -> Callable:
+        """`step(state, arrays, batch) -> (state, sums)`, the state donated."""
+        return jax.pmap(
+            step,
+            axis_name=AXIS,
+            in_axes=(None, None, 0),
+            out_axes=(None, None),
+            donate_argnums=(0,),
+        )
+
+    def compile_evaluate(self, step: Callable) -> Callable:
+        """`step(variables, arrays, batch) -> (sums, per-image predictions)`."""
+        return jax.pmap(step, axis_name=AXIS, in_axes=(None, None, 0), out_axes=(None, 0))
+
+    @staticmethod
+    def local_rows(array: jax.Array) -> np.ndarray:
+        """This process's rows of a split array."""
+        rows = np.concatenate([np.asarray(shard.data) for shard in array.addressable_shards])
+        return rows.reshape(-1, *rows.shape[2:])
+
+
+def make(kind: str) -> Sharding | Pmap:
+    """The way of running that `config.parallel` names."""
+    if kind not in KINDS:
+        raise UserError(f"config.parallel={kind!r}: takes one of {', '.join(KINDS)}")
+    return Sharding() if kind == "sharding" else Pmap()
+
+
+def check_batch(batch_size: int, path: str, devices: int) -> None:
+    """UserError unless the batch splits evenly over the devices."""
+    if batch_size % devices:
+        raise UserError(
+            f"{path}={batch_size}: not divisible by the {devices} devices; "
+            f"take a multiple of {devices}"
+        )
+
+
+def initialize_processes(coordinator: str | None, processes: int | None, process: int | None):
+    """Joins the other processes of the job, before anything else touches a device."""
+    if coordinator or processes:
+        jax.distributed.initialize(coordinator, processes, process)
+    else:
+        jax.distributed.initialize()
+
+
+def reading(array: jax.Array) -> float:
+    """A replicated scalar on the host, read from the nearest copy."""
+    return float(np.asarray(array.addressable_shards[0].data).reshape(-1)[0])

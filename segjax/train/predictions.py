@@ -1,0 +1,94 @@
+"""Predictions as files: the table of a split, and tables and overlays for a person's own images."""
+
+import csv
+import io
+import math
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from segjax.config import files
+from segjax.data.images import read_image
+from segjax.errors import UserError
+from segjax.train import preflight
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+
+def write_table(
+    path: pathlib.Path, columns: Sequence[str], names: Sequence[str], rows: np.ndarray
+) -> None:
+    """A CSV file: `image` and the columns, six digits, unknown values left empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", *columns])
+    for name, row in zip(names, rows, strict=True):
+        writer.writerow([name, *("" if math.isnan(value) else f"{value:.6g}" for value in row)])
+    files.write_atomic(path, text.getvalue())
+
+
+def find_images(inputs: Sequence[str]) -> list[pathlib.Path]:
+    """The image files that paths name; folders are searched one level deep, in the order of names."""
+    found: list[pathlib.Path] = []
+    for text in inputs:
+        path = pathlib.Path(text)
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise UserError(f"--input {path}: no image in this folder ({', '.join(SUFFIXES)})")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise UserError(f"--input {path}: no such file or folder")
+    return found
+
+
+def unique_names(paths: Sequence[pathlib.Path]) -> list[str]:
+    """A name for each file: its own, with folders in front where two files share one."""
+    names = [path.name for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    root = pathlib.Path(os.path.commonpath([path.parent.resolve() for path in paths]))
+    return ["__".join(path.resolve().relative_to(root).parts) for path in paths]
+
+
+def predict(folder: pathlib.Path, inputs: Sequence[str], output: pathlib.Path, kind: str) -> int:
+    """Predicts every image; writes predictions.csv and overlays/NAME.png; the number of images.
+
+    Every image is read before the first is written, so that a bad file costs nothing.
+    """
+    from segjax.train.run import load_trained
+
+    paths = find_images(inputs)
+    if output.exists() and not output.is_dir():
+        raise UserError(f"--output {output}: is a file, not a folder")
+    quiet = not sys.stderr.isatty()
+    for path in tqdm(paths, desc="checking images", disable=quiet):
+        read_image(path)
+    plan, _, state = load_trained(folder, kind)
+    model = preflight.make_model(plan.config)
+    variables = jax.device_get(state.variables)
+
+    @jax.jit
+    def apply(image):
+        return plan.task.predict(
+            model.apply(variables, plan.task.inputs({"image": image}), train=False)
+        )
+
+    names, rows = unique_names(paths), []
+    (output / "overlays").mkdir(parents=True, exist_ok=True)
+    for path, name in tqdm(list(zip(paths, names, strict=True)), desc="predicting", disable=quiet):
+        image = read_image(path)
+        fields = plan.task.unlabelled(image, plan.config.data.image_size)
+        predicted = jax.device_get(apply(fields["image"]))
+        row = plan.task.rows(predicted, fields, labelled=False)
+        plan.task.write_overlay(output / "overlays" / f"{name}.png", image, row[0])
+        rows.append(row)
+    write_table(output / "predictions.csv", plan.task.columns(), names, np.concatenate(rows))
+    return len(paths)

@@ -1,0 +1,175 @@
+"""Builds everything shape-only: every mistake in a config surfaces here, before data or device time."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from segjax.config import lookup
+from segjax.config.defaults import base
+from segjax.config.durations import Clock, steps
+from segjax.config.lookup import nearest
+from segjax.errors import UserError
+from segjax.tasks.binding import Term, bind
+from segjax.train import optim, parallel, state, step
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A config turned into the things it names, with all durations in steps."""
+
+    config: ConfigDict
+    task: Any
+    model: Any
+    terms: tuple[Term, ...]
+    transformation: optax.GradientTransformation
+    schedule: optax.Schedule
+    total_steps: int
+    evaluate_every: int
+    checkpoint_every: int
+    log_every: int
+    patience: int | None
+    parameters: int
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return (*self.config.data.image_size, self.task.channels)
+
+
+def check_fields(config: ConfigDict) -> None:
+    """UserError naming the first field that is missing, of the wrong type, or out of range."""
+    for key in base():
+        if key not in config:
+            raise UserError(f"config.{key}: missing; start the file from defaults.base()")
+    for key in ("model", "optimizer", "schedule"):
+        if "name" not in config[key]:
+            raise UserError(f"config.{key}.name: missing; lookup.spec writes such a section")
+    positive = {
+        "data.batch_size": config.data.batch_size,
+        "evaluate.batch_size": config.evaluate.batch_size,
+        "checkpoint.keep": config.checkpoint.keep,
+        "data.resident_megabytes": config.data.resident_megabytes,
+    }
+    for path, value in positive.items():
+        if type(value) is not int or value < 1:
+            raise UserError(f"config.{path}={value!r}: takes a whole number of at least 1")
+    if type(config.seed) is not int or config.seed < 0:
+        raise UserError(f"config.seed={config.seed!r}: takes a whole number of at least 0")
+    size = config.data.image_size
+    if not (
+        isinstance(size, tuple) and len(size) == 2 and all(type(s) is int and s > 0 for s in size)
+    ):
+        raise UserError(f"config.data.image_size={size!r}: takes (height, width) in pixels")
+    choices = {
+        "dtype": (config.dtype, DTYPES),
+        "parallel": (config.parallel, parallel.KINDS),
+        "data.resident": (config.data.resident, ("auto", "yes", "no")),
+        "evaluate.best_mode": (config.evaluate.best_mode, ("min", "max")),
+    }
+    for path, (value, options) in choices.items():
+        if value not in options:
+            raise UserError(
+                f"config.{path}={value!r}: takes one of {', '.join(options)}"
+                + ("" if nearest(value, options) == "." else nearest(value, options))
+            )
+
+
+def make_task(config: ConfigDict) -> Any:
+    """The task that `config.task` names."""
+    target = lookup.find("tasks", config.task, "config.task")
+    options = dict(config.task_options)
+    lookup.check_options(target.__init__, options, "config.task_options")
+    return target(**options)
+
+
+def make_model(config: ConfigDict, axis_name: str | None = None) -> Any:
+    """The model that `config.model` names, computing in `config.dtype`."""
+    target, options = lookup.resolve("models", config.model, "config.model")
+    try:
+        return target(**options, dtype=DTYPES[config.dtype], axis_name=axis_name)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"config.model: {error}") from error
+
+
+def build(config: ConfigDict, examples: int, devices: int) -> Plan:
+    """The plan for a training set of `examples`; UserError for whatever is wrong in the config."""
+    check_fields(config)
+    task = make_task(config)
+    check_augment(config, task)
+    terms = bind(config.loss, task.offers)
+    for key in ("data", "evaluate"):
+        parallel.check_batch(config[key].batch_size, f"config.{key}.batch_size", devices)
+    clock = Clock(examples, config.data.batch_size)
+    total = steps(config.train, "config.train", "", clock)
+    if total is None:
+        raise UserError(
+            "config.train.steps: no length of training is set (steps, epochs, examples)"
+        )
+    clock = Clock(examples, config.data.batch_size, total)
+    never = 10**12
+
+    def every(section: str) -> int:
+        return steps(config[section], f"config.{section}", "every", clock) or never
+
+    transformation = optim.transformation(config, total)
+    axis_name = parallel.Pmap.axis_name if config.parallel == "pmap" else None
+    model = make_model(config, axis_name)
+    plan = Plan(
+        config=config,
+        task=task,
+        model=model,
+        terms=terms,
+        transformation=transformation,
+        schedule=optim.schedule(config, total),
+        total_steps=total,
+        evaluate_every=every("evaluate"),
+        checkpoint_every=every("checkpoint"),
+        log_every=every("log"),
+        patience=steps(config.train, "config.train", "patience", clock),
+        parameters=_trace(config, task, model, terms, transformation),
+    )
+    return plan
+
+
+def check_augment(config: ConfigDict, task: Any) -> None:
+    """UserError for an augmentation that does not exist or has a negative strength."""
+    strengths = task.augmentations()
+    for name, value in config.data.augment.items():
+        if name not in strengths:
+            raise UserError(
+                f"config.data.augment.{name}: no such augmentation{nearest(name, strengths)} "
+                f"It takes: {', '.join(strengths)}"
+            )
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+            raise UserError(f"config.data.augment.{name}={value!r}: takes a number of at least 0")
+
+
+def _trace(config, task, model, terms, transformation) -> int:
+    """Traces one training and one evaluation step without computing; the number of parameters."""
+    image_shape = (*config.data.image_size, task.channels)
+    fields = task.blank(config.data.image_size, 2)
+    weight = jax.ShapeDtypeStruct((2,), jnp.float32)
+    batch = fields | {"weight": weight, "slot": jax.ShapeDtypeStruct((2,), jnp.int32)}
+    local = model.clone(axis_name=None)
+    train = step.make_train_step(
+        local, task, terms, transformation, seed=0, augment=active_augment(config), axis_name=None
+    )
+    evaluate = step.make_evaluation_step(local, task, terms, axis_name=None)
+    try:
+        began = jax.eval_shape(lambda: state.initial(local, transformation, image_shape, 0))
+        jax.eval_shape(train, began, {}, batch)
+        jax.eval_shape(evaluate, began.variables, {}, batch)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"config: model, losses and data do not fit together: {error}") from error
+    return sum(leaf.size for leaf in jax.tree.leaves(began.params))
+
+
+def active_augment(config: ConfigDict) -> dict[str, float] | None:
+    """The augmentations with a strength above 0, or None."""
+    strengths = {name: float(value) for name, value in config.data.augment.items() if value}
+    return strengths or None

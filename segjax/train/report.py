@@ -1,0 +1,141 @@
+"""The report of one run: learning curves, case pictures, and report.md with figures beside the paper's."""
+
+import csv
+import json
+import os
+import pathlib
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+
+from segjax.config import files
+from segjax.data import store
+from segjax.errors import UserError
+from segjax.train import datasets, preflight, workdir
+from segjax.train.logs import read_rows
+
+HIDDEN = ("learning_rate", "images_per_second", "gradient_norm")
+
+
+def save_figure(figure: Figure, path: pathlib.Path) -> None:
+    """Writes a figure as PNG, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, dpi=110, format="png")
+    os.replace(temporary, path)
+
+
+def curves_figure(rows: list[dict]) -> Figure:
+    """One panel a quantity, training and validation together."""
+    series: dict[str, dict[str, list]] = {}
+    for row in rows:
+        if row["value"] is not None:
+            series.setdefault(row["name"], {}).setdefault(row["split"], []).append(row)
+    names = [name for name in series if name not in HIDDEN] + ["learning_rate"]
+    names = [name for name in names if name in series]
+    columns = min(3, len(names))
+    lines = -(-len(names) // columns)
+    figure = Figure(figsize=(4.2 * columns, 2.8 * lines), layout="constrained")
+    panels = np.ravel(figure.subplots(lines, columns, squeeze=False))
+    for axes, name in zip(panels, names, strict=False):
+        for split, points in series[name].items():
+            steps, values = zip(*((p["step"], p["value"]) for p in points), strict=True)
+            axes.plot(steps, values, ".-", label=split, linewidth=1.0, markersize=3)
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel("step", fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.legend(fontsize=7)
+    for axes in panels[len(names) :]:
+        axes.set_visible(False)
+    return figure
+
+
+def read_predictions(path: pathlib.Path) -> tuple[list[str], np.ndarray]:
+    """Image names and the numbers of a predictions_<split>.csv; empty cells are nan."""
+    with path.open(newline="") as file:
+        _, *lines = csv.reader(file)
+    numbers = [[float(cell) if cell else float("nan") for cell in line[1:]] for line in lines]
+    return [line[0] for line in lines], np.array(numbers)
+
+
+def write(folder: pathlib.Path) -> pathlib.Path:
+    """Writes figures/ and report.md of a work folder; returns the report's path."""
+    config = workdir.open_existing(folder)
+    log = folder / "metrics.jsonl"
+    if not log.exists():
+        raise UserError(f"{folder}: no metrics.jsonl; train first")
+    figures = folder / "figures"
+    save_figure(curves_figure(read_rows(log)), figures / "learning_curves.png")
+    names = ["learning_curves"]
+    results = sorted(folder.glob("metrics_*.json"))
+    for result in results:
+        split = result.stem.removeprefix("metrics_")
+        for name, figure in _case_figures(folder, config, split).items():
+            save_figure(figure, figures / f"{name}_{split}.png")
+            names.append(f"{name}_{split}")
+    text = _text(folder, config, [json.loads(result.read_text()) for result in results], names)
+    files.write_atomic(folder / "report.md", text)
+    return folder / "report.md"
+
+
+def _case_figures(folder: pathlib.Path, config, split: str) -> dict[str, Figure]:
+    """The task's pictures of single cases, from the photographs as they are stored."""
+    from segjax.train.run import load_trained
+
+    names, rows = read_predictions(folder / f"predictions_{split}.csv")
+    plan, _, state = load_trained(folder)
+    made = store.ensure_prepared(config.data.name, config.data.data_dir)
+    expression = datasets.split_expression(config, split)
+    source = store.open_split(made, expression, plan.task.fields)
+    model = preflight.make_model(config)
+    variables = jax.device_get(state.variables)
+    apply = jax.jit(
+        lambda image: model.apply(variables, plan.task.inputs({"image": image}), train=False)
+    )
+
+    def open_case(index: int):
+        image = source[int(index)]["image"]
+        fields = plan.task.unlabelled(image, config.data.image_size)
+        return image, fields, apply(fields["image"])
+
+    return plan.task.figures(open_case, rows, names)
+
+
+def _text(folder: pathlib.Path, config, results: list[dict], figures: list[str]) -> str:
+    environment = json.loads((folder / "env.json").read_text())
+    terms = ", ".join(f"{t.weight:g} x {t.name}" for t in config.loss.values())
+    libraries = environment["libraries"]
+    lines = [
+        f"# {config.task}: {config.data.name}, {config.model.name}",
+        "",
+        f"- loss: {terms}",
+        f"- {config.optimizer.name}, learning rate {config.optimizer.learning_rate:g} "
+        f"({config.schedule.name}), batch {config.data.batch_size}, {config.data.image_size} pixels",
+        f"- {environment['parameters']:,} parameters, {environment['total_steps']} steps at most, "
+        f"seed {config.seed}",
+        f"- {len(environment['devices'])} x {environment['device_kind']}, jax {libraries['jax']}, "
+        f"flax {libraries['flax']}, commit {environment['commit']}",
+        "",
+    ]
+    for result in results:
+        lines += _table(result, config.paper)
+    for name in figures:
+        lines += [f"![{name}](figures/{name}.png)", ""]
+    return "\n".join(lines)
+
+
+def _table(result: dict, paper) -> list[str]:
+    """Metrics of one split: this run, the trivial predictor, and the paper's own figure."""
+    trivial = result["trivial"] or {}
+    lines = [
+        f"## {result['split']}: {result['count']:.0f} images, checkpoint of step {result['step']}",
+        "",
+        "| metric | this run | trivial predictor | the paper's figure (not measured here) |",
+        "|---|---|---|---|",
+    ]
+    for name, value in result["metrics"].items():
+        cells = [f"{value:.4g}"]
+        cells += [f"{column[name]:.4g}" if name in column else "" for column in (trivial, paper)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return [*lines, ""]

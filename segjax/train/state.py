@@ -1,0 +1,47 @@
+"""What training carries from step to step."""
+
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+
+from segjax.types import Array, Bool, Int
+
+
+@flax.struct.dataclass
+class State:
+    """Everything a checkpoint holds besides bookkeeping.
+
+    `step` counts the updates made. Once a step is not finite, `halted` is set and no later step
+    changes anything: the parameters stay those of the last good step.
+    """
+
+    step: Int[Array, ""]
+    params: Any
+    batch_stats: Any
+    optimizer: Any
+    halted: Bool[Array, ""]
+
+    @property
+    def variables(self) -> dict:
+        """The collections that `model.apply` takes."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def create(variables: dict, transformation) -> State:
+    """A state at step 0."""
+    return State(
+        step=jnp.zeros((), jnp.int32),
+        params=variables["params"],
+        batch_stats=variables.get("batch_stats", {}),
+        optimizer=transformation.init(variables["params"]),
+        halted=jnp.zeros((), jnp.bool_),
+    )
+
+
+def initial(model, transformation, image_shape: tuple[int, ...], seed: int) -> State:
+    """The state that `seed` gives; random numbers are cheap to compile (`rbg`)."""
+    key = jax.random.key(seed, impl="rbg")
+    variables = model.init(key, jnp.zeros((1, *image_shape), jnp.float32), train=False)
+    return create(variables, transformation)

@@ -1,0 +1,104 @@
+"""The training and evaluation steps: pure functions that return (sum, count) pairs."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from segjax.data.pipeline import gather
+from segjax.tasks.binding import Term
+from segjax.train.state import State
+
+Sums = dict[str, tuple[jax.Array, jax.Array]]
+
+
+def loss_values(terms: Sequence[Term], named: Mapping) -> dict[str, jax.Array]:
+    """Each term per image `[b]`, and their weighted sum as `loss`."""
+    values = {term.name: term(named) for term in terms}
+    total = sum(term.weight * values[term.name] for term in terms)
+    return {"loss": total} | (values if len(values) > 1 else {})
+
+
+def over_devices(tree, axis_name: str | None):
+    """Sums over devices; under jit on a mesh the sums are global already."""
+    return jax.lax.psum(tree, axis_name) if axis_name else tree
+
+
+def weighted_sums(values: Mapping[str, jax.Array], weight: jax.Array) -> Sums:
+    """(sum, count) of each per-image value; rows of weight 0 are padding and never count."""
+    return {
+        name: (jnp.sum(jnp.where(weight > 0, value * weight, 0.0)), jnp.sum(weight))
+        for name, value in values.items()
+    }
+
+
+def make_train_step(
+    model,
+    task,
+    terms: Sequence[Term],
+    transformation: optax.GradientTransformation,
+    *,
+    seed: int,
+    augment: Mapping[str, float] | None,
+    axis_name: str | None,
+) -> Callable:
+    """`step(state, arrays, batch) -> (state, sums)`.
+
+    The gradient is that of the mean loss over the whole batch of all devices. Random numbers depend on
+    (seed, step, place in the batch) only, so they are the same on any number of devices.
+    """
+
+    def forward(params, batch_stats, fields, weight):
+        outputs, changed = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            task.inputs(fields),
+            train=True,
+            mutable=["batch_stats"],
+        )
+        values = loss_values(terms, task.bind(outputs, fields))
+        sums = weighted_sums(values, weight)
+        return sums["loss"][0], (sums, changed.get("batch_stats", {}))
+
+    def step(state: State, arrays: Mapping, batch: Mapping) -> tuple[State, Sums]:
+        fields = gather(arrays, batch)
+        if augment:
+            key = jax.random.fold_in(jax.random.key(seed), state.step)
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch["slot"])
+            fields = task.augmented(keys, fields, augment)
+        gradient = jax.grad(forward, has_aux=True)
+        grads, (sums, batch_stats) = gradient(
+            state.params, state.batch_stats, fields, batch["weight"]
+        )
+        grads, sums = over_devices((grads, sums), axis_name)
+        grads = jax.tree.map(lambda g: g / sums["loss"][1], grads)
+        norm = optax.global_norm(grads)
+        new_state = _advance(state, transformation, grads, batch_stats, sums["loss"][0] + norm)
+        return new_state, sums | {"gradient_norm": (norm, jnp.ones(()))}
+
+    return step
+
+
+def _advance(state: State, transformation, grads, batch_stats, witness: jax.Array) -> State:
+    """The next state, or the old one, halted, from the first step whose witness is not finite."""
+    updates, optimizer = transformation.update(grads, state.optimizer, state.params)
+    params = optax.apply_updates(state.params, updates)
+    good = jnp.isfinite(witness) & ~state.halted
+    new = State(state.step + 1, params, batch_stats, optimizer, state.halted)
+    kept = jax.tree.map(lambda n, o: jnp.where(good, n, o), new, state)
+    return kept.replace(halted=~good)
+
+
+def make_evaluation_step(model, task, terms: Sequence[Term], *, axis_name: str | None) -> Callable:
+    """`step(variables, arrays, batch) -> (sums, predictions per image)`."""
+
+    def step(variables: Mapping, arrays: Mapping, batch: Mapping):
+        fields = gather(arrays, batch)
+        outputs = model.apply(variables, task.inputs(fields), train=False)
+        predictions = task.predict(outputs)
+        values = loss_values(terms, task.bind(outputs, fields))
+        values |= task.metrics(predictions, fields)
+        sums = over_devices(weighted_sums(values, batch["weight"]), axis_name)
+        return sums, predictions
+
+    return step

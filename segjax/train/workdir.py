@@ -1,0 +1,45 @@
+"""The work folder of a run: made, recognised, and never overwritten by mistake."""
+
+import json
+import os
+import pathlib
+
+from ml_collections import ConfigDict
+
+from segjax.config import files
+from segjax.errors import UserError
+
+CONFIG = "config.json"
+
+
+def check_new(workdir: pathlib.Path, config: ConfigDict) -> None:
+    """UserError unless `config` may train here: a new or empty folder, or its own run to go on with."""
+    if workdir.exists() and not workdir.is_dir():
+        raise UserError(f"--workdir {workdir}: is a file, not a folder")
+    saved = workdir / CONFIG
+    if saved.exists():
+        old = files.from_json(saved)
+        new = json.loads(files.to_json(config))
+        difference = files.first_difference(json.loads(files.to_json(old)), new)
+        if difference:
+            raise UserError(
+                f"--workdir {workdir}: holds another experiment ({difference}); take another folder"
+            )
+    elif workdir.is_dir() and any(workdir.iterdir()):
+        raise UserError(
+            f"--workdir {workdir}: occupied by other files (no {CONFIG}); take another folder"
+        )
+    parent = workdir
+    while not parent.exists():
+        parent = parent.parent
+    if not os.access(parent, os.W_OK | os.X_OK) or not parent.is_dir():
+        raise UserError(f"--workdir {workdir}: cannot write into {parent}")
+
+
+def open_existing(workdir: pathlib.Path) -> ConfigDict:
+    """The config of a trained folder; UserError when there is none or it is damaged."""
+    if not workdir.is_dir():
+        raise UserError(f"--workdir {workdir}: no such folder")
+    if not (workdir / CONFIG).exists():
+        raise UserError(f"--workdir {workdir}: not a work folder (no {CONFIG})")
+    return files.from_json(workdir / CONFIG)

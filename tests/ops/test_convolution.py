@@ -1,0 +1,98 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from segjax.ops.convolution import conv2d
+
+SHAPES = [
+    ((2, 9, 7, 3), (3, 3, 3, 4)),
+    ((1, 6, 8, 2), (1, 1, 2, 5)),
+    ((3, 8, 6, 4), (5, 3, 4, 2)),
+    ((2, 1, 2, 3), (3, 3, 3, 2)),
+    ((8, 16, 16, 32), (3, 3, 32, 16)),
+]
+
+
+def plain(x, kernel):
+    padding = [(side // 2, side // 2) for side in kernel.shape[:2]]
+    names = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=names)
+
+
+def arrays(x_shape, kernel_shape, dtype=np.float32):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=x_shape), rng.normal(size=kernel_shape)
+    y_bar = rng.normal(size=(*x_shape[:3], kernel_shape[3]))
+    return [np.asarray(a, dtype) for a in (x, kernel, y_bar)]
+
+
+@pytest.mark.parametrize("shapes", SHAPES)
+def test_value_by_loops(shapes):
+    x, kernel, _ = arrays(*shapes)
+    rows, columns = kernel.shape[:2]
+    padded = np.pad(x.astype(np.float64), [(0, 0), (rows // 2,) * 2, (columns // 2,) * 2, (0, 0)])
+    want = np.zeros((*x.shape[:3], kernel.shape[3]))
+    for u in range(rows):
+        for v in range(columns):
+            want += padded[:, u : u + x.shape[1], v : v + x.shape[2]] @ kernel[u, v].astype(float)
+    np.testing.assert_allclose(conv2d(jnp.asarray(x), jnp.asarray(kernel)), want, atol=2e-4)
+
+
+@pytest.mark.parametrize("shapes", SHAPES)
+@pytest.mark.parametrize("loop", [False, True])
+def test_gradients_equal_those_of_lax(shapes, loop):
+    x, kernel, y_bar = (jnp.asarray(a) for a in arrays(*shapes))
+
+    def gradients(conv, x, kernel, y_bar):
+        return jax.vjp(conv, x, kernel)[1](y_bar)
+
+    want = jax.jit(gradients, static_argnums=0)(plain, x, kernel, y_bar)
+    if loop:
+        got = jax.jit(lambda *a: lax.map(lambda b: gradients(conv2d, *b), a))(
+            x[None], kernel[None], y_bar[None]
+        )
+        got = [g[0] for g in got]
+    else:
+        got = jax.jit(gradients, static_argnums=0)(conv2d, x, kernel, y_bar)
+    for g, w in zip(got, want, strict=True):
+        assert g.dtype == jnp.float32
+        np.testing.assert_allclose(g, w, rtol=1e-5, atol=1e-5 * float(jnp.abs(w).max()))
+
+
+def test_finite_differences_in_float64():
+    with jax.enable_x64(True):
+        x, kernel, y_bar = (jnp.asarray(a) for a in arrays((2, 4, 5, 2), (3, 3, 2, 3), np.float64))
+        loss = jax.jit(lambda x, kernel: jnp.sum(jnp.sin(conv2d(x, kernel)) * y_bar))
+        grads = jax.grad(loss, (0, 1))(x, kernel)
+        rng = np.random.default_rng(1)
+        for argument in (0, 1):
+            step = rng.normal(size=(x, kernel)[argument].shape)
+            moved = [list((x, kernel)), list((x, kernel))]
+            moved[0][argument] = moved[0][argument] + 1e-6 * step
+            moved[1][argument] = moved[1][argument] - 1e-6 * step
+            slope = (loss(*moved[0]) - loss(*moved[1])) / 2e-6
+            np.testing.assert_allclose(np.sum(grads[argument] * step), slope, rtol=1e-7)
+
+
+def test_second_derivatives():
+    x, kernel, y_bar = (jnp.asarray(a) for a in arrays((1, 4, 4, 2), (3, 3, 2, 2)))
+
+    def curvature(conv):
+        gradient = jax.grad(lambda kernel: jnp.sum(jnp.tanh(conv(x, kernel)) * y_bar))
+        return jax.jvp(gradient, (kernel,), (kernel,))[1]
+
+    np.testing.assert_allclose(curvature(conv2d), curvature(plain), rtol=1e-4, atol=1e-4)
+
+
+def test_wrong_input():
+    x, kernel = jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 2, 1))
+    with pytest.raises(ValueError, match="`x` takes 4 axes"):
+        conv2d(x[0], kernel)
+    with pytest.raises(ValueError, match="odd window"):
+        conv2d(x, kernel[:2])
+    with pytest.raises(ValueError, match="2 input channels"):
+        conv2d(x, jnp.zeros((3, 3, 3, 1)))
+    with pytest.raises(TypeError, match="bfloat16"):
+        conv2d(x.astype(jnp.bfloat16), kernel)

@@ -1,0 +1,160 @@
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from segjax import stats
+
+
+def test_the_exact_permutation_test_counts_every_sign():
+    generator = np.random.default_rng(0)
+    a, b = generator.standard_normal(8) + 0.5, generator.standard_normal(8)
+    difference = a - b
+    hits = sum(
+        abs(np.dot(signs, difference)) >= abs(difference.sum()) - 1e-12
+        for signs in itertools.product((-1, 1), repeat=8)
+    )
+    assert stats.paired_permutation_test(a, b) == hits / 256
+    # SciPy's own, which is exact at this size.
+    theirs = scipy.stats.permutation_test(
+        (a, b),
+        lambda x, y, axis: np.mean(x - y, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=np.inf,
+    ).pvalue
+    assert stats.paired_permutation_test(a, b) == pytest.approx(theirs)
+
+
+def test_the_exact_test_with_ties_and_extremes():
+    assert stats.paired_permutation_test([1, 2, 3], [1, 2, 3]) == 1
+    assert stats.paired_permutation_test([2.0], [1.0]) == 1
+    ten = np.arange(10.0)
+    assert stats.paired_permutation_test(ten + 1, ten) == 2 / 1024
+    assert stats.paired_permutation_test([0.1, 0.2, -0.3], [0, 0, 0]) == 1
+
+
+def test_the_random_test_is_near_the_exact_one_and_never_zero():
+    generator = np.random.default_rng(3)
+    a = generator.standard_normal(12) + 0.4
+    b = np.zeros(12)
+    exact = stats.paired_permutation_test(a, b, resamples=2**12)
+    random = stats.paired_permutation_test(a, b, resamples=4000)
+    assert random != exact and random == pytest.approx(exact, abs=0.02)
+    assert random == stats.paired_permutation_test(a, b, resamples=4000)
+    assert random != stats.paired_permutation_test(a, b, resamples=4000, seed=1)
+    many = np.ones(100)
+    assert stats.paired_permutation_test(many, 0 * many, resamples=999) == 1 / 1000
+
+
+def test_the_test_is_two_sided_and_does_not_depend_on_the_block(monkeypatch):
+    generator = np.random.default_rng(1)
+    a, b = generator.standard_normal((2, 30))
+    value = stats.paired_permutation_test(a, b)
+    assert stats.paired_permutation_test(b, a) == pytest.approx(value, abs=1e-12)
+    monkeypatch.setattr(stats, "BLOCK", 30 * 64)
+    assert stats.paired_permutation_test(a, b) == pytest.approx(value, abs=0.03)
+
+
+def test_under_no_difference_small_p_values_are_rare():
+    generator = np.random.default_rng(5)
+    p_values = [
+        stats.paired_permutation_test(generator.standard_normal(8), np.zeros(8)) for _ in range(400)
+    ]
+    assert np.mean(np.array(p_values) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+@pytest.mark.parametrize(
+    "a, b, options",
+    [
+        ([], [], {}),
+        ([1.0], [1.0, 2.0], {}),
+        ([np.nan], [1.0], {}),
+        ([[1.0]], [[1.0]], {}),
+        ([1.0], [2.0], {"resamples": 0}),
+    ],
+)
+def test_the_permutation_test_refuses(a, b, options):
+    with pytest.raises(ValueError, match="`"):
+        stats.paired_permutation_test(a, b, **options)
+
+
+def test_the_interval_is_scipys_bca():
+    values = np.random.default_rng(2).gamma(1, size=25)
+    low, high = stats.bootstrap_interval(values, resamples=2000, seed=4)
+    theirs = scipy.stats.bootstrap(
+        (values,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(4)
+    ).confidence_interval
+    assert (low, high) == pytest.approx((theirs.low, theirs.high))
+    assert low < values.mean() < high
+    wider = stats.bootstrap_interval(values, confidence=0.99, resamples=2000, seed=4)
+    assert wider[0] < low and wider[1] > high
+
+
+def test_the_interval_covers_about_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    covered = 0
+    for seed in range(120):
+        low, high = stats.bootstrap_interval(
+            generator.standard_normal(30), resamples=500, confidence=0.9, seed=seed
+        )
+        covered += low <= 0 <= high
+    assert 0.8 <= covered / 120 <= 0.97
+
+
+def test_degenerate_intervals():
+    assert stats.bootstrap_interval([3.0]) == (3, 3)
+    assert stats.bootstrap_interval([2.0, 2.0, 2.0]) == (2, 2)
+    # The median of these hardly varies: BCa is not defined, the percentile interval is.
+    values = [0.0] + [1.0] * 30
+    assert stats.bootstrap_interval(values, statistic=np.median, resamples=200) == (1, 1)
+    low, high = stats.bootstrap_interval([1.0, 2.0])
+    assert 1 <= low <= high <= 2
+
+
+@pytest.mark.parametrize(
+    "values, options",
+    [
+        ([], {}),
+        ([1.0, np.inf], {}),
+        ([1.0, 2.0], {"confidence": 1.0}),
+        ([1.0, 2.0], {"confidence": 0}),
+        ([1.0, 2.0], {"resamples": 0}),
+    ],
+)
+def test_the_interval_refuses(values, options):
+    with pytest.raises(ValueError, match="`"):
+        stats.bootstrap_interval(values, **options)
+
+
+def test_holm_on_a_worked_example():
+    # Ascending 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1, made monotone.
+    np.testing.assert_allclose(stats.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(stats.holm([0.5, 0.9]), [1, 1])
+    np.testing.assert_allclose(stats.holm([0.2]), [0.2])
+    assert stats.holm([]).shape == (0,)
+
+
+def test_holm_rejects_what_the_step_down_procedure_rejects():
+    p_values = np.random.default_rng(0).beta(0.3, 2, 12)
+    rejected = np.zeros(12, bool)
+    for rank, index in enumerate(np.argsort(p_values)):
+        if p_values[index] > 0.05 / (12 - rank):
+            break
+        rejected[index] = True
+    assert rejected.any() and not rejected.all()
+    np.testing.assert_array_equal(stats.holm(p_values) <= 0.05, rejected)
+
+
+@pytest.mark.parametrize("p_values", [[-0.1], [1.1], [np.nan], [[0.5]]])
+def test_holm_refuses(p_values):
+    with pytest.raises(ValueError, match="`p_values`"):
+        stats.holm(p_values)
+
+
+def test_importing_stats_leaves_scipy_alone():
+    code = "import sys, segjax.stats; sys.exit('scipy.stats' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

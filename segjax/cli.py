@@ -32,9 +32,29 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str):
         raise UserError(f"{message} (see `{self.prog} --help`)")
 
-    def flags(self) -> list[str]:
-        """Every flag this parser takes."""
-        return [flag for action in self._actions for flag in action.option_strings]
+    def parse_known_args(self, args=None, namespace=None):
+        """Names an unknown flag before argparse complains of what its misspelling left out."""
+        if self.get_default("run"):
+            for word in args or ():
+                flag = word.partition("=")[0]
+                if flag.startswith("--") and not flag.startswith("--config."):
+                    self.check_flag(flag)
+        return super().parse_known_args(args, namespace)
+
+    def check_flag(self, flag: str) -> None:
+        """UserError with the nearest flag unless this parser takes `flag`."""
+        flags = [option for action in self._actions for option in action.option_strings]
+        if flag not in flags:
+            raise UserError(f"{flag}: `{self.prog}` has no such flag{nearest(flag, flags)}")
+
+    def _check_value(self, action, value):
+        if action.choices is not None and value not in action.choices:
+            name = "/".join(action.option_strings) or action.metavar or action.dest
+            raise UserError(
+                f"{name} {value!r}: `{self.prog}` has no such choice"
+                f"{nearest(value, action.choices)} "
+                f"It has: {', '.join(map(str, action.choices))}"
+            )
 
 
 def build_parser() -> Parser:
@@ -274,10 +294,7 @@ def split_overrides(parser: Parser, unknown: Sequence[str], allowed: bool) -> di
         elif path.startswith("--config.") and not allowed:
             raise UserError(f"{word}: `{parser.prog}` takes the config of the work folder as it is")
         else:
-            flag = path if path.startswith("-") else word
-            raise UserError(
-                f"{flag}: `{parser.prog}` has no such flag{nearest(flag, parser.flags())}"
-            )
+            parser.check_flag(path if path.startswith("-") else word)
     return overrides
 
 

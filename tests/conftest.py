@@ -14,3 +14,16 @@ import jax
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    """A folder with the small synthetic set, prepared once."""
+    from segjax.data import store
+    from tests.train import runs
+
+    folder = tmp_path_factory.mktemp("data")
+    store.ensure_prepared(runs.DATA, str(folder))
+    return folder

@@ -5,6 +5,8 @@ from segjax.config.lookup import spec
 from segjax.errors import UserError
 
 LOSSES = ("mse", "sce", "msce")
+FULL = (32, 64, 128, 256)  # the widths of cellpose
+SMALL = (8, 16, 32, 64)  # for two CPU cores
 NETWORKS = {"ave/mean": ("average", "mean"), "max/sum": ("max", "sum")}
 
 

@@ -56,7 +56,8 @@ def steps(section: ConfigDict, path: str, prefix: str, clock: Clock) -> int | No
         raise UserError(f"{keys} are both set; a duration takes one of {', '.join(UNITS)}")
     unit, value = chosen.popitem()
     label = f"{path}.{key_of(prefix, unit)}={value!r}"
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 < value < math.inf:
         raise UserError(f"{label}: takes a number above 0")
     return _convert(unit, value, clock, label)
 

@@ -6,6 +6,7 @@ import os
 import pathlib
 import sys
 import tempfile
+import traceback
 from collections.abc import Mapping
 from types import ModuleType
 
@@ -34,11 +35,22 @@ def load_module(path: pathlib.Path) -> ModuleType:
     _reach_neighbours(path)
     try:
         specification.loader.exec_module(module)
-    except (SyntaxError, ImportError, NameError) as error:
-        raise UserError(f"--config {path}: {type(error).__name__}: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        raise _failed(str(path), path, error) from error
     if not hasattr(module, "get_config"):
         raise UserError(f"--config {path}: the file has no get_config(arg)")
     return module
+
+
+def _failed(text: str, path: pathlib.Path, error: Exception) -> UserError:
+    """An exception of an experiment file as one line, with the place in that file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    place = f" (line {lines[-1]})" if lines else ""
+    message = " ".join(str(error).strip("\"'").split("\n", 1)[0].split())
+    return UserError(f"--config {text}: {type(error).__name__}: {message}{place}")
 
 
 def _reach_neighbours(path: pathlib.Path) -> None:
@@ -54,9 +66,14 @@ def load(text: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
     module = load_module(path)
     try:
         config = module.get_config(arg)
-    except (AttributeError, KeyError, TypeError) as error:
-        message = str(error).strip("\"'").splitlines()[0]
-        raise UserError(f"--config {text}: {type(error).__name__}: {message}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        raise _failed(text, path, error) from error
+    if not isinstance(config, ConfigDict):
+        raise UserError(
+            f"--config {text}: get_config returns a ConfigDict, this one {type(config).__name__}"
+        )
     for key, value in (overrides or {}).items():
         override(config, key, literal(value) if isinstance(value, str) else value)
     return config.lock()
@@ -112,7 +129,7 @@ def from_json(path: pathlib.Path) -> ConfigDict:
     """Reads a saved config; UserError naming the file if it is damaged."""
     try:
         content = json.loads(path.read_text())
-        if not isinstance(content, dict) or "model" not in content:
+        if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
             raise ValueError("not a segjax config")
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: damaged config: {error}") from error

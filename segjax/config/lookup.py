@@ -74,7 +74,7 @@ def _find_outside(name: str, where: str) -> object:
     module_name, _, attribute = name.partition(":")
     try:
         return getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UserError(f"{where}cannot import it: {error}") from error
 
 

@@ -41,16 +41,17 @@ def contact_sheet(
 ) -> np.ndarray:
     """Lays out examples as tiles with their points, masks and class values.
 
-    What a field is, its shape tells: a float field `[2]` is a point (x, y) in continuous pixels, drawn
-    as a cross with its name; an integer or bool field `[h, w, 1]`, as high and wide as the image, is a
-    mask, drawn as the contour of its non-zero pixels; a string, a number or a short vector of integers
-    goes into the caption. Anything else is left out.
+    What a field is, its shape tells: a float field `[2]` is a point (x, y) in continuous pixels,
+    drawn as a cross with its name; an integer or bool field `[h, w, 1]`, as high and wide as the
+    image, is a mask, drawn as the contour of its non-zero pixels; a string, a number or a short
+    vector of integers goes into the caption. Anything else is left out.
 
     Args:
         examples: each holds `image`, `[h, w, 3]`, `[h, w, 1]` or `[h, w]`, uint8 or uint16, and any
             other fields.
         columns: tiles beside each other.
-        tile: height and width in pixels of the square into which an image is fitted, its aspect kept.
+        tile: height and width in pixels of the square into which an image is fitted, its aspect
+            kept.
 
     Returns:
         uint8 RGB `[height, width, 3]`: the tiles and, below them, the masks' colours and names.
@@ -91,8 +92,8 @@ def write_contact_sheet(
 ) -> None:
     """Writes `contact_sheet(examples, columns=columns, tile=tile)` as a PNG file.
 
-    The file appears whole or not at all: it is written beside `path` under another name, then moved.
-    Missing folders are made.
+    The file appears whole or not at all: it is written beside `path` under another name, then
+    moved. Missing folders are made.
 
     Args:
         path: the file to write; an existing one is replaced.
@@ -147,7 +148,8 @@ def _masks(example: Mapping[str, np.ndarray], shape: tuple, number: int) -> dict
             continue
         if value.shape[:2] != shape:
             raise ValueError(
-                f"`{name}` takes the image's size {shape}, got {value.shape[:2]} in example {number}"
+                f"`{name}` takes the image's size {shape}, got {value.shape[:2]} "
+                f"in example {number}"
             )
         found[name] = value[..., 0] != 0
     return found

@@ -104,7 +104,8 @@ def _masks(
         "field_of_view": inside,
         "optic_disc": grid.ellipse((0, 0), anatomy.disc_axes) <= 1,
         "optic_cup": grid.ellipse(anatomy.cup_centre, anatomy.cup) <= 1,
-        "vessels": np.maximum(layers["arteries"], layers["veins"]) >= 0.4,
+        # Below one half: a vessel as thin as a pixel is to stay in one piece.
+        "vessels": np.maximum(layers["arteries"], layers["veins"]) >= 0.35,
         **lesion_masks,
     }
     return {name: (masks[name] & inside)[..., None].astype(np.uint8) for name in MASKS}
@@ -116,8 +117,8 @@ def generate_fundus(seed: int, size: int) -> dict:
     The eye (anatomy, vessels, lesions, colours, light) depends on `seed` alone; `size` decides how
     finely it is drawn, and the grain of the sensor.
 
-    Source: our own drawing. Proportions follow textbook anatomy: the fovea lies about two and a half
-    disc diameters temporal to the disc's centre and slightly below it.
+    Source: our own drawing. Proportions follow textbook anatomy: the fovea lies about two and a
+    half disc diameters temporal to the disc's centre and slightly below it.
     Departures: none.
 
     Args:
@@ -125,12 +126,12 @@ def generate_fundus(seed: int, size: int) -> dict:
         size: height and width in pixels, from 32.
 
     Returns:
-        A dict. `image` uint8 `[size, size, 3]`; `image_id` str; `eye` 'left' or 'right'; `fovea` and
-        `disc` float32 `[2]`, (x, y) in continuous pixels (left and top edge 0); the masks
+        A dict. `image` uint8 `[size, size, 3]`; `image_id` str; `eye` 'left' or 'right'; `fovea`
+        and `disc` float32 `[2]`, (x, y) in continuous pixels (left and top edge 0); the masks
         `field_of_view`, `optic_disc`, `optic_cup`, `vessels`, `microaneurysms`, `haemorrhages`,
         `hard_exudates`, `soft_exudates` uint8 `[size, size, 1]` of 0 and 1 (they may overlap);
-        `findings` uint8 `[4]`, whether each of the last four masks holds anything; `grade` int, as in
-        `fundus_lesions.grade_of`.
+        `findings` uint8 `[4]`, whether each of the last four masks holds anything; `grade` int, as
+        in `fundus_lesions.grade_of`.
 
     Empty cases: an eye without lesions has empty masks for them, and grade 0.
 

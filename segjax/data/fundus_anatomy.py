@@ -22,7 +22,7 @@ TEMPORAL, NASAL, TWIG = 0, 1, 2
 def stream(seed: int, name: str) -> np.random.Generator:
     """An independent source of numbers for one part of the picture.
 
-    Parts have a stream each so that a change to one (say more lesions) leaves the others as they are.
+    Parts have a stream each so that a change to one (say more lesions) leaves the others alone.
     """
     names = ("camera", "anatomy", "vessels", "lesions", "light", "sensor")
     return np.random.Generator(np.random.PCG64([seed, names.index(name)]))

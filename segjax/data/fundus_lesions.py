@@ -1,4 +1,4 @@
-"""Signs of diabetic retinopathy for the synthetic eye: what lies where, as polygons in eye units."""
+"""Signs of diabetic retinopathy for the synthetic eye: what lies where, as polygons."""
 
 import dataclasses
 
@@ -60,7 +60,7 @@ class _Ground:
         self.taken = np.array([[0.0, 0.0, 0.62], [*anatomy.fovea, 0.12]])
 
     def take(self, count: int, radius: float, *, near=None, spread=1.0, clear=0.0) -> np.ndarray:
-        """Up to `count` places `[n, 2]`, `clear` eye units from every vessel where that is asked."""
+        """Up to `count` places `[n, 2]`, `clear` eye units away from every vessel if asked."""
         camera, rng = self.camera, self.rng
         if near is None:
             reach = camera.radius / camera.scale

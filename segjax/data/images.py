@@ -1,4 +1,4 @@
-"""Reading photographs and masks from files of any common kind, and saying plainly when one is damaged.
+"""Reading photographs and masks from common kinds of files, saying plainly when one is damaged.
 
 Pillow opens and decodes, because it raises where OpenCV is silent (a JPEG cut short comes back from
 OpenCV as a half-grey picture). OpenCV decodes what has more than 8 bits a channel, because Pillow
@@ -28,8 +28,8 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     """Reads a PNG, JPEG, TIFF, BMP or GIF file as 8-bit RGB.
 
     Grey is repeated in the three channels, a palette is looked up, transparency is dropped, and of
-    several pages or frames the first is taken. An orientation noted in EXIF is not applied: rows and
-    columns are those stored in the file, which is also the frame that annotations count in.
+    several pages or frames the first is taken. An orientation noted in EXIF is not applied: rows
+    and columns are those stored in the file, which is also the frame annotations count in.
 
     Files with 16 bits a channel hold 8, 12 or 16 significant bits, which the file does not say. The
     largest value m of the picture decides: m <= 255 keeps the values, m <= 4095 gives
@@ -121,7 +121,7 @@ def _read_bytes(path: str | os.PathLike) -> bytes:
 
 
 def _decode(path: str | os.PathLike, data: bytes) -> Image.Image | np.ndarray:
-    """The decoded Pillow picture, or `[h, w, c]` (RGB or grey) uint16 where it has more than 8 bits."""
+    """The decoded Pillow picture; an array `[h, w, c]`, RGB or grey, if more than 8 bits deep."""
     try:
         picture = Image.open(io.BytesIO(data))
     except UnidentifiedImageError as error:

@@ -1,5 +1,8 @@
 """Prepared data sets on disk: preparing them, opening them, listing them."""
 
+import contextlib
+import io
+import logging
 import os
 import pathlib
 import sys
@@ -11,6 +14,7 @@ from segjax.config.lookup import nearest
 from segjax.errors import UserError
 
 FORMAT = "array_record"
+logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS warns there of configs made by name
 
 
 def builder(name: str, data_dir: str, *, path: str = "data.name") -> tfds.core.DatasetBuilder:
@@ -18,12 +22,16 @@ def builder(name: str, data_dir: str, *, path: str = "data.name") -> tfds.core.D
     set_name, _, config_name = name.partition("/")
     made_by = lookup.find("datasets", set_name, path)
     configs = [config.name for config in made_by.BUILDER_CONFIGS]
+    config = config_name or None
     if config_name and config_name not in configs:
+        config = getattr(made_by, "config_named", lambda _: None)(config_name)
+    if config_name and config is None:
+        more = getattr(made_by, "CONFIG_PATTERN", "")
         raise UserError(
             f"{path}={name!r}: {set_name} has no config {config_name!r}"
-            f"{nearest(config_name, configs)} It has: {', '.join(configs)}"
+            f"{nearest(config_name, configs)} It has: {', '.join(configs)}{more}"
         )
-    return made_by(data_dir=data_dir, config=config_name or None, file_format=FORMAT)
+    return made_by(data_dir=data_dir, config=config, file_format=FORMAT)
 
 
 def is_prepared(made: tfds.core.DatasetBuilder) -> bool:
@@ -53,7 +61,8 @@ def prepare(made: tfds.core.DatasetBuilder, manual_dir: str | None = None) -> bo
     _check_writable(made)
     settings = tfds.download.DownloadConfig(manual_dir=manual_dir)
     try:
-        made.download_and_prepare(download_config=settings)
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints of downloads and sizes unknown
+            made.download_and_prepare(download_config=settings)
     except UserError:
         raise
     except Exception as error:
@@ -101,12 +110,12 @@ def check_split(made: tfds.core.DatasetBuilder, split: str, *, path: str) -> int
     available = list(made.info.splits)
     try:
         examples = made.info.splits[split].num_examples
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, AttributeError) as error:
         raise UserError(
             f"{path}={split!r}: {made.name} has no such split{nearest(split, available)} "
             f"It has: {', '.join(available)}"
         ) from error
-    if not examples:
+    if examples < 1:  # TFDS counts backwards for a range such as [5:2]
         raise UserError(f"{path}={split!r}: the split is empty")
     return examples
 

@@ -24,8 +24,8 @@ def read_table(
     """Reads the named columns of a `.csv` or `.xlsx` table.
 
     The first row that is not blank holds the headers. They are compared by their letters and digits
-    alone, in lower case, so `X- Coordinate` and ` x coordinate` are one. Blank rows are skipped; of a
-    workbook the first sheet is read.
+    alone, in lower case, so `X- Coordinate` and ` x coordinate` are one. Blank rows are skipped;
+    of a workbook the first sheet is read.
 
     Args:
         path: the table.
@@ -59,7 +59,7 @@ def read_table(
 
 
 def rows_by_name(path: str | os.PathLike, rows: Sequence[Row]) -> dict[str, Row]:
-    """Indexes rows by their cell `name`: without extension, in lower case; nameless rows are dropped.
+    """Indexes rows by their cell `name` without extension, in lower case, dropping nameless rows.
 
     Raises:
         UserError: two rows have one name.
@@ -71,7 +71,9 @@ def rows_by_name(path: str | os.PathLike, rows: Sequence[Row]) -> dict[str, Row]
         name = pathlib.PurePath(str(row["name"])).stem.lower()
         if name in index:
             first = index[name]["row"]
-            raise UserError(f"{path}, row {row['row']}: {row['name']} already stands in row {first}")
+            raise UserError(
+                f"{path}, row {row['row']}: {row['name']} already stands in row {first}"
+            )
         index[name] = row
     return index
 
@@ -109,7 +111,7 @@ def parse_point(path: str | os.PathLike, row: Row, size: tuple[int, int]) -> np.
 
 
 def parse_class(path: str | os.PathLike, row: Row, key: str, classes: int) -> int:
-    """Reads the cell `key` of a row as a whole number from 0 to `classes - 1`, or raises UserError."""
+    """Reads the cell `key` as a whole number from 0 to `classes - 1`, or raises UserError."""
     value = row[key]
     try:
         number = float(value)  # type: ignore[arg-type]
@@ -139,7 +141,7 @@ def _read_lines(path: pathlib.Path) -> list[list[object]]:
 
 
 def _read_csv(path: pathlib.Path) -> list[list[object]]:
-    # Names and numbers are ASCII; a stray byte of another encoding elsewhere must not stop the rest.
+    # Names and numbers are ASCII; a stray byte elsewhere in another encoding does no harm.
     text = path.read_text("utf-8-sig", errors="replace")
     headers = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(",;\t", key=headers.count)

@@ -49,12 +49,14 @@ def command_of(text: str, point: sweeps.Point, extra: Mapping[str, str], workdir
 
 
 def check_points(text: str, points: list[sweeps.Point], extra: Mapping[str, str]) -> None:
-    """Loads every point's config, so that a mistake shows before the first one trains."""
+    """Checks every point's config, so that a mistake shows before the first one trains."""
+    from segjax.train import preflight
+
     path, _ = files.split_name(text)
     for point in points:
         config = f"{path}:{point['arg']}" if "arg" in point else str(path)
         settings = {k: str(v) for k, v in point.items() if k != "arg"}
-        files.load(config, settings | dict(extra))
+        preflight.check_parts(files.load(config, settings | dict(extra)))
 
 
 def open_folder(text: str, points: list[sweeps.Point], extra: Mapping, workdir: pathlib.Path):

@@ -20,6 +20,7 @@ DECODERS: dict[str, Callable] = {
     "argmax": heatmap.decode_argmax,
     "agreement": heatmap.decode_agreement,
     "subpixel": heatmap.decode_subpixel,
+    "median": heatmap.decode_median,
     "centroid": heatmap.decode_centroid,
 }
 
@@ -33,7 +34,7 @@ class Localization:
     Args:
         target: the data set's field that holds the point.
         decode: how a heat map becomes a point: `argmax` of the finest scale (the paper), `agreement`
-            of all scales, `subpixel`, or `centroid`, which belongs to the coordinate error.
+            of all scales, `subpixel`, `median`, or `centroid`, which belongs to the coordinate error.
         pool: pooling between scales when decoding by agreement.
         reduce: how the map becomes axis logits when decoding; as in the loss.
     """

@@ -1,8 +1,9 @@
 """Figures of a localisation run: cases with crosses (the paper's Fig. 4), and axis logits per scale."""
 
-import pathlib
+import functools
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -45,7 +46,7 @@ def axis_logits_figure(
 
     `image` [h, w, 3] and `point` (x, y) at the working size; `heatmap` [h, w]; `options` as in the loss.
     """
-    scales = axis_logits(heatmap[None], **options)
+    scales = jax.jit(functools.partial(axis_logits, **options))(heatmap[None])
     figure = Figure(figsize=(11, 6.2), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 2.2))
     top, bottom = left.subplots(2, 1)

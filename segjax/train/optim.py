@@ -1,5 +1,8 @@
 """The optimiser of a config: schedule, clipping and transformation in one optax chain."""
 
+import math
+from collections.abc import Mapping
+
 import optax
 from ml_collections import ConfigDict
 
@@ -10,22 +13,28 @@ from segjax.errors import UserError
 def schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
     """The learning rate as a function of the step."""
     rate = config.optimizer.learning_rate
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not rate > 0:
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate < math.inf:
         raise UserError(f"config.optimizer.learning_rate={rate!r}: takes a number above 0")
     function, options = lookup.resolve("schedules", config.schedule, "config.schedule")
+    _check_numbers(options, "config.schedule")
+    try:
+        return function(float(rate), total_steps, **options)
+    except ValueError as error:
+        raise UserError(f"config.schedule.{error}") from error
+
+
+def _check_numbers(options: Mapping[str, object], path: str) -> None:
+    """UserError for an option that is not a finite number of at least 0 (True and False are)."""
     for name, value in options.items():
-        if isinstance(value, (int, float)) and value < 0:
-            raise UserError(f"config.schedule.{name}={value!r}: takes no negative number")
-    return function(float(rate), total_steps, **options)
+        if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+            raise UserError(f"{path}.{name}={value!r}: takes a number of at least 0")
 
 
 def transformation(config: ConfigDict, total_steps: int) -> optax.GradientTransformation:
     """Clipping by global norm (when set), then the optimiser with its schedule."""
     function, options = lookup.resolve("optimizers", config.optimizer, "config.optimizer")
-    for name, value in options.items():
-        if isinstance(value, (int, float)) and value < 0:
-            raise UserError(f"config.optimizer.{name}={value!r}: takes no negative number")
     options["learning_rate"] = schedule(config, total_steps)
+    _check_numbers({k: v for k, v in options.items() if k != "learning_rate"}, "config.optimizer")
     made = function(**options)
     if (norm := config.train.clip_norm) is None:
         return made

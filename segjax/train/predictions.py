@@ -15,7 +15,7 @@ from tqdm import tqdm
 from segjax.config import files
 from segjax.data.images import read_image
 from segjax.errors import UserError
-from segjax.train import preflight
+from segjax.train import preflight, workdir
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
@@ -65,9 +65,9 @@ def predict(folder: pathlib.Path, inputs: Sequence[str], output: pathlib.Path, k
     """
     from segjax.train.run import load_trained
 
+    workdir.open_existing(folder)
     paths = find_images(inputs)
-    if output.exists() and not output.is_dir():
-        raise UserError(f"--output {output}: is a file, not a folder")
+    workdir.check_writable(output, "--output")
     quiet = not sys.stderr.isatty()
     for path in tqdm(paths, desc="checking images", disable=quiet):
         read_image(path)

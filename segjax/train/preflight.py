@@ -1,5 +1,6 @@
 """Builds everything shape-only: every mistake in a config surfaces here, before data or device time."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,14 @@ from ml_collections import ConfigDict
 
 from segjax.config import lookup
 from segjax.config.defaults import base
-from segjax.config.durations import Clock, steps
+from segjax.config.durations import Clock, siblings, steps
 from segjax.config.lookup import nearest
 from segjax.errors import UserError
 from segjax.tasks.binding import Term, bind
 from segjax.train import optim, parallel, state, step
 
+# Sections whose keys an experiment chooses; what they may hold is checked by those who read them.
+OPEN = ("config.data.splits",)
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -41,11 +44,40 @@ class Plan:
         return (*self.config.data.image_size, self.task.channels)
 
 
-def check_fields(config: ConfigDict) -> None:
-    """UserError naming the first field that is missing, of the wrong type, or out of range."""
-    for key in base():
+def check_structure(config: ConfigDict, pattern: ConfigDict, path: str = "config") -> None:
+    """UserError for the first field that `defaults.base()` has and `config` lacks, or the reverse."""
+    for key, default in pattern.items():
+        here = f"{path}.{key}"
         if key not in config:
-            raise UserError(f"config.{key}: missing; start the file from defaults.base()")
+            raise UserError(f"{here}: missing; start the file from defaults.base()")
+        value, free = config[key], default is None or siblings(key)
+        if isinstance(default, ConfigDict):
+            if not isinstance(value, ConfigDict):
+                raise UserError(f"{here}={value!r}: takes a section")
+            if len(default) and here not in OPEN:
+                check_structure(value, default, here)
+        elif not free and type(value) is not type(default):
+            wanted = type(default).__name__
+            raise UserError(f"{here}={value!r}: takes {wanted}, got {type(value).__name__}")
+    for key in config:
+        if key not in pattern:
+            raise UserError(
+                f"{path}.{key}: no such key{nearest(key, pattern)} {path} has: {', '.join(pattern)}"
+            )
+
+
+def check_fields(config: ConfigDict) -> None:
+    """UserError naming the first field that is missing, unknown, of a wrong type or out of range."""
+    check_structure(config, base())
+    for name in ("train", "validation"):
+        if name not in config.data.splits:
+            raise UserError(
+                f"config.data.splits.{name}: missing; it has: {', '.join(config.data.splits)}"
+            )
+    for name, term in config.loss.items():
+        weight = term.get("weight", 1.0) if isinstance(term, ConfigDict) else 1.0
+        if type(weight) not in (int, float) or not 0 <= weight < math.inf:
+            raise UserError(f"config.loss.{name}.weight={weight!r}: takes a number of at least 0")
     for key in ("model", "optimizer", "schedule"):
         if "name" not in config[key]:
             raise UserError(f"config.{key}.name: missing; lookup.spec writes such a section")
@@ -58,8 +90,9 @@ def check_fields(config: ConfigDict) -> None:
     for path, value in positive.items():
         if type(value) is not int or value < 1:
             raise UserError(f"config.{path}={value!r}: takes a whole number of at least 1")
-    if type(config.seed) is not int or config.seed < 0:
-        raise UserError(f"config.seed={config.seed!r}: takes a whole number of at least 0")
+    for path, value in {"seed": config.seed, "log.profile_steps": config.log.profile_steps}.items():
+        if type(value) is not int or value < 0:
+            raise UserError(f"config.{path}={value!r}: takes a whole number of at least 0")
     size = config.data.image_size
     if not (
         isinstance(size, tuple) and len(size) == 2 and all(type(s) is int and s > 0 for s in size)
@@ -136,6 +169,16 @@ def build(config: ConfigDict, examples: int, devices: int) -> Plan:
     return plan
 
 
+def check_parts(config: ConfigDict) -> None:
+    """As much of `build` as needs no device and no shapes: fields, names and options."""
+    check_fields(config)
+    task = make_task(config)
+    check_augment(config, task)
+    bind(config.loss, task.offers)
+    make_model(config)
+    optim.transformation(config, total_steps=1000)
+
+
 def check_augment(config: ConfigDict, task: Any) -> None:
     """UserError for an augmentation that does not exist or has a negative strength."""
     strengths = task.augmentations()
@@ -163,9 +206,15 @@ def _trace(config, task, model, terms, transformation) -> int:
     try:
         began = jax.eval_shape(lambda: state.initial(local, transformation, image_shape, 0))
         jax.eval_shape(train, began, {}, batch)
-        jax.eval_shape(evaluate, began.variables, {}, batch)
+        sums, _ = jax.eval_shape(evaluate, began.variables, {}, batch)
     except (ValueError, TypeError) as error:
         raise UserError(f"config: model, losses and data do not fit together: {error}") from error
+    values = [*sums, *task.derived(dict.fromkeys(sums, 0.0))]
+    if (best := config.evaluate.best) not in values:
+        raise UserError(
+            f"config.evaluate.best={best!r}: evaluation gives no such value{nearest(best, values)} "
+            f"It gives: {', '.join(values)}"
+        )
     return sum(leaf.size for leaf in jax.tree.leaves(began.params))
 
 

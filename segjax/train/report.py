@@ -60,22 +60,25 @@ def read_predictions(path: pathlib.Path) -> tuple[list[str], np.ndarray]:
 
 
 def write(folder: pathlib.Path) -> pathlib.Path:
-    """Writes figures/ and report.md of a work folder; returns the report's path."""
+    """Writes figures/ and report.md of a work folder; returns the report's path.
+
+    With several processes all call it, since reading a checkpoint takes all; the first one writes.
+    """
     config = workdir.open_existing(folder)
     log = folder / "metrics.jsonl"
     if not log.exists():
         raise UserError(f"{folder}: no metrics.jsonl; train first")
-    figures = folder / "figures"
-    save_figure(curves_figure(read_rows(log)), figures / "learning_curves.png")
-    names = ["learning_curves"]
+    pictures = {"learning_curves": curves_figure(read_rows(log))}
     results = sorted(folder.glob("metrics_*.json"))
     for result in results:
         split = result.stem.removeprefix("metrics_")
         for name, figure in _case_figures(folder, config, split).items():
-            save_figure(figure, figures / f"{name}_{split}.png")
-            names.append(f"{name}_{split}")
-    text = _text(folder, config, [json.loads(result.read_text()) for result in results], names)
-    files.write_atomic(folder / "report.md", text)
+            pictures[f"{name}_{split}"] = figure
+    if jax.process_index() == 0:
+        for name, figure in pictures.items():
+            save_figure(figure, folder / "figures" / f"{name}.png")
+        contents = [json.loads(result.read_text()) for result in results]
+        files.write_atomic(folder / "report.md", _text(folder, config, contents, list(pictures)))
     return folder / "report.md"
 
 

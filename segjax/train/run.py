@@ -5,6 +5,7 @@ import pathlib
 import signal
 
 import jax
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from segjax.config import files
@@ -49,11 +50,17 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, float]:
             if first:
                 files.write_atomic(folder / DONE, json.dumps(vars(book)) + "\n")
         means = evaluate(folder, "validation", plan=plan)
-        if first:
-            report.write(folder)
+        wait_for_others("evaluated")
+        report.write(folder)
         return means
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def wait_for_others(name: str) -> None:
+    """A barrier: what process 0 wrote is there for all."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
 
 
 def _describe(config: ConfigDict, folder: pathlib.Path, plan: Plan) -> None:

@@ -10,6 +10,8 @@ __all__ = ["constant", "cosine_decay", "exponential_decay", "polynomial_decay"]
 
 
 def _warm_up(schedule, learning_rate: float, total_steps: int, warmup_percent: float):
+    if warmup_percent > 100:
+        raise ValueError(f"warmup_percent={warmup_percent!r}: takes at most 100")
     steps = round(total_steps * warmup_percent / 100)
     if not steps:
         return schedule
@@ -34,6 +36,8 @@ def exponential_decay(
     staircase: bool = False,
 ):
     """rate(t) = learning_rate * decay_rate^(t / decay_steps), the exponent whole if `staircase`."""
+    if not decay_steps > 0:
+        raise ValueError(f"decay_steps={decay_steps!r}: takes a number above 0")
     return optax.exponential_decay(learning_rate, decay_steps, decay_rate, staircase=staircase)
 
 

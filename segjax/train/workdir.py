@@ -29,11 +29,16 @@ def check_new(workdir: pathlib.Path, config: ConfigDict) -> None:
         raise UserError(
             f"--workdir {workdir}: occupied by other files (no {CONFIG}); take another folder"
         )
-    parent = workdir
+    check_writable(workdir, "--workdir")
+
+
+def check_writable(folder: pathlib.Path, flag: str) -> None:
+    """UserError unless the folder, or the nearest one above it that exists, can be written into."""
+    parent = folder
     while not parent.exists():
         parent = parent.parent
     if not os.access(parent, os.W_OK | os.X_OK) or not parent.is_dir():
-        raise UserError(f"--workdir {workdir}: cannot write into {parent}")
+        raise UserError(f"{flag} {folder}: cannot write into {parent}")
 
 
 def open_existing(workdir: pathlib.Path) -> ConfigDict:

@@ -1,4 +1,3 @@
-import pathlib
 import shutil
 
 import numpy as np
@@ -6,7 +5,6 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from segjax.data.images import image_size
 from segjax.data.sets.idrid import MASKS, Idrid
 from segjax.errors import UserError
 
@@ -187,9 +185,7 @@ C_DISC = (
     "C. Localization/2. Groundtruths/1. Optic Disc Center Location/"
     "a. IDRiD_OD_Center_Training Set_Markups.csv"
 )
-B_TABLE = (
-    "B. Disease Grading/2. Groundtruths/a. IDRiD_Disease Grading_Training Labels.csv"
-)
+B_TABLE = "B. Disease Grading/2. Groundtruths/a. IDRiD_Disease Grading_Training Labels.csv"
 A_IMAGES = "A. Segmentation/1. Original Images/a. Training Set"
 A_MASKS = "A. Segmentation/2. All Segmentation Groundtruths/a. Training Set"
 
@@ -213,8 +209,9 @@ BAD = {
     ),
     "image empty": (
         "grading",
-        lambda r: (r / "B. Disease Grading/1. Original Images/a. Training Set/IDRiD_001.jpg")
-        .write_bytes(b""),
+        lambda r: (
+            r / "B. Disease Grading/1. Original Images/a. Training Set/IDRiD_001.jpg"
+        ).write_bytes(b""),
         ["IDRiD_001.jpg", "empty"],
     ),
     "fovea row missing": (

@@ -10,7 +10,9 @@ POINT = {"name": ("Image No", "ImgName"), "x": ("X- Coordinate",), "y": ("Y - Co
 
 def _write(path, rows):
     if path.suffix == ".csv":
-        path.write_text("".join(",".join("" if c is None else str(c) for c in r) + "\n" for r in rows))
+        path.write_text(
+            "".join(",".join("" if c is None else str(c) for c in r) + "\n" for r in rows)
+        )
     else:
         book = openpyxl.Workbook()
         for row in rows:
@@ -42,7 +44,9 @@ def test_columns_are_found_by_name_and_rows_keep_their_number(tmp_path, name):
 
 def test_byte_order_mark_semicolons_and_short_rows(tmp_path):
     path = tmp_path / "t.csv"
-    path.write_bytes(b"\xef\xbb\xbfImgName;X- Coordinate;Y - Coordinate\r\ng1.jpg;4;5\r\ng2.jpg\r\n")
+    path.write_bytes(
+        b"\xef\xbb\xbfImgName;X- Coordinate;Y - Coordinate\r\ng1.jpg;4;5\r\ng2.jpg\r\n"
+    )
     rows = read_table(path, POINT)
     assert rows[0] == {"row": 2, "name": "g1.jpg", "x": "4", "y": "5"}
     assert rows[1] == {"row": 3, "name": "g2.jpg", "x": None, "y": None}

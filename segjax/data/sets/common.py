@@ -1,4 +1,4 @@
-"""What the builders of downloaded sets share: finding their folders, matching and checking files."""
+"""What builders of downloaded sets share: finding folders, matching and checking files."""
 
 import os
 import pathlib
@@ -51,7 +51,7 @@ def check_rows(
     rows: Mapping[str, tables.Row],
     table: pathlib.Path,
 ) -> None:
-    """Raises UserError for the first image of `folder` without a row, or the first row without image."""
+    """Raises UserError for the first image of `folder` without a row, or row without an image."""
     for name, path in found.items():
         if name not in rows:
             raise UserError(f"{table}: no row for the image {path.name} of {folder}")

@@ -1,8 +1,8 @@
 """IDRiD, the Indian Diabetic Retinopathy Image Dataset: 516 fundus photographs in three parts.
 
-Source: P. Porwal et al., "Indian Diabetic Retinopathy Image Dataset (IDRiD): A Database for Diabetic
-Retinopathy Screening Research", Data 3(3):25, 2018. The layout read here is that of the official
-archives; docs/datasets/idrid.md describes it and its traps.
+Source: P. Porwal et al., "Indian Diabetic Retinopathy Image Dataset (IDRiD): A Database for
+Diabetic Retinopathy Screening Research", Data 3(3):25, 2018. The layout read here is that of the
+official archives; docs/datasets/idrid.md describes it and its traps.
 """
 
 import pathlib
@@ -49,7 +49,7 @@ _CITATION = """@article{porwal2018idrid,
 
 
 class Idrid(tfds.core.GeneratorBasedBuilder):
-    """Fovea and disc centres (part C), lesion and disc masks (part A), or disease grades (part B)."""
+    """Fovea and disc centres (part C), lesion and disc masks (A), or disease grades (B)."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}
@@ -139,7 +139,7 @@ def _examples(found: dict[str, pathlib.Path], annotate) -> Iterator[tuple[str, d
 
 
 def _part_folder(dl_manager: tfds.download.DownloadManager, part: str) -> pathlib.Path:
-    """The folder of a part: in manual_dir, doubled as some unpackers leave it, or manual_dir itself."""
+    """The folder of a part: in manual_dir, doubled by an unpacker, or manual_dir itself."""
     manual = common.manual_folder(dl_manager, f"the folder {part!r}")
     for folder in (manual / part / part, manual / part, manual):
         if (folder / _IMAGES).is_dir():
@@ -167,7 +167,7 @@ def _rows(path: pathlib.Path, columns: dict, folder: pathlib.Path, found: dict) 
 def _mask_files(
     truth: pathlib.Path, kind: str, folder: pathlib.Path, found: dict
 ) -> dict[str, pathlib.Path]:
-    """Mask files of a kind by image name. A lesion's may be missing for an image, the disc's not."""
+    """Mask files of a kind by image name. A lesion's may be missing, the disc's may not."""
     folder_name, suffix = MASKS[kind]
     masks_in = truth / folder_name
     if not masks_in.is_dir():

@@ -1,9 +1,9 @@
 """REFUGE and REFUGE2: fundus photographs with fovea, optic disc and cup, and glaucoma labels.
 
-Source: J. I. Orlando et al., "REFUGE Challenge: A unified framework for evaluating automated methods
-for glaucoma assessment from fundus photographs", Medical Image Analysis 59:101570, 2020; H. Fang et
-al., "REFUGE2 Challenge: A Treasure Trove for Multi-Dimension Analysis and Evaluation in Glaucoma
-Screening", arXiv:2202.08994, 2022. docs/datasets/refuge2.md describes the two layouts read here.
+Source: J. I. Orlando et al., "REFUGE Challenge: A unified framework for evaluating automated
+methods for glaucoma assessment from fundus photographs", Medical Image Analysis 59:101570, 2020;
+H. Fang et al., "REFUGE2 Challenge: A Treasure Trove for Multi-Dimension Analysis and Evaluation in
+Glaucoma Screening", arXiv:2202.08994, 2022. docs/datasets/refuge2.md describes the two layouts.
 """
 
 import dataclasses
@@ -27,13 +27,13 @@ _POINT = {"name": _NAME, "x": ("Fovea_X", "X"), "y": ("Fovea_Y", "Y")}
 _LABEL = ("Glaucoma Label", "Label(Glaucoma=1)", "Glaucoma Risk", "Glaucoma", "Label")
 _FOLDER_LABELS = {"glaucoma": 1, "non-glaucoma": 0}
 
-# manual_dir may be the unpacked archive, the folder it was unpacked into, or a folder deeper inside.
+# manual_dir may be the unpacked archive, the folder it was unpacked into, or one deeper inside.
 _ROOTS = ("", "REFUGE2", "REFUGE2/REFUGE2")
 
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """Where a split lies: alternatives in both layouts, relative to a root, the first found counts."""
+    """Where a split lies: places in both layouts, relative to a root; the first found counts."""
 
     images: tuple[str, ...]
     truth: tuple[str, ...]
@@ -52,7 +52,7 @@ _PARTS = {
             "Train/REFUGE1-train",
             "Annotation-Training400",
             "Annotation-Training400/Annotation-Training400",
-            "",
+            ".",
         ),
         _FIRST_MASKS,
         _FIRST_FOVEA,
@@ -63,22 +63,26 @@ _PARTS = {
             "Train/REFUGE1-val",
             "REFUGE-Validation400-GT",
             "REFUGE-Validation400-GT/REFUGE-Validation400-GT",
-            "",
+            ".",
         ),
         _FIRST_MASKS,
         _FIRST_FOVEA,
     ),
     "test": _Part(
         ("Train/REFUGE1-test/Test400", "REFUGE-Test400", "Test400"),
-        ("Train/REFUGE1-test", "REFUGE-Test-GT", "REFUGE-Test-GT/REFUGE-Test-GT", ""),
+        ("Train/REFUGE1-test", "REFUGE-Test-GT", "REFUGE-Test-GT/REFUGE-Test-GT", "."),
         _FIRST_MASKS,
         _FIRST_FOVEA,
     ),
     "refuge2_validation": _Part(
-        ("Validation/Images", "Images"), ("Validation", ""), _SECOND_MASKS, ("fovea",), ("glaucoma",)
+        ("Validation/Images", "Images"),
+        ("Validation", "."),
+        _SECOND_MASKS,
+        ("fovea",),
+        ("glaucoma",),
     ),
     "refuge2_test": _Part(
-        ("Test/refuge2-test", "refuge2-test"), ("Test", ""), _SECOND_MASKS, ("fovea",), ("task1",)
+        ("Test/refuge2-test", "refuge2-test"), ("Test", "."), _SECOND_MASKS, ("fovea",), ("task1",)
     ),
 }
 
@@ -189,7 +193,7 @@ def _table(folder: pathlib.Path, names: tuple[str, ...]) -> pathlib.Path | None:
 
 
 def _labels(part: _Part, folder, found, truth: pathlib.Path, table, rows) -> dict[str, int]:
-    """Glaucoma 0 or 1 by image name: from a table of its own, the fovea table, or the folder's name."""
+    """Glaucoma by image name: from a table of its own, the fovea table, or the folder's name."""
     own = _table(truth, part.labels)
     if own is not None:
         table, rows = own, common.read_rows(own, {"name": _NAME, "glaucoma": _LABEL})

@@ -1,12 +1,14 @@
 """The data set that comes with segjax: drawn colour fundus photographs, nothing to download."""
 
 import dataclasses
+import re
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from segjax.data.features import EncodedImage
 from segjax.data.fundus import MASKS, SMALLEST, generate_fundus
+from segjax.errors import UserError
 
 SEEDS_A_SPLIT = 10_000_000
 SPLITS = ("train", "validation", "test")
@@ -57,6 +59,21 @@ class SyntheticFundus(tfds.core.GeneratorBasedBuilder):
             name="512", description="512 pixels.", size=512, train=400, validation=100, test=100
         ),
     ]
+
+    CONFIG_PATTERN = ", or SIZEpx_TRAIN_VALIDATION_TEST as in 96px_300_50_50"
+
+    @staticmethod
+    def config_named(name: str) -> SyntheticFundusConfig | None:
+        """The config that a name such as `96px_300_50_50` spells out, or None for other names."""
+        found = re.fullmatch(r"(\d+)px_(\d+)_(\d+)_(\d+)", name)
+        if found is None:
+            return None
+        size, *counts = (int(number) for number in found.groups())
+        try:
+            named = dict(zip(SPLITS, counts, strict=True))
+            return SyntheticFundusConfig(name=name, size=size, **named)
+        except ValueError as error:
+            raise UserError(f"synthetic_fundus/{name}: {error}") from error
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {

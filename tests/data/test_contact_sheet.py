@@ -1,0 +1,158 @@
+"""Contact sheets: what is annotated is drawn, in its colour and at its place."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segjax.data.contact_sheet import (
+    CAPTION,
+    MARGIN,
+    contact_sheet,
+    mask_colour,
+    write_contact_sheet,
+)
+from segjax.data.fundus import MASKS, generate_fundus
+
+
+def blank(height=40, width=40, **fields):
+    return {"image": np.full((height, width, 3), 90, np.uint8), **fields}
+
+
+def where(sheet, colour) -> np.ndarray:
+    return np.argwhere((sheet == np.array(colour)).all(-1))
+
+
+def square(height, width, rows, columns) -> np.ndarray:
+    mask = np.zeros((height, width, 1), np.uint8)
+    mask[rows, columns] = 1
+    return mask
+
+
+def test_layout():
+    sheet = contact_sheet([blank() for _ in range(5)], columns=2, tile=64)
+    assert sheet.dtype == np.uint8
+    assert sheet.shape == (3 * (64 + CAPTION + MARGIN) + MARGIN, 2 * (64 + MARGIN) + MARGIN, 3)
+    # Fewer examples than columns make a narrow sheet, not an empty one.
+    assert contact_sheet([blank()], columns=4, tile=64).shape[1] == 64 + 2 * MARGIN
+
+
+def test_aspect_is_kept():
+    sheet = contact_sheet([blank(20, 40)], tile=80)
+    rows, columns = where(sheet, (90, 90, 90)).T
+    assert np.ptp(columns) + 1 == 80 and np.ptp(rows) + 1 == 40
+
+
+@pytest.mark.parametrize("tile", [32, 64, 128])
+def test_mask_contour_lies_on_the_mask(tile):
+    mask = square(64, 64, slice(16, 32), slice(32, 56))
+    sheet = contact_sheet([blank(64, 64, lesion=mask)], tile=tile)
+    found = where(sheet[: MARGIN + tile], mask_colour("lesion")) - MARGIN
+    scale = tile / 64
+    np.testing.assert_allclose(found.min(0), (16 * scale, 32 * scale), atol=1)
+    np.testing.assert_allclose(found.max(0), (32 * scale - 1, 56 * scale - 1), atol=1)
+    middle = MARGIN + np.array([24, 44]) * scale
+    assert tuple(sheet[tuple(middle.astype(int))]) == (90, 90, 90)  # a contour, not a filling
+
+
+def test_a_single_pixel_survives_shrinking():
+    mask = square(512, 512, 300, 200)
+    sheet = contact_sheet([blank(512, 512, haemorrhages=mask)], tile=64)
+    assert len(where(sheet[: MARGIN + 64], mask_colour("haemorrhages")))
+
+
+def test_point_is_drawn_where_it_lies():
+    point = np.array([30.5, 10.5], np.float32)
+    sheet = contact_sheet([blank(fovea=point)], tile=160)
+    bare = contact_sheet([blank()], tile=160)
+    x, y = MARGIN + (point * 4).astype(int)
+    assert tuple(sheet[y, x]) == (255, 255, 255) and tuple(bare[y, x]) == (90, 90, 90)
+    assert tuple(sheet[y - 3, x]) == (255, 255, 255) and tuple(sheet[y, x - 3]) == (255, 255, 255)
+    # A point that is not known is not drawn.
+    unknown = contact_sheet([blank(fovea=np.full(2, np.nan, np.float32))], tile=160)
+    np.testing.assert_array_equal(unknown, bare)
+
+
+def test_caption_shows_name_and_classes():
+    def caption(**fields):
+        return contact_sheet([blank(**fields)], tile=128)[MARGIN + 128 :]
+
+    bare, named = caption(), caption(image_id="a")
+    graded = caption(image_id="a", grade=3, findings=np.array([1, 0], np.uint8))
+    assert not np.array_equal(bare, named) and not np.array_equal(named, graded)
+    np.testing.assert_array_equal(named, caption(image_id=b"a"))
+    np.testing.assert_array_equal(graded, caption(image_id="a", grade=np.int64(3), findings=[1, 0]))
+    # A caption too long for its tile is cut, not spilled over the next tile.
+    first = blank(image_id="x" * 500)
+    both = contact_sheet([first, blank()], columns=2, tile=128)
+    alone = contact_sheet([blank(), blank()], columns=2, tile=128)
+    np.testing.assert_array_equal(both[:, MARGIN + 128 :], alone[:, MARGIN + 128 :])
+
+
+def test_every_annotation_of_the_synthetic_eye_is_shown():
+    example = next(
+        example
+        for example in (generate_fundus(seed, 128) for seed in range(100))
+        if example["findings"].all()
+    )
+    sheet = contact_sheet([example], tile=384)
+    tile, legend = sheet[: MARGIN + 384], sheet[MARGIN + 384 + CAPTION :]
+    for name in MASKS:
+        assert len(where(tile, mask_colour(name))), name
+        assert len(where(legend, mask_colour(name))) > 50, name
+    assert len({mask_colour(name) for name in MASKS}) == len(MASKS)
+
+
+def test_image_kinds():
+    sixteen = np.linspace(0, 4095, 1600).astype(np.uint16).reshape(40, 40, 1)
+    for image in (sixteen, sixteen[..., 0], (sixteen >> 4).astype(np.uint8)):
+        sheet = contact_sheet([{"image": image}], tile=40)
+        shown = sheet[MARGIN : MARGIN + 40, MARGIN : MARGIN + 40]
+        assert shown.max() == 255 and shown.min() == 0
+        assert (shown[..., 0] == shown[..., 2]).all()
+
+
+def test_examples_are_left_alone():
+    example = blank(cells=square(40, 40, slice(3, 9), slice(3, 9)), fovea=np.ones(2, np.float32))
+    before = {name: value.copy() for name, value in example.items()}
+    contact_sheet([example], tile=40)
+    assert all(np.array_equal(example[name], before[name]) for name in example)
+
+
+def test_written_file_is_the_sheet(tmp_path):
+    path = tmp_path / "new" / "sheet.png"
+    for examples in ([blank()], [blank(), blank(cells=square(40, 40, slice(3, 9), 4))]):
+        write_contact_sheet(path, examples, columns=1, tile=48)
+        with Image.open(path) as image:
+            written = np.asarray(image)
+        np.testing.assert_array_equal(written, contact_sheet(examples, columns=1, tile=48))
+    assert [entry.name for entry in path.parent.iterdir()] == ["sheet.png"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "sheet.png"
+    path.write_bytes(b"old")
+
+    def fail(self, *args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_contact_sheet(path, [blank()])
+    assert path.read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("examples", "options", "message"),
+    [
+        ([], {}, "`examples` takes at least one example"),
+        ([blank()], {"columns": 0}, "`columns` takes a number from 1, got 0"),
+        ([blank()], {"tile": 8}, "`tile` takes a number of pixels from 16, got 8"),
+        ([blank(), {"grade": 1}], {}, "example 1 has no `image`"),
+        ([{"image": np.zeros((4, 4, 2), np.uint8)}], {}, r"got \(4, 4, 2\) in example 0"),
+        ([{"image": np.zeros((4, 4, 3), np.float32)}], {}, "uint8 or uint16, got float32"),
+        ([blank(cells=np.zeros((8, 8, 1), np.uint8))], {}, "`cells` takes the image's size"),
+    ],
+)
+def test_errors(examples, options, message):
+    with pytest.raises(ValueError, match=message):
+        contact_sheet(examples, **options)

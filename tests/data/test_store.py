@@ -1,0 +1,146 @@
+import os
+
+import numpy as np
+import pytest
+
+from segjax.data import store
+from segjax.data.fundus import MASKS
+from segjax.errors import UserError
+from tests.train import runs
+
+
+@pytest.fixture(scope="module")
+def made(data_dir):
+    return store.builder(runs.DATA, str(data_dir))
+
+
+def test_names_and_configs_are_found(tmp_path):
+    made = store.builder("synthetic_fundus", str(tmp_path))
+    assert (made.name, made.builder_config.name) == ("synthetic_fundus", "small")
+    assert store.builder("idrid/grading", str(tmp_path)).builder_config.name == "grading"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name, wanted",
+    [
+        ("idird", ["did you mean 'idrid'?", "It has: idrid", "synthetic_fundus"]),
+        ("idrid/gradin", ["did you mean 'grading'?", "localization, segmentation, grading"]),
+        ("synthetic_fundus/smal", ["did you mean 'small'?", "SIZEpx_TRAIN_VALIDATION_TEST"]),
+        ("synthetic_fundus/1px_2_2_2", ["synthetic_fundus/1px_2_2_2", "from"]),
+        ("synthetic_fundus/48px_0_2_2", ["synthetic_fundus/48px_0_2_2", "`train` takes 1"]),
+        ("", ["''"]),
+    ],
+)
+def test_unknown_names_are_named(tmp_path, name, wanted):
+    with pytest.raises(UserError) as caught:
+        store.builder(name, str(tmp_path), path="config.data.name")
+    for part in [name, *wanted]:
+        assert part in str(caught.value)
+
+
+def test_preparing_is_done_once_and_leaves_no_rubbish(made, data_dir):
+    assert store.is_prepared(made)
+    before = {path: path.stat().st_mtime_ns for path in data_dir.rglob("*")}
+    assert store.prepare(store.builder(runs.DATA, str(data_dir))) is False
+    assert {path: path.stat().st_mtime_ns for path in data_dir.rglob("*")} == before
+    assert not [path for path in before if "incomplete" in path.name]
+
+
+def test_a_prepared_set_is_stored_as_array_records(made, data_dir):
+    names = [path.name for path in data_dir.rglob("*") if "record" in path.suffix + path.name]
+    assert names and all("array_record" in name for name in names)
+    sizes = {name: split.num_examples for name, split in made.info.splits.items()}
+    assert sizes == {"train": 24, "validation": 10, "test": 8}
+
+
+@pytest.mark.parametrize(
+    "split, count", [("train", 24), ("train[:5]", 5), ("train[50%:]", 12), ("train+test", 32)]
+)
+def test_split_expressions(made, split, count):
+    assert store.check_split(made, split, path="--split") == count
+    source = store.open_split(made, split)
+    assert len(source) == count
+
+
+@pytest.mark.parametrize(
+    "split",
+    ["trian", "", "train[", "train[:x]", "train[:200%]", "train[5:2]", "train[30:]", "train[:0]",
+     "trian+test", 5, None],
+)  # fmt: skip
+def test_what_is_no_split_is_named(made, split):
+    with pytest.raises(UserError) as caught:
+        store.check_split(made, split, path="config.data.splits.train")
+    assert f"config.data.splits.train={split!r}: " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_misspelt_split_gets_the_nearest(made):
+    with pytest.raises(UserError, match="did you mean 'train'.*train, validation, test"):
+        store.check_split(made, "trian", path="--split")
+
+
+def test_access_is_random_and_pure(made):
+    source = store.open_split(made, "train")
+    last, first = source[23], source[0]
+    again = store.open_split(made, "train")
+    assert first["image"].shape == (48, 48, 3) and first["image"].dtype == np.uint8
+    assert first["image_id"] != last["image_id"]
+    for example, index in ((first, 0), (last, 23)):
+        np.testing.assert_array_equal(again[index]["image"], example["image"])
+        assert again[index]["image_id"] == example["image_id"]
+
+
+def test_fields_that_nobody_wants_stay_encoded(made):
+    example = store.open_split(made, "test", ("image", "fovea"))[0]
+    assert example["image"].shape == (48, 48, 3)
+    encoded = {name for name, value in example.items() if isinstance(value, bytes)}
+    assert set(MASKS) <= encoded and "image" not in encoded
+
+
+def test_a_broken_preparation_leaves_nothing(tmp_path, monkeypatch):
+    made = store.builder("synthetic_fundus/48px_3_1_1", str(tmp_path))
+    made_by = type(made)
+    whole = made_by._generate_examples
+
+    def broken(self, seeds):
+        for number, example in enumerate(whole(self, seeds)):
+            if number == 2:
+                raise UserError("photograph 2 is torn")
+            yield example
+
+    monkeypatch.setattr(made_by, "_generate_examples", broken)
+    with pytest.raises(UserError, match="photograph 2 is torn"):
+        store.prepare(made)
+    assert not store.is_prepared(made)
+    assert not [path for path in tmp_path.rglob("*") if "record" in path.name]
+    assert not [path for path in tmp_path.rglob("*") if "incomplete" in path.name]
+    monkeypatch.undo()
+    assert store.prepare(store.builder("synthetic_fundus/48px_3_1_1", str(tmp_path)))
+
+
+def test_a_download_that_is_missing_is_asked_for(tmp_path):
+    with pytest.raises(UserError, match="segjax data prepare idrid/grading --manual_dir"):
+        store.ensure_prepared("idrid/grading", str(tmp_path / "data"))
+    made = store.builder("idrid", str(tmp_path / "data"))
+    with pytest.raises(UserError, match="--manual_dir is needed"):
+        store.prepare(made)
+    with pytest.raises(UserError, match=f"--manual_dir {tmp_path / 'absent'}: no such folder"):
+        store.prepare(made, str(tmp_path / "absent"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_data_dir_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    made = store.builder("synthetic_fundus/48px_1_1_1", str(tmp_path / "file" / "data"))
+    with pytest.raises(UserError, match="--data_dir: cannot write into"):
+        store.prepare(made)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_the_listing_tells_the_state_of_every_config(data_dir, tmp_path):
+    states = dict(store.listing(str(data_dir)))
+    assert states["idrid/grading"].startswith("needs the official download")
+    assert states["synthetic_fundus/small"] == "generated when first used"
+    store.prepare(store.builder("synthetic_fundus/48px_1_1_1", str(tmp_path)))
+    assert list(states) == [name for name, _ in store.listing(str(tmp_path))]

@@ -1,0 +1,200 @@
+"""The house rules that can be read off the source: floors, sizes, and what an import touches."""
+
+import ast
+import os
+import pathlib
+import pkgutil
+import re
+import resource
+import subprocess
+import sys
+
+import pytest
+
+import segjax
+
+ROOT = pathlib.Path(segjax.__file__).parent
+# A package may import what stands on a lower line. Packages of one line never import each other.
+FLOORS = [
+    {"types", "errors"},
+    {"config", "stats"},
+    {"ops"},
+    {"maps"},
+    {"losses", "metrics", "models", "data"},
+    {"tasks"},
+    {"train", "pipelines", "explore"},
+    {"launch"},
+    {"cli"},
+]
+LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
+# What config and stats may import: they stand beside types.
+BESIDE_TYPES = {"types", "errors"}
+# Libraries kept in one place, and the places (as path patterns below segjax/).
+CONFINED = {
+    "tensorflow_datasets": r"data/.*",
+    "orbax": r"train/checkpoint\.py",
+    "matplotlib": r"explore/.*|train/report\.py|tasks/\w+_pictures\.py",
+}
+BANNED = {"tensorflow", "torch", "keras"}
+TORCH_READERS = {"models/cellpose.py"}  # reads published weights; the extra `torch`
+
+FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
+
+
+def tree_of(name):
+    return ast.parse((ROOT / name).read_text())
+
+
+def package_of(name):
+    """`losses/a.py` -> losses, `cli.py` -> cli, `__init__.py` -> ''."""
+    return name.split("/")[0].removesuffix(".py").replace("__init__", "")
+
+
+def imports_of(name, tree):
+    """Every module that a file imports anywhere, as full dotted names."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{name}:{node.lineno}: a relative import"
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+def packages_in(name, tree):
+    """The packages of segjax that a file imports, its own left out."""
+    parts = [module.split(".") for module in imports_of(name, tree)]
+    return {part[1] for part in parts if part[0] == "segjax" and len(part) > 1} - {package_of(name)}
+
+
+def floor_faults(name, tree):
+    """What a file imports against the order of the floors."""
+    own, used = package_of(name), packages_in(name, tree)
+    if own == "":
+        return used
+    if own in ("config", "stats"):
+        return used - BESIDE_TYPES
+    return {other for other in used if LEVEL.get(other, 99) >= LEVEL[own]}
+
+
+def library_faults(name, tree):
+    """The confined or banned libraries that a file should not import."""
+    used = {module.split(".")[0] for module in imports_of(name, tree)}
+    astray = {lib for lib, places in CONFINED.items() if not re.fullmatch(places, name)} & used
+    allowed = {"torch"} if name in TORCH_READERS else set()
+    return astray | ((BANNED & used) - allowed)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_stands_on_a_floor_and_imports_from_below(name):
+    if package_of(name):
+        assert package_of(name) in LEVEL, f"segjax/{name} is on no floor"
+    assert not floor_faults(name, tree_of(name))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_libraries_stay_where_they_belong(name):
+    assert not library_faults(name, tree_of(name))
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("ops/a.py", "from segjax import losses"),
+        ("ops/a.py", "from segjax.losses import dice"),
+        ("losses/a.py", "import segjax.metrics"),
+        ("losses/a.py", "def f():\n    from segjax.models import cellpose"),
+        ("config/a.py", "from segjax.ops import checks"),
+        ("stats.py", "from segjax.config import files"),
+        ("train/a.py", "from segjax.explore import toy"),
+        ("train/a.py", "from segjax import cli"),
+        ("__init__.py", "from segjax import losses"),
+    ],
+)
+def test_the_floor_test_can_fail(name, text):
+    assert floor_faults(name, ast.parse(text))
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("train/datasets.py", "import tensorflow_datasets as tfds"),
+        ("train/state.py", "from orbax import checkpoint"),
+        ("train/loop.py", "import matplotlib.pyplot as plt"),
+        ("tasks/localization.py", "def f():\n    from matplotlib.figure import Figure"),
+        ("data/a.py", "import tensorflow as tf"),
+        ("losses/a.py", "import torch"),
+    ],
+)
+def test_the_library_test_can_fail(name, text):
+    assert library_faults(name, ast.parse(text))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_and_functions_stay_short(name):
+    text = (ROOT / name).read_text()
+    assert len(text.splitlines()) <= 500
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert node.end_lineno - node.lineno < 90, f"{node.name} is too long"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_is_left_to_do(name):
+    assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b", (ROOT / name).read_text())
+    assert pathlib.PurePath(name).stem not in ("utils", "util", "helpers", "misc")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_says_what_it_is(name):
+    assert ast.get_docstring(tree_of(name))
+
+
+def modules():
+    return [info.name for info in pkgutil.walk_packages([str(ROOT)], "segjax.")]
+
+
+def run_child(program, **environment):
+    """Runs a program in a process of its own; its output and its user and system seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT.parent), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_importing_touches_no_device():
+    program = f"""
+import importlib
+for name in {modules()!r}:
+    importlib.import_module(name)
+from jax._src import xla_bridge
+assert not xla_bridge._backends, list(xla_bridge._backends)
+import sys
+banned = [name for name in {sorted(BANNED)!r} if name in sys.modules]
+assert not banned, banned
+"""
+    run_child(program, JAX_PLATFORMS="nobackend")
+
+
+def test_importing_the_families_is_quick():
+    _, seconds = run_child("from segjax import losses, metrics, models, ops, stats")
+    assert seconds < 4.0  # 2 s on an idle machine; a busy one counts its waiting here too
+
+
+def test_the_command_starts_without_heavy_libraries():
+    program = """
+import sys
+from segjax import cli
+cli.build_parser()
+print(*(name for name in ('jax', 'tensorflow_datasets', 'matplotlib') if name in sys.modules))
+"""
+    output, _ = run_child(program)
+    assert not output.strip()

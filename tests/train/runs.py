@@ -1,0 +1,52 @@
+"""Runs `segjax train` in a process of its own, on a network and pictures that take seconds."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DATA = "synthetic_fundus/48px_24_10_8"
+SMALL = {
+    "data.name": DATA,
+    "data.image_size": "(32, 32)",
+    "model.features": "(4, 8)",
+    "data.batch_size": 8,
+    "evaluate.batch_size": 8,
+    "log.every_steps": 1,
+    "log.tensorboard": False,
+}
+
+
+def command(workdir: pathlib.Path, data_dir: pathlib.Path, *more: str, **settings) -> list[str]:
+    """The command line; `settings` use `__` for dots and override SMALL."""
+    chosen = SMALL | {"data.data_dir": data_dir}
+    chosen |= {key.replace("__", "."): value for key, value in settings.items()}
+    flags = [f"--config.{key}={value}" for key, value in chosen.items()]
+    config = str(ROOT / "experiments" / "fovea" / "demo.py")
+    head = [sys.executable, "-m", "segjax.cli", "train", "--config", config]
+    return [*head, "--workdir", str(workdir), *flags, *more]
+
+
+def environment(devices: int = 1) -> dict[str, str]:
+    """The environment of a child with so many simulated devices."""
+    return os.environ | {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_PLATFORMS": "cpu"}
+
+
+def train(words: list[str], devices: int = 1) -> subprocess.CompletedProcess:
+    """Runs a command to its end, which must be a good one."""
+    done = subprocess.run(
+        words, env=environment(devices), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def logged(workdir: pathlib.Path, split: str, name: str) -> dict[int, float]:
+    """step -> value of one quantity in metrics.jsonl; every step comes once."""
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    wanted = [row for row in rows if row["split"] == split and row["name"] == name]
+    values = {row["step"]: row["value"] for row in wanted}
+    assert len(values) == len(wanted), "a step was logged twice"
+    return values

@@ -1,0 +1,89 @@
+"""One device, eight devices, mesh, pmap and two processes give the same numbers."""
+
+import socket
+import subprocess
+
+import numpy as np
+import pytest
+
+from tests.train import runs
+
+# Sums over the batch are taken in another order: float32 rounding, grown over 20 steps of SGD.
+TOLERANCE = 2e-5
+STEPS = 20
+SETTINGS = {
+    "train__steps": STEPS,
+    "evaluate__every_steps": 10,
+    "optimizer__learning_rate": 1e-4,
+}
+
+
+def two_processes(workdir, data_dir):
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    jobs = []
+    for process in range(2):
+        words = runs.command(
+            workdir,
+            data_dir,
+            f"--coordinator=localhost:{port}",
+            "--processes=2",
+            f"--process={process}",
+            **SETTINGS,
+        )
+        jobs.append(
+            subprocess.Popen(
+                words,
+                env=runs.environment(2),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    for job in jobs:
+        output, _ = job.communicate(timeout=300)
+        assert job.returncode == 0, output[-3000:]
+
+
+@pytest.fixture(scope="module")
+def losses(tmp_path_factory, data_dir):
+    """Training and validation losses by way of running."""
+    found = {}
+    ways = {
+        "one device": ("sharding", 1),
+        "one device, pmap": ("pmap", 1),
+        "eight devices": ("sharding", 8),
+        "eight devices, pmap": ("pmap", 8),
+    }
+    for name, (parallel, devices) in ways.items():
+        workdir = tmp_path_factory.mktemp("way") / "run"
+        runs.train(runs.command(workdir, data_dir, parallel=parallel, **SETTINGS), devices)
+        found[name] = workdir
+    workdir = tmp_path_factory.mktemp("way") / "run"
+    two_processes(workdir, data_dir)
+    found["two processes"] = workdir
+    return {
+        name: (runs.logged(path, "train", "loss"), runs.logged(path, "validation", "loss"))
+        for name, path in found.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "way", ["one device, pmap", "eight devices", "eight devices, pmap", "two processes"]
+)
+def test_same_losses_as_one_device(losses, way):
+    for got, wanted in zip(losses[way], losses["one device"], strict=True):
+        assert sorted(got) == sorted(wanted)
+        np.testing.assert_allclose(
+            [got[step] for step in sorted(got)],
+            [wanted[step] for step in sorted(wanted)],
+            rtol=TOLERANCE,
+        )
+
+
+def test_training_moved(losses):
+    train, validation = losses["one device"]
+    assert sorted(train) == list(range(1, STEPS + 1))
+    assert sorted(validation) == [10, 20]
+    assert abs(train[STEPS] - train[1]) > 100 * TOLERANCE * train[1]

@@ -1,6 +1,7 @@
 """The `segjax` command. Exit status: 0 done, 2 the input was wrong (one line says what), 1 anything else."""
 
 import argparse
+import errno
 import os
 import pathlib
 import sys
@@ -16,6 +17,18 @@ examples:
   segjax predict --workdir work/demo --input photographs/ --output predicted/
   segjax data prepare idrid --manual_dir downloads/idrid
 """
+
+
+# A path that cannot be what it is used as; whatever else goes wrong with files keeps its traceback.
+UNUSABLE = {
+    errno.EACCES,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -213,7 +226,7 @@ def _train(args: argparse.Namespace) -> None:
 def _evaluate(args: argparse.Namespace) -> None:
     from segjax.train import run
 
-    means = run.evaluate(args.workdir, args.split, kind=args.checkpoint)
+    means = run.evaluate_folder(args.workdir, args.split, args.checkpoint)
     print(f"{args.workdir}: {args.split} " + _line(means))
 
 
@@ -240,13 +253,17 @@ def _data_prepare(args: argparse.Namespace) -> None:
 def _data_show(args: argparse.Namespace) -> None:
     from segjax.data import store
     from segjax.data.contact_sheet import write_contact_sheet
+    from segjax.train.workdir import check_writable
 
     if args.count < 1:
         raise UserError(f"--count {args.count}: takes a whole number of at least 1")
+    output = args.output or pathlib.Path(args.name.replace("/", "-") + ".png")
+    if output.is_dir():
+        raise UserError(f"--output {output}: is a folder, not a file")
+    check_writable(output.parent, "--output")
     made = store.ensure_prepared(args.name, args.data_dir)
     examples = store.check_split(made, args.split, path="--split")
     source = store.open_split(made, args.split)
-    output = args.output or pathlib.Path(args.name.replace("/", "-") + ".png")
     write_contact_sheet(output, [source[i] for i in range(min(args.count, examples))])
     print(f"wrote {output}")
 
@@ -317,6 +334,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.run(args)
     except UserError as error:
         print(f"segjax: {error}".replace("\n", " "), file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in UNUSABLE:
+            raise
+        print(f"segjax: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     except (Interrupted, FloatingPointError) as error:
         print(f"segjax: {error}", file=sys.stderr)

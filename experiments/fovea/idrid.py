@@ -21,21 +21,8 @@ from segjax.config.sweeps import product
 
 def get_config(arg=None):
     args = parse_arg(arg, cpu=False, paper=False, loss="msce", network="max/sum", batch=8)
-    size, features = (128, common.SMALL) if args["cpu"] else (256, common.FULL)
-    config = common.localization(
-        "idrid/localization", args["loss"], args["network"], features, size
-    )
+    config = common.experiment("idrid/localization", args)
     config.data.splits = {"train": "train[:330]", "validation": "train[330:]", "test": "test"}
-    config.data.batch_size = args["batch"]
-    if args["paper"]:
-        return common.paper_optimizer(config)
-    config.data.augment = common.augment(
-        flip_horizontal=0.5, translate=0.08, brightness=0.15, contrast=0.15
-    )
-    if args["cpu"]:
-        return common.quick_optimizer(config, steps=1000, learning_rate=3e-3)
-    common.quick_optimizer(config, steps=8000, learning_rate=1e-3)
-    config.data.augment.update(rotate=10.0, scale=0.1)
     return config
 
 

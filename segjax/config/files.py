@@ -38,13 +38,13 @@ def load_module(path: pathlib.Path) -> ModuleType:
     except UserError:
         raise
     except Exception as error:
-        raise _failed(str(path), path, error) from error
+        raise failed(str(path), path, error) from error
     if not hasattr(module, "get_config"):
         raise UserError(f"--config {path}: the file has no get_config(arg)")
     return module
 
 
-def _failed(text: str, path: pathlib.Path, error: Exception) -> UserError:
+def failed(text: str, path: pathlib.Path, error: Exception) -> UserError:
     """An exception of an experiment file as one line, with the place in that file."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
@@ -69,7 +69,7 @@ def load(text: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
     except UserError:
         raise
     except Exception as error:
-        raise _failed(text, path, error) from error
+        raise failed(text, path, error) from error
     if not isinstance(config, ConfigDict):
         raise UserError(
             f"--config {text}: get_config returns a ConfigDict, this one {type(config).__name__}"

@@ -28,7 +28,14 @@ def load_points(text: str) -> list[sweeps.Point]:
     module = files.load_module(path)
     if not hasattr(module, "sweep"):
         raise UserError(f"--config {path}: the file has no sweep()")
-    points = module.sweep()
+    try:
+        points = module.sweep()
+    except UserError:
+        raise
+    except Exception as error:
+        raise files.failed(text, path, error) from error
+    if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
+        raise UserError(f"--config {path}: sweep() gives a list of dicts of config paths")
     if arg:
         points = [sweeps.product([{"arg": arg}], [point])[0] for point in points]
     if not points:

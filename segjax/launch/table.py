@@ -74,7 +74,7 @@ HEADER = (
     "95 % interval (seeds and cases)",
     "each seed",
     "p against the best (Holm)",
-    "the paper's own figure (not measured here)",
+    "the paper's own figure, on its own data",
 )
 
 

@@ -96,34 +96,32 @@ def _weight_gradient(x: Array, y_bar: Array, window: tuple[int, int]) -> Array:
 
     kernel_bar[u, v] = sum over pixels (r, s) of x[r, s + v - l // 2]^T y_bar[r - u + k // 2, s]
 
-    The column shifts are stacked in the channels of x and the row shifts in those of y_bar, so that
-    one product of l i by k o channels holds every pair of shifts: k + l copies where the usual
-    matrix of patches takes k l.
+    The l column shifts are stacked in the channels of x and the k row shifts in those of y_bar, so
+    that one product of l i by k o channels holds every pair of shifts: k + l copies where the usual
+    matrix of patches takes k l. Blocks are rows, not images, because a batch may be sharded.
     """
     (b, h, w, i), o = x.shape, y_bar.shape[3]
-    k, l = window  # noqa: E741
-    row_bytes = b * w * (l * i + k * o) * x.dtype.itemsize
-    rows = max(
-        n for n in range(1, h + 1) if h % n == 0 and (n == 1 or n * row_bytes <= _BLOCK_BYTES)
-    )
-    y_bar = jnp.pad(y_bar, [(0, 0), (k // 2, k // 2), (0, 0), (0, 0)])
+    tall, wide = window
+    row_bytes = b * w * (wide * i + tall * o) * x.dtype.itemsize
+    rows = max(n for n in range(1, h + 1) if h % n == 0 and n * row_bytes <= _BLOCK_BYTES or n == 1)
+    y_bar = jnp.pad(y_bar, [(0, 0), (tall // 2, tall // 2), (0, 0), (0, 0)])
     zero = jnp.zeros((), x.dtype)
+    # bfloat16 and float16 are summed in float32 and rounded once.
+    precision = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
 
     def block(n: int | Array) -> Array:
         strip = lax.dynamic_slice_in_dim(x, n * rows, rows, axis=1)
-        columns = [(0, 0, 0), (0, 0, 0), None, (0, 0, 0)]
-        shifted = []
-        for v in range(l):
-            columns[2] = (l // 2 - v, v - l // 2, 0)  # A negative pad cuts.
-            shifted.append(lax.pad(strip, zero, columns))
-        raised = [
-            lax.dynamic_slice_in_dim(y_bar, n * rows + k - 1 - u, rows, axis=1) for u in range(k)
-        ]
-        left = jnp.concatenate(shifted, axis=-1).reshape(-1, l * i)
-        right = jnp.concatenate(raised, axis=-1).reshape(-1, k * o)
-        precision = jnp.float64 if x.dtype == jnp.float64 else jnp.float32
-        contract = (((0,), (0,)), ((), ()))
-        return lax.dot_general(left, right, contract, preferred_element_type=precision)
+        # A negative pad cuts: column s becomes s + v - l // 2, with zeros from outside.
+        shifts = [(wide // 2 - v, v - wide // 2, 0) for v in range(wide)]
+        left = [lax.pad(strip, zero, [(0, 0, 0), (0, 0, 0), s, (0, 0, 0)]) for s in shifts]
+        starts = [n * rows + tall - 1 - u for u in range(tall)]
+        right = [lax.dynamic_slice_in_dim(y_bar, start, rows, axis=1) for start in starts]
+        return lax.dot_general(
+            jnp.concatenate(left, axis=-1).reshape(-1, wide * i),
+            jnp.concatenate(right, axis=-1).reshape(-1, tall * o),
+            (((0,), (0,)), ((), ())),
+            preferred_element_type=precision,
+        )
 
     total = lax.fori_loop(1, h // rows, lambda n, total: total + block(n), block(0))
-    return total.reshape(l, i, k, o).transpose(2, 0, 1, 3).astype(x.dtype)
+    return total.reshape(wide, i, tall, o).transpose(2, 0, 1, 3).astype(x.dtype)

@@ -11,7 +11,7 @@ from segjax.data.pipeline import share_of
 from segjax.train import datasets, parallel, preflight
 from segjax.train import step as steps
 from segjax.train.logs import environment
-from segjax.train.run import initial_state
+from segjax.train.restore import begin
 
 
 def measure(config: ConfigDict, seconds: float) -> str:
@@ -33,7 +33,7 @@ def measure(config: ConfigDict, seconds: float) -> str:
     size = config.data.batch_size
     rows = share_of(size, jax.process_index(), jax.process_count())
     arrays = devices.replicate(split.arrays)
-    state = initial_state(plan, devices)
+    state = devices.replicate(jax.device_get(jax.jit(lambda: begin(plan))()))
     batches = split.train_batches(config.seed, 0, size, rows)
     fixed = devices.place(next(batches))
 

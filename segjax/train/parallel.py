@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from segjax.errors import UserError
 
@@ -61,7 +61,12 @@ class Pmap:
     axis_name = AXIS
 
     def __init__(self):
+        if jax.process_count() > 1:
+            raise UserError(
+                "config.parallel='pmap': runs in one process; several processes take 'sharding'"
+            )
         self.devices = jax.local_device_count()
+        self.whole = SingleDeviceSharding(jax.devices()[0])
 
     def replicate(self, tree):
         """Places a tree once; pmap broadcasts it (`in_axes=None`)."""

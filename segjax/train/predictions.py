@@ -63,17 +63,16 @@ def predict(folder: pathlib.Path, inputs: Sequence[str], output: pathlib.Path, k
 
     Every image is read before the first is written, so that a bad file costs nothing.
     """
-    from segjax.train.run import load_trained
-
     workdir.open_existing(folder)
     paths = find_images(inputs)
     workdir.check_writable(output, "--output")
     quiet = not sys.stderr.isatty()
     for path in tqdm(paths, desc="checking images", disable=quiet):
         read_image(path)
-    plan, _, state = load_trained(folder, kind)
+    trained = load_trained(folder, kind)
+    plan = trained.plan
     model = preflight.make_model(plan.config)
-    variables = jax.device_get(state.variables)
+    variables = jax.device_get(trained.state.variables)
 
     @jax.jit
     def apply(image):

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,12 +14,15 @@ from segjax.config import lookup
 from segjax.config.defaults import base
 from segjax.config.durations import Clock, siblings, steps
 from segjax.config.lookup import nearest
+from segjax.data import store
 from segjax.errors import UserError
 from segjax.tasks.binding import Term, bind
 from segjax.train import optim, parallel, state, step
 
 # Sections whose keys an experiment chooses; what they may hold is checked by those who read them.
 OPEN = ("config.data.splits",)
+# What building with wrong options raises while shapes are traced.
+MISFITS = (ArithmeticError, LookupError, TypeError, ValueError)
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -133,6 +137,7 @@ def build(config: ConfigDict, examples: int, devices: int) -> Plan:
     """The plan for a training set of `examples`; UserError for whatever is wrong in the config."""
     check_fields(config)
     task = make_task(config)
+    check_data(config, task)
     check_augment(config, task)
     terms = bind(config.loss, task.offers)
     for key in ("data", "evaluate"):
@@ -169,10 +174,23 @@ def build(config: ConfigDict, examples: int, devices: int) -> Plan:
     return plan
 
 
+def check_data(config: ConfigDict, task: Any) -> None:
+    """UserError unless the data set exists and has the fields that the task wants."""
+    name, path = config.data.name, "config.data.name"
+    features = store.builder(name, config.data.data_dir, path=path).info.features
+    for field in task.fields:
+        if field not in features:
+            raise UserError(
+                f"{path}={name!r}: has no field {field!r}, which task {config.task!r} wants"
+                f"{nearest(field, features)} It has: {', '.join(features)}"
+            )
+
+
 def check_parts(config: ConfigDict) -> None:
     """As much of `build` as needs no device and no shapes: fields, names and options."""
     check_fields(config)
     task = make_task(config)
+    check_data(config, task)
     check_augment(config, task)
     bind(config.loss, task.offers)
     make_model(config)
@@ -205,10 +223,22 @@ def _trace(config, task, model, terms, transformation) -> int:
     evaluate = step.make_evaluation_step(local, task, terms, axis_name=None)
     try:
         began = jax.eval_shape(lambda: state.initial(local, transformation, image_shape, 0))
+        offered = jax.eval_shape(partial(_offered, local, task), began.variables, fields)
+    except MISFITS as error:
+        raise UserError(
+            f"config.model: {_written(config.model)} does not work on {image_shape} images: {error}"
+        ) from error
+    for term in terms:
+        try:
+            jax.eval_shape(term, offered)
+        except MISFITS as error:
+            written = _written(config.loss[term.name])
+            raise UserError(f"config.loss.{term.name}: {written} does not work: {error}") from error
+    try:
         jax.eval_shape(train, began, {}, batch)
         sums, _ = jax.eval_shape(evaluate, began.variables, {}, batch)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"config: model, losses and data do not fit together: {error}") from error
+    except MISFITS as error:
+        raise UserError(f"config: model, losses and task do not fit together: {error}") from error
     values = [*sums, *task.derived(dict.fromkeys(sums, 0.0))]
     if (best := config.evaluate.best) not in values:
         raise UserError(
@@ -216,6 +246,17 @@ def _trace(config, task, model, terms, transformation) -> int:
             f"It gives: {', '.join(values)}"
         )
     return sum(leaf.size for leaf in jax.tree.leaves(began.params))
+
+
+def _offered(model, task, variables, fields) -> dict:
+    """What the task offers to losses, from a forward pass."""
+    return task.bind(model.apply(variables, task.inputs(fields), train=False), fields)
+
+
+def _written(section: ConfigDict) -> str:
+    """`name (option=value, …)`."""
+    options = ", ".join(f"{k}={v!r}" for k, v in section.items() if k not in ("name", "weight"))
+    return f"{section.name} ({options})"
 
 
 def active_augment(config: ConfigDict) -> dict[str, float] | None:

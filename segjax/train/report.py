@@ -14,6 +14,7 @@ from segjax.data import store
 from segjax.errors import UserError
 from segjax.train import datasets, preflight, workdir
 from segjax.train.logs import read_rows
+from segjax.train.restore import Trained, load_trained
 
 HIDDEN = ("learning_rate", "images_per_second", "gradient_norm")
 
@@ -59,7 +60,7 @@ def read_predictions(path: pathlib.Path) -> tuple[list[str], np.ndarray]:
     return [line[0] for line in lines], np.array(numbers)
 
 
-def write(folder: pathlib.Path) -> pathlib.Path:
+def write(folder: pathlib.Path, trained: Trained | None = None) -> pathlib.Path:
     """Writes figures/ and report.md of a work folder; returns the report's path.
 
     With several processes all call it, since reading a checkpoint takes all; the first one writes.
@@ -72,7 +73,9 @@ def write(folder: pathlib.Path) -> pathlib.Path:
     results = sorted(folder.glob("metrics_*.json"))
     for result in results:
         split = result.stem.removeprefix("metrics_")
-        for name, figure in _case_figures(folder, config, split).items():
+        if trained is None:
+            trained = load_trained(folder)
+        for name, figure in _case_figures(folder, trained, split).items():
             pictures[f"{name}_{split}"] = figure
     if jax.process_index() == 0:
         for name, figure in pictures.items():
@@ -82,17 +85,15 @@ def write(folder: pathlib.Path) -> pathlib.Path:
     return folder / "report.md"
 
 
-def _case_figures(folder: pathlib.Path, config, split: str) -> dict[str, Figure]:
+def _case_figures(folder: pathlib.Path, trained: Trained, split: str) -> dict[str, Figure]:
     """The task's pictures of single cases, from the photographs as they are stored."""
-    from segjax.train.run import load_trained
-
+    plan, config = trained.plan, trained.plan.config
     names, rows = read_predictions(folder / f"predictions_{split}.csv")
-    plan, _, state = load_trained(folder)
     made = store.ensure_prepared(config.data.name, config.data.data_dir)
     expression = datasets.split_expression(config, split)
     source = store.open_split(made, expression, plan.task.fields)
     model = preflight.make_model(config)
-    variables = jax.device_get(state.variables)
+    variables = jax.device_get(trained.state.variables)
     apply = jax.jit(
         lambda image: model.apply(variables, plan.task.inputs({"image": image}), train=False)
     )
@@ -134,7 +135,7 @@ def _table(result: dict, paper) -> list[str]:
     lines = [
         f"## {result['split']}: {result['count']:.0f} images, checkpoint of step {result['step']}",
         "",
-        "| metric | this run | trivial predictor | the paper's figure (not measured here) |",
+        "| metric | this run | trivial predictor | the paper's own figure, on its own data |",
         "|---|---|---|---|",
     ]
     for name, value in result["metrics"].items():

@@ -11,15 +11,14 @@ from ml_collections import ConfigDict
 from segjax.config import files
 from segjax.data import store
 from segjax.data.pipeline import read_all
-from segjax.errors import UserError
 from segjax.train import checkpoint, datasets, parallel, predictions, preflight, report, workdir
-from segjax.train import state as states
 from segjax.train import step as steps
 from segjax.train.checkpoint import Checkpoints
 from segjax.train.evaluate import Evaluator, Result
 from segjax.train.logs import Log, environment
 from segjax.train.loop import Book, Loop, Stop
 from segjax.train.preflight import Plan
+from segjax.train.restore import Trained, load_trained, restore_or_begin
 
 DONE = "done.json"
 TRIVIAL = "trivial.json"
@@ -29,16 +28,17 @@ def check(config: ConfigDict, folder: pathlib.Path) -> Plan:
     """Everything that can be wrong is found here, within seconds, before the folder is touched."""
     preflight.check_fields(config)
     workdir.check_new(folder, config)
-    store.builder(config.data.name, config.data.data_dir, path="config.data.name")
-    preflight.build(config, examples=1000, devices=jax.device_count())
+    made = store.builder(config.data.name, config.data.data_dir, path="config.data.name")
+    if not store.is_prepared(made) and not store.needs_download(made):
+        # A generated set is drawn only once the config is known to be good.
+        preflight.build(config, examples=1000, devices=jax.device_count())
     plan = preflight.build(config, datasets.count(config, "train"), jax.device_count())
-    if "validation" in config.data.splits:
-        datasets.count(config, "validation")
+    datasets.count(config, "validation")
     return plan
 
 
 def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, float]:
-    """Trains to the end (or goes on from the latest checkpoint), evaluates the best, writes the report."""
+    """Trains to the end (or goes on from the latest checkpoint), evaluates the best, reports."""
     stop = Stop()
     try:
         plan = check(config, folder)
@@ -49,9 +49,10 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, float]:
             book = _train(plan, folder, stop)
             if first:
                 files.write_atomic(folder / DONE, json.dumps(vars(book)) + "\n")
-        means = evaluate(folder, "validation", plan=plan)
+        trained = load_trained(folder, "best", plan)
+        means = evaluate(folder, "validation", trained)
         wait_for_others("evaluated")
-        report.write(folder)
+        report.write(folder, trained)
         return means
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -105,28 +106,6 @@ def _train(plan: Plan, folder: pathlib.Path, stop: Stop) -> Book:
     return book
 
 
-def initial_state(plan: Plan, devices: parallel.Sharding | parallel.Pmap) -> states.State:
-    """The state at step 0, placed."""
-    begin = jax.jit(
-        lambda: states.initial(
-            preflight.make_model(plan.config),
-            plan.transformation,
-            plan.image_shape,
-            plan.config.seed,
-        )
-    )
-    return devices.replicate(jax.device_get(begin()))
-
-
-def restore_or_begin(plan: Plan, devices, checkpoints: Checkpoints) -> tuple[states.State, Book]:
-    """The newest readable checkpoint, or step 0."""
-    state = initial_state(plan, devices)
-    restored = checkpoints.restore("latest", state)
-    if restored is None:
-        return state, Book()
-    return devices.replicate(jax.device_get(restored[0])), Book(**restored[1])
-
-
 def _evaluator(plan: Plan, devices, name: str) -> Evaluator:
     step = steps.make_evaluation_step(
         plan.model, plan.task, plan.terms, axis_name=devices.axis_name
@@ -135,50 +114,34 @@ def _evaluator(plan: Plan, devices, name: str) -> Evaluator:
     return Evaluator(split, plan.task, step, devices, plan.config.evaluate.batch_size)
 
 
-def load_trained(
-    folder: pathlib.Path, kind: str = "best", plan: Plan | None = None
-) -> tuple[Plan, parallel.Sharding | parallel.Pmap, states.State]:
-    """The plan and the trained state of a work folder; the latest state where no best was kept."""
-    if plan is None:
-        config = workdir.open_existing(folder)
-        plan = preflight.build(config, examples=1000, devices=jax.device_count())
-    if kind == "best" and not checkpoint.has_any(folder, "best"):
-        kind = "latest"
-    checkpoint.require(folder, kind)
-    devices = parallel.make(plan.config.parallel)
-    with Checkpoints(folder, plan.config.checkpoint.keep) as checkpoints:
-        restored = checkpoints.restore(kind, initial_state(plan, devices))
-    if restored is None:
-        raise UserError(f"{folder}: no readable checkpoint under checkpoints/{kind}")
-    return plan, devices, restored[0]
-
-
-def evaluate(
-    folder: pathlib.Path, split: str, *, kind: str = "best", plan: Plan | None = None
-) -> dict[str, float]:
-    """Evaluates a trained folder on a split; writes metrics_<split>.json and predictions_<split>.csv."""
-    config = plan.config if plan else workdir.open_existing(folder)
-    if split not in config.data.splits:
-        datasets.split_expression(config, split)
-    datasets.count(config, split)
-    plan, devices, state = load_trained(folder, kind, plan)
-    evaluator = _evaluator(plan, devices, split)
-    result = evaluator.run(state.variables)
+def evaluate(folder: pathlib.Path, split: str, trained: Trained) -> dict[str, float]:
+    """Evaluates on a split; writes metrics_<split>.json and predictions_<split>.csv."""
+    evaluator = _evaluator(trained.plan, trained.devices, split)
+    result = evaluator.run(trained.state.variables)
     if jax.process_index() == 0:
-        _write_result(folder, plan, evaluator, result, split, int(state.step))
+        _write_result(folder, trained, evaluator, result, split)
     return result.means
 
 
+def evaluate_folder(folder: pathlib.Path, split: str, kind: str) -> dict[str, float]:
+    """Evaluates a trained folder; every mistake shows before the model is loaded."""
+    config = workdir.open_existing(folder)
+    checkpoint.require(folder, "latest")
+    datasets.count(config, split)
+    return evaluate(folder, split, load_trained(folder, kind))
+
+
 def _write_result(
-    folder: pathlib.Path, plan: Plan, evaluator: Evaluator, result: Result, split: str, step: int
+    folder: pathlib.Path, trained: Trained, evaluator: Evaluator, result: Result, split: str
 ) -> None:
+    plan = trained.plan
     fields = evaluator.split.arrays or read_all(
         datasets.open_records(plan.config, plan.task, split), label=split
     )
     answer = json.loads((folder / TRIVIAL).read_text()) if (folder / TRIVIAL).exists() else None
     content = {
         "split": split,
-        "step": step,
+        "step": int(trained.state.step),
         "count": result.count,
         "metrics": result.means,
         "trivial": plan.task.trivial_scores(answer, fields) if answer else None,

@@ -12,6 +12,8 @@ SHAPES = [
     ((3, 8, 6, 4), (5, 3, 4, 2)),
     ((2, 1, 2, 3), (3, 3, 3, 2)),
     ((8, 16, 16, 32), (3, 3, 32, 16)),
+    ((8, 32, 32, 32), (3, 3, 32, 32)),  # Four blocks of rows.
+    ((16, 13, 40, 32), (5, 3, 32, 32)),  # Thirteen of one row.
 ]
 
 
@@ -84,6 +86,57 @@ def test_second_derivatives():
         return jax.jvp(gradient, (kernel,), (kernel,))[1]
 
     np.testing.assert_allclose(curvature(conv2d), curvature(plain), rtol=1e-4, atol=1e-4)
+
+
+def weight_gradient(conv):
+    return lambda x, kernel: jax.grad(lambda k: jnp.mean(conv(x, k) ** 2))(kernel)
+
+
+def test_batch_sharded_over_eight_devices_gathers_nothing():
+    x, kernel, _ = (jnp.asarray(a) for a in arrays((8, 64, 32, 16), (3, 3, 16, 16)))
+    auto = (jax.sharding.AxisType.Auto,)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=auto)
+    spec = jax.sharding.PartitionSpec
+    split = jax.device_put(x, jax.sharding.NamedSharding(mesh, spec("data")))
+    whole = jax.device_put(kernel, jax.sharding.NamedSharding(mesh, spec()))
+    compiled = jax.jit(weight_gradient(conv2d)).lower(split, whole).compile()
+    want = jax.jit(weight_gradient(plain))(x, kernel)
+    np.testing.assert_allclose(compiled(split, whole), want, rtol=1e-4, atol=1e-6)
+    assert "all-gather" not in compiled.as_text()
+
+
+@pytest.mark.parametrize("axes", [(0, 0), (None, 0), (0, None)])
+def test_vmap(axes):
+    x, kernel, _ = (jnp.asarray(a) for a in arrays((2, 8, 6, 3), (3, 3, 3, 4)))
+    pairs = [
+        a if axis is None else jnp.stack([a, 2 * a])
+        for a, axis in zip((x, kernel), axes, strict=True)
+    ]
+    got = jax.vmap(weight_gradient(conv2d), axes)(*pairs)
+    want = weight_gradient(plain)(
+        *(a if n is None else a[1] for a, n in zip(pairs, axes, strict=True))
+    )
+    np.testing.assert_allclose(got[1], want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision(dtype):
+    x, kernel, y_bar = (jnp.asarray(a) for a in arrays((2, 8, 6, 3), (3, 3, 3, 4)))
+    want = jax.vjp(plain, x, kernel)[1](y_bar)
+    got = jax.vjp(conv2d, x.astype(dtype), kernel.astype(dtype))[1](y_bar.astype(dtype))
+    for g, w in zip(got, want, strict=True):
+        assert g.dtype == dtype
+        np.testing.assert_allclose(
+            np.asarray(g, np.float32), w, rtol=0.02, atol=0.02 * float(jnp.abs(w).max())
+        )
+
+
+def test_other_platforms_keep_the_gradient_of_lax():
+    x, kernel, _ = (jnp.asarray(a) for a in arrays((8, 32, 32, 32), (3, 3, 32, 32)))
+    traced = jax.jit(weight_gradient(conv2d)).trace(x, kernel)
+    for platform, loops in (("cuda", False), ("tpu", False), ("cpu", True)):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert ("stablehlo.while" in text) == loops, platform
 
 
 def test_wrong_input():

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from segjax.train import run
 from segjax.train.checkpoint import parameters_digest
+from segjax.train.restore import load_trained
 from tests.train import runs
 
 SETTINGS = {
@@ -50,7 +50,7 @@ def undisturbed(tmp_path_factory, data_dir):
 
 def digests(workdir):
     return [
-        parameters_digest(run.load_trained(workdir, kind)[2])
+        parameters_digest(load_trained(workdir, kind).state)
         for kind in ("latest", "best")
     ]
 
@@ -136,7 +136,7 @@ def test_step_that_is_not_finite_stops_and_keeps_the_last_good_state(tmp_path, d
     assert process.returncode == 1 and "Traceback" not in errors
     assert "not finite at step" in errors
     good = int(errors.split("saved at step ")[1].split()[0])
-    state = run.load_trained(workdir, "latest")[2]
+    state = load_trained(workdir, "latest").state
     assert int(state.step) == good
     parameters_digest(state)
     import jax

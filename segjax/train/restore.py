@@ -1,0 +1,59 @@
+"""The state of a run: begun from its seed, or restored from its checkpoints."""
+
+import pathlib
+from dataclasses import dataclass
+
+import jax
+
+from segjax.errors import UserError
+from segjax.train import checkpoint, parallel, preflight, workdir
+from segjax.train import state as states
+from segjax.train.checkpoint import Checkpoints
+from segjax.train.loop import Book
+from segjax.train.preflight import Plan
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained work folder, ready to use."""
+
+    plan: Plan
+    devices: parallel.Sharding | parallel.Pmap
+    state: states.State
+
+
+def begin(plan: Plan) -> states.State:
+    """The state at step 0."""
+    config, model = plan.config, preflight.make_model(plan.config)
+    return states.initial(model, plan.transformation, plan.image_shape, config.seed)
+
+
+def restore_or_begin(plan: Plan, devices, checkpoints: Checkpoints) -> tuple[states.State, Book]:
+    """The newest readable checkpoint, or step 0; placed on the devices."""
+    restored = checkpoints.restore("latest", template(plan, devices))
+    if restored is None:
+        return devices.replicate(jax.device_get(jax.jit(lambda: begin(plan))())), Book()
+    return devices.replicate(jax.device_get(restored[0])), Book(**restored[1])
+
+
+def template(plan: Plan, devices) -> states.State:
+    """Shapes and placement of a state, computed without a device."""
+    shapes = jax.eval_shape(lambda: begin(plan))
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=devices.whole), shapes
+    )
+
+
+def load_trained(folder: pathlib.Path, kind: str = "best", plan: Plan | None = None) -> Trained:
+    """The trained state of a work folder; the latest one where no best was kept."""
+    if plan is None:
+        plan = preflight.build(workdir.open_existing(folder), 1000, jax.device_count())
+    if kind == "best" and not checkpoint.has_any(folder, "best"):
+        kind = "latest"
+    checkpoint.require(folder, kind)
+    devices = parallel.make(plan.config.parallel)
+    with Checkpoints(folder, plan.config.checkpoint.keep) as checkpoints:
+        restored = checkpoints.restore(kind, template(plan, devices))
+    if restored is None:
+        raise UserError(f"{folder}: no readable checkpoint under checkpoints/{kind}")
+    return Trained(plan, devices, devices.replicate(jax.device_get(restored[0])))

@@ -1,4 +1,7 @@
-"""The `segjax` command. Exit status: 0 done, 2 the input was wrong (one line says what), 1 anything else."""
+"""The `segjax` command.
+
+Exit status: 0 done; 2 the input was wrong, and one line says what; 1 anything else.
+"""
 
 import argparse
 import errno
@@ -216,11 +219,33 @@ def _train(args: argparse.Namespace) -> None:
     from segjax.config import files
     from segjax.train import parallel, run
 
+    _check_processes(args)
     config = files.load(args.config, args.overrides)
     if args.distributed or args.coordinator:
         parallel.initialize_processes(args.coordinator, args.processes, args.process)
     means = run.train(config, args.workdir)
     print(f"{args.workdir}: validation " + _line(means))
+
+
+def _check_processes(args: argparse.Namespace) -> None:
+    """UserError unless the three flags that name a process come together and make sense."""
+    given = {
+        "--coordinator": args.coordinator,
+        "--processes": args.processes,
+        "--process": args.process,
+    }
+    missing = [flag for flag, value in given.items() if value is None]
+    if len(missing) == len(given):
+        return
+    if missing:
+        raise UserError(f"{missing[0]}: missing; {', '.join(given)} are given together")
+    host, _, port = args.coordinator.rpartition(":")
+    if not host or not port.isdigit():
+        raise UserError(f"--coordinator {args.coordinator}: takes HOST:PORT")
+    if not 0 <= args.process < args.processes:
+        raise UserError(
+            f"--process {args.process}: takes 0 to --processes - 1, here {args.processes - 1}"
+        )
 
 
 def _evaluate(args: argparse.Namespace) -> None:

@@ -4,7 +4,8 @@
 class UserError(Exception):
     """The user's input was wrong: the command prints this one line and exits with status 2.
 
-    The message names the culprit (file, row, config path or flag), says what came and what is taken.
+    The message names the culprit (file, row, config path or flag), says what came and what is
+    taken.
     """
 
 

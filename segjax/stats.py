@@ -121,8 +121,8 @@ def crossed_bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval over two crossed sources of chance: seeds and cases.
 
-    Each resample draws seeds and cases with replacement, takes each drawn seed's mean over the drawn
-    cases, transforms it (1 / (mean + 0.1) for R-AED), and averages over the drawn seeds.
+    Each resample draws seeds and cases with replacement, takes each drawn seed's mean over the
+    drawn cases, transforms it (1 / (mean + 0.1) for R-AED), and averages over the drawn seeds.
 
     Source: Owen (2007), the pigeonhole bootstrap; conservative for crossed data. Departures: none.
 

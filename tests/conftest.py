@@ -1,4 +1,4 @@
-"""Strict switches for every test: eight simulated devices, no silent promotion, a compilation cache."""
+"""Strict switches for every test: eight devices, no silent promotion, a compilation cache."""
 
 import os
 import pathlib

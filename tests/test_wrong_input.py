@@ -94,6 +94,11 @@ def refuses(tmp_path, monkeypatch, capfd):
         ([*TRAIN, "stray"], ["stray"]),
         ([*TRAIN, "-x"], ["-x"]),
         ([*TRAIN, "--config.seed", "1"], ["--config.seed=1"]),
+        ([*TRAIN, "--processes", "two"], ["--processes", "'two'"]),
+        ([*TRAIN, "--processes", "2"], ["--coordinator: missing"]),
+        ([*TRAIN, "--coordinator", "host:1"], ["--processes: missing"]),
+        ([*TRAIN, "--coordinator=host", "--processes=2", "--process=0"], ["--coordinator host"]),
+        ([*TRAIN, "--coordinator=host:1", "--processes=2", "--process=2"], ["--process 2"]),
         (["evaluate", "--workdir", "run", "--splt", "test"], ["--splt", "did you mean '--split'?"]),
         (["evaluate", "--workdir", "run", "--config.seed=1"], ["--config.seed=1", "as it is"]),
         (["evaluate", "--workdir", "run", "--checkpoint", "bst"], ["'bst'", "mean 'best'?"]),
@@ -493,6 +498,15 @@ def test_an_output_that_cannot_be_written(refuses, tmp_path, trained, output):
     good = picture(tmp_path / "good.png")
     words = ["predict", "--workdir", trained, "--input", good, "--output", output]
     refuses(*words, names=[output], untouched=[trained])
+
+
+def test_a_good_picture_is_taken(tmp_path, trained):
+    good = picture(tmp_path / "good.png")
+    words = ["predict", "--workdir", trained, "--input", good, "--output", tmp_path / "out"]
+    assert main([str(word) for word in words]) == 0
+    lines = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
+    assert len(lines) == 2 and lines[1].startswith("good.png,")
+    assert (tmp_path / "out" / "overlays" / "good.png.png").is_file()
 
 
 # --- sweeps ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What the fovea experiments share: the model, the three losses of the paper, and their decoding."""
+"""What the fovea experiments share: the model, the three losses of the paper, their decoding."""
 
 from segjax.config.defaults import base
 from segjax.config.lookup import spec
@@ -54,7 +54,8 @@ def localization(data, loss, network, features, image_size, **task_options):
     pool, reduce = NETWORKS[network]
     config = base()
     config.task = "localization"
-    # A map trained for its centre of mass is decoded by it; the others by the finest scale's argmax.
+    # A map trained for its centre of mass is decoded by it; the others by the finest scale's
+    # argmax.
     decode = "centroid" if loss == "mse" else "argmax"
     config.task_options = spec_options(decode=decode, pool=pool, reduce=reduce, **task_options)
     config.model = spec("models", "CellposeUNet", features=features)

@@ -8,7 +8,8 @@ Arguments: paper   the paper's recipe: SGD 0.01, decay 0.9 every 400 steps, no a
            loss=mse|sce|msce, network=ave/mean|max/sum, batch=N
            (neither: our own recipe at 256 pixels)
 Data:      1200 labelled photographs (the three parts of REFUGE1) train, as in the paper; the 400 of
-           the validation part of REFUGE2 take the place of its test set, whose labels are not public.
+           the validation part of REFUGE2 take the place of its test set, whose labels are not
+           public.
 Hardware:  one GPU or TPU; with cpu, two cores.
 Expected:  the paper's own figure is R-AED 6.12 (MSCE, max/sum, batch 8). Not measured here: these
            photographs are given out on registration only.

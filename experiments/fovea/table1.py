@@ -2,7 +2,8 @@
 
 Command:   segjax sweep --config experiments/fovea/table1.py:paper --workdir work/table1
            segjax report work/table1
-Arguments: data=refuge2|idrid, and those of the two experiment files: paper, cpu, loss, network, batch
+Arguments: data=refuge2|idrid, and those of the two experiment files: paper, cpu, loss, network,
+    batch
 Hardware:  27 trainings; paper: one GPU or TPU. `data=idrid,cpu` trains on two cores in a few hours.
 Expected:  the paper's own figures stand beside ours in the report, marked as such.
 """

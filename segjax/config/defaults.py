@@ -10,7 +10,7 @@ from segjax.config.durations import blank
 
 
 def base() -> ConfigDict:
-    """A config with every common field; `task`, `model`, `loss` and `data.name` are still to set."""
+    """A config with every common field; `task`, `model`, `loss`, `data.name` are still to set."""
     return ConfigDict(
         {
             "seed": 0,

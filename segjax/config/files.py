@@ -49,7 +49,10 @@ def failed(text: str, path: pathlib.Path, error: Exception) -> UserError:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     place = f" (line {lines[-1]})" if lines else ""
-    message = " ".join(str(error).strip("\"'").split("\n", 1)[0].split())
+    # str() of a KeyError is the repr of its message.
+    message = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
+    if message[:1] == message[-1:] == '"':
+        message = message[1:-1]
     return UserError(f"--config {text}: {type(error).__name__}: {message}{place}")
 
 

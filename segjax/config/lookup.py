@@ -55,7 +55,7 @@ def _class_in(family: str, name: str) -> type | None:
 
 
 def find(family: str, name: str, path: str = "") -> object:
-    """The object called `name`; UserError with the nearest match and the options if there is none."""
+    """The object called `name`; UserError with nearest match and options if there is none."""
     where = f"{path}={name!r}: " if path else f"{name!r}: "
     if ":" in str(name):
         return _find_outside(name, where)
@@ -79,7 +79,7 @@ def _find_outside(name: str, where: str) -> object:
 
 
 def options_of(target: Callable) -> dict[str, object]:
-    """The options a function or a linen module takes, with their defaults (`inspect._empty`: none)."""
+    """The options a function or a linen module takes, with defaults (`inspect._empty`: none)."""
     if inspect.isclass(target) and dataclasses.is_dataclass(target):
         found = {
             f.name: inspect.Parameter.empty if f.default is dataclasses.MISSING else f.default
@@ -99,7 +99,8 @@ def check_options(target: Callable, given: Mapping[str, object], path: str) -> N
         if key not in options:
             taken = ", ".join(options) or "no options"
             raise UserError(
-                f"{path}.{key}: {label} takes no such option{nearest(key, options)} It takes: {taken}"
+                f"{path}.{key}: {label} takes no such option{nearest(key, options)} "
+                f"It takes: {taken}"
             )
     for key, default in options.items():
         if default is inspect.Parameter.empty and key not in given:

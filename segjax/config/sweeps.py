@@ -1,7 +1,7 @@
 """Sweeps: lists of override dicts. `product`, `zipped` and `chain` build them.
 
-A point maps config paths to values; the key `arg` is reserved: it is joined to the argument string of
-the experiment file.
+A point maps config paths to values; the key `arg` is reserved: it is joined to the argument string
+of the experiment file.
 """
 
 import hashlib

@@ -1,6 +1,7 @@
 """Image features that store and read pictures without TensorFlow.
 
-Prepared data sets name this module in their `features.json`: keep it, and the class, where they are.
+Prepared data sets name this module in their `features.json`: keep it, and the class, where they
+are.
 """
 
 import os

@@ -1,7 +1,8 @@
 """From a prepared set to batches: resident on the device when it fits, streamed when it does not.
 
-Both give the same batches for the same (seed, step): a dict with `slot` (place in the global batch),
-`weight` (0 for padding), and either `index` into the resident arrays or the fields themselves.
+Both give the same batches for the same (seed, step): a dict with `slot` (place in the global
+batch), `weight` (0 for padding), and either `index` into the resident arrays or the fields
+themselves.
 """
 
 import concurrent.futures
@@ -19,7 +20,7 @@ Fields = dict[str, np.ndarray]
 
 
 class Records:
-    """Examples of one split as the task wants them: `records[i]` is a dict of arrays of equal shapes."""
+    """Examples of a split as the task wants them: `records[i]` is a dict of arrays."""
 
     def __init__(self, source: Sequence[Mapping], convert: Callable[[Mapping], Fields]):
         self._source = source

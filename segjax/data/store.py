@@ -61,7 +61,7 @@ def prepare(made: tfds.core.DatasetBuilder, manual_dir: str | None = None) -> bo
     _check_writable(made)
     settings = tfds.download.DownloadConfig(manual_dir=manual_dir)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints of downloads and sizes unknown
+        with contextlib.redirect_stdout(io.StringIO()):  # where TFDS prints unknown sizes
             made.download_and_prepare(download_config=settings)
     except UserError:
         raise
@@ -121,7 +121,7 @@ def check_split(made: tfds.core.DatasetBuilder, split: str, *, path: str) -> int
 
 
 def open_split(made: tfds.core.DatasetBuilder, split: str, fields: tuple[str, ...] | None = None):
-    """Random access to the examples of a split; with `fields`, other pictures stay encoded bytes."""
+    """Random access to a split; with `fields`, all other pictures stay encoded bytes."""
     encoded = {}
     if fields is not None:
         for name, feature in made.info.features.items():

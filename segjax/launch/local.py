@@ -3,8 +3,8 @@
     DIR/sweep.json            the points, with their ids
     DIR/points/ID/            each point's work folder, and ID.txt, what it printed
 
-A point is done when its metrics_validation.json is there, written at its very end; running the sweep
-again runs what is missing, and a point that was interrupted goes on from its checkpoint.
+A point is done when its metrics_validation.json is there, written at its very end; running the
+sweep again runs what is missing, and a point that was interrupted goes on from its checkpoint.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The table that ends a sweep: a row a setting, over its seeds and cases, beside the paper's figures."""
+"""The table that ends a sweep: a row a setting, over seeds and cases, beside the paper's figures."""
 
 import csv
 import io
@@ -121,7 +121,7 @@ def write(workdir: pathlib.Path) -> pathlib.Path:
     lines = [
         f"# Sweep of {manifest['config']}",
         "",
-        f"{task.headline} on validation ({'higher' if task.higher_is_better else 'lower'} is better)"
+        f"{task.headline} on validation, {'higher' if task.higher_is_better else 'lower'} is better"
         + (f"; {missing} points are not done yet" if missing else "")
         + ". The asterisk marks the best mean.",
         "",

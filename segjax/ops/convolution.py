@@ -123,5 +123,10 @@ def _weight_gradient(x: Array, y_bar: Array, window: tuple[int, int]) -> Array:
             preferred_element_type=precision,
         )
 
-    total = lax.fori_loop(1, h // rows, lambda n, total: total + block(n), block(0))
+    if rows == h:
+        total = block(0)
+    else:
+        # `zeros_like` also hands on which shard_map axes x varies over.
+        start = jnp.zeros_like(x, precision, shape=(wide * i, tall * o))
+        total = lax.fori_loop(0, h // rows, lambda n, total: total + block(n), start)
     return total.reshape(wide, i, tall, o).transpose(2, 0, 1, 3).astype(x.dtype)

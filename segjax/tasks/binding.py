@@ -1,7 +1,7 @@
 """Binds losses to named fields by their parameter names.
 
-A loss `f(heatmap, points, *, option=…)` is called with the fields `heatmap` and `points` that the task
-offers. A config lists terms; each is a name, a weight and the loss's own options.
+A loss `f(heatmap, points, *, option=…)` is called with the fields `heatmap` and `points` that the
+task offers. A config lists terms; each is a name, a weight and the loss's own options.
 """
 
 import inspect

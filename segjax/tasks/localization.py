@@ -1,4 +1,4 @@
-"""Localisation of a point on an image through a heat map (paper: multiscale softmax cross entropy)."""
+"""Localisation of a point through a heat map (the paper on multiscale softmax cross entropy)."""
 
 import inspect
 import pathlib
@@ -33,8 +33,10 @@ class Localization:
 
     Args:
         target: the data set's field that holds the point.
-        decode: how a heat map becomes a point: `argmax` of the finest scale (the paper), `agreement`
-            of all scales, `subpixel`, `median`, or `centroid`, which belongs to the coordinate error.
+        decode: how a heat map becomes a point: `argmax` of the finest scale (the paper),
+            `agreement`
+            of all scales, `subpixel`, `median`, or `centroid`, which belongs to the coordinate
+            error.
         pool: pooling between scales when decoding by agreement.
         reduce: how the map becomes axis logits when decoding; as in the loss.
     """
@@ -61,7 +63,7 @@ class Localization:
     # --- from the data set to fields -----------------------------------------------------------
 
     def record(self, example: Mapping, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
-        """One example at the working size: `image` uint8, `points`, and the original `size` (w, h)."""
+        """One example at the working size: `image` uint8, `points`, original `size` (w, h)."""
         image = example["image"]
         original = np.array([image.shape[1], image.shape[0]], np.float32)
         working = np.array([image_size[1], image_size[0]], np.float32)
@@ -123,7 +125,7 @@ class Localization:
         return {"points": decode(outputs["logits"][..., 0], **options)}
 
     def metrics(self, predictions: Mapping, fields: Mapping) -> dict[str, Float[Array, "b"]]:
-        """Per image: distance on normalised coordinates, in original pixels, and in image widths."""
+        """Per image: distance in normalised coordinates, in original pixels, in image widths."""
         height, width = fields["image"].shape[1:3]
         working = jnp.array([[width, height]], jnp.float32)
         predicted, true = predictions["points"] / working, fields["points"] / working
@@ -162,7 +164,7 @@ class Localization:
         return 1.0 / (mean_distance + 0.1)
 
     def rows(self, predictions: Mapping, fields: Mapping, labelled: bool = True) -> np.ndarray:
-        """The table's numbers `[n, 5]`: pixels of the original images, and the normalised distance."""
+        """The table's numbers `[n, 5]`: original pixels, and the normalised distance."""
         working = np.array(fields["image"].shape[2:0:-1], np.float32)
         scale = fields["size"] / working
         true = fields["points"] * scale
@@ -174,7 +176,7 @@ class Localization:
 
     @staticmethod
     def write_overlay(path: pathlib.Path, image: np.ndarray, row: np.ndarray) -> None:
-        """The image with a cross at the predicted point and, where known, a ring at the true one."""
+        """The image with a cross at the predicted point and, if known, a ring at the true one."""
         drawn = np.ascontiguousarray(image)
         arm = max(6, round(0.03 * min(image.shape[:2])))
         width = max(1, arm // 8)
@@ -187,8 +189,9 @@ class Localization:
         write_png(path, drawn)
 
     def figures(self, open_case: Callable, rows: np.ndarray, names: Sequence[str]) -> dict:
-        """Figures by file name. `open_case(i)` gives image i, its fields, and the model's outputs."""
+        """Figures by name. `open_case(i)` gives image i, its fields, and the model's outputs."""
         from segjax.tasks import localization_pictures as pictures
+        from segjax.tasks.toy_pictures import toy_figure
 
         chosen = pictures.ranked_cases(rows)
         panels = []
@@ -203,7 +206,8 @@ class Localization:
                 options = {"pool": self.pool, "reduce": self.reduce}
                 heat = np.asarray(outputs["logits"])[0, ..., 0]
                 logits = pictures.axis_logits_figure(fields["image"][0], heat, point, **options)
-        return {"cases": pictures.cases_figure(panels), "axis_logits": logits}
+        cases = pictures.cases_figure(panels)
+        return {"cases": cases, "axis_logits": logits, "toy_losses": toy_figure()}
 
 
 def _normalised(fields: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Figures of a localisation run: cases with crosses (the paper's Fig. 4), and axis logits per scale."""
+"""Figures of a localisation run: cases with crosses (the paper's Fig. 4), axis logits per scale."""
 
 import functools
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from segjax.ops import axis_logits
 
 
 def ranked_cases(rows: np.ndarray) -> dict[str, int]:
-    """Indices of the best, median and worst case by distance in pixels; `rows` as the task's table."""
+    """Indices of the best, median and worst case by distance in pixels; `rows` of the table."""
     distances = np.linalg.norm(rows[:, :2] - rows[:, 2:4], axis=1)
     order = np.argsort(distances, kind="stable")
     return {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
@@ -44,7 +44,8 @@ def axis_logits_figure(
 ) -> Figure:
     """The image, its heat map, and the softmax of the x and y logits at every scale.
 
-    `image` [h, w, 3] and `point` (x, y) at the working size; `heatmap` [h, w]; `options` as in the loss.
+    `image` [h, w, 3] and `point` (x, y) at the working size; `heatmap` [h, w]; `options` as in the
+    loss.
     """
     scales = jax.jit(functools.partial(axis_logits, **options))(heatmap[None])
     figure = Figure(figsize=(11, 6.2), layout="constrained")

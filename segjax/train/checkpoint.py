@@ -25,7 +25,7 @@ KINDS = ("latest", "best")
 
 
 class Checkpoints:
-    """The checkpoints of one work folder. Use as a context manager: leaving waits for pending saves."""
+    """The checkpoints of a work folder; a context manager, leaving waits for pending saves."""
 
     def __init__(self, workdir: pathlib.Path, keep: int):
         logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every save there

@@ -18,7 +18,7 @@ LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "gra
 
 
 class Log:
-    """Writes one object a line: step, split, name, value, count. A silent twin serves other processes."""
+    """Writes one object a line: step, split, name, value, count. Not `active`: writes nothing."""
 
     def __init__(self, workdir: pathlib.Path, step: int, *, tensorboard: bool, active: bool):
         self.path = workdir / "metrics.jsonl"

@@ -1,7 +1,7 @@
 """The one training loop. Its order is fixed: evaluate, save, next batch, step, log.
 
-A state at step s has seen the batches 0 … s-1, and everything the loop remembers besides the state (its
-`book`) is saved with it: a run killed anywhere goes on as if nothing had happened.
+A state at step s has seen the batches 0 … s-1, and everything the loop remembers besides the state
+(its `book`) is saved with it: a run killed anywhere goes on as if nothing had happened.
 """
 
 import math
@@ -40,7 +40,7 @@ class Book:
 
 
 class Stop:
-    """Set by SIGTERM. With several processes the answer is agreed on, so that all stop at one step."""
+    """Set by SIGTERM. Several processes agree on the answer, so that all stop at one step."""
 
     def __init__(self):
         self._asked = False
@@ -117,7 +117,7 @@ class Loop:
                 self._profile(done)
 
     def _rests(self, done: int) -> bool:
-        """Whether an evaluation or a save follows: sums are logged first, so none are lost with it."""
+        """Whether an evaluation or a save follows: sums are logged first, so none are lost."""
         return done % self.plan.evaluate_every == 0 or done % self.plan.checkpoint_every == 0
 
     def _save(self, done: int, state: State, book: Book) -> None:

@@ -1,7 +1,8 @@
 """Optimisers by name: thin, fully written-out fronts to optax.
 
-Each takes `learning_rate` (a number in the config; the schedule made from it when built) and returns
-an optax transformation. Decay of weights leaves biases and normalisation alone (ndim > 1 only).
+Each takes `learning_rate` (a number in the config; the schedule made from it when built) and
+returns an optax transformation. Decay of weights leaves biases and normalisation alone (ndim > 1
+only).
 """
 
 import jax

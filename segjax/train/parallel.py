@@ -1,8 +1,9 @@
 """Everything that knows about devices: one step function, run as jit over a mesh or as pmap.
 
-`sharding` compiles the step once for the global batch: state replicated, batch split along its first
-axis, and XLA inserts the sums over devices. `pmap` runs the step on every device's share, with the sums
-written out (`axis_name`). The state has the same shape in both, so checkpoints are interchangeable.
+`sharding` compiles the step once for the global batch: state replicated, batch split along its
+first axis, and XLA inserts the sums over devices. `pmap` runs the step on every device's share,
+with the sums written out (`axis_name`). The state has the same shape in both, so checkpoints are
+interchangeable.
 """
 
 from collections.abc import Callable, Mapping

@@ -16,6 +16,7 @@ from segjax.config import files
 from segjax.data.images import read_image
 from segjax.errors import UserError
 from segjax.train import preflight, workdir
+from segjax.train.restore import load_trained
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
@@ -33,7 +34,7 @@ def write_table(
 
 
 def find_images(inputs: Sequence[str]) -> list[pathlib.Path]:
-    """The image files that paths name; folders are searched one level deep, in the order of names."""
+    """The image files that paths name; folders one level deep, in the order of names."""
     found: list[pathlib.Path] = []
     for text in inputs:
         path = pathlib.Path(text)

@@ -1,4 +1,4 @@
-"""Builds everything shape-only: every mistake in a config surfaces here, before data or device time."""
+"""Builds everything shape-only: a mistake in a config surfaces before data or device time."""
 
 import math
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Plan:
 
 
 def check_structure(config: ConfigDict, pattern: ConfigDict, path: str = "config") -> None:
-    """UserError for the first field that `defaults.base()` has and `config` lacks, or the reverse."""
+    """UserError for the first field that only one of `defaults.base()` and `config` has."""
     for key, default in pattern.items():
         here = f"{path}.{key}"
         if key not in config:
@@ -71,7 +71,7 @@ def check_structure(config: ConfigDict, pattern: ConfigDict, path: str = "config
 
 
 def check_fields(config: ConfigDict) -> None:
-    """UserError naming the first field that is missing, unknown, of a wrong type or out of range."""
+    """UserError naming the first field missing, unknown, of a wrong type or out of range."""
     check_structure(config, base())
     for name in ("train", "validation"):
         if name not in config.data.splits:

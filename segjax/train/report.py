@@ -1,4 +1,4 @@
-"""The report of one run: learning curves, case pictures, and report.md with figures beside the paper's."""
+"""The report of one run: learning curves, case pictures, and report.md beside the paper's figures."""
 
 import csv
 import json
@@ -115,7 +115,8 @@ def _text(folder: pathlib.Path, config, results: list[dict], figures: list[str])
         "",
         f"- loss: {terms}",
         f"- {config.optimizer.name}, learning rate {config.optimizer.learning_rate:g} "
-        f"({config.schedule.name}), batch {config.data.batch_size}, {config.data.image_size} pixels",
+        f"({config.schedule.name}), batch {config.data.batch_size}, "
+        f"{config.data.image_size} pixels",
         f"- {environment['parameters']:,} parameters, {environment['total_steps']} steps at most, "
         f"seed {config.seed}",
         f"- {len(environment['devices'])} x {environment['device_kind']}, jax {libraries['jax']}, "

@@ -45,8 +45,8 @@ def make_train_step(
 ) -> Callable:
     """`step(state, arrays, batch) -> (state, sums)`.
 
-    The gradient is that of the mean loss over the whole batch of all devices. Random numbers depend on
-    (seed, step, place in the batch) only, so they are the same on any number of devices.
+    The gradient is that of the mean loss over the whole batch of all devices. Random numbers
+    depend on (seed, step, place in the batch) only, so they are the same on any number of devices.
     """
 
     def forward(params, batch_stats, fields, weight):

@@ -13,7 +13,7 @@ CONFIG = "config.json"
 
 
 def check_new(workdir: pathlib.Path, config: ConfigDict) -> None:
-    """UserError unless `config` may train here: a new or empty folder, or its own run to go on with."""
+    """UserError unless `config` may train here: a new or empty folder, or its own run."""
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir {workdir}: is a file, not a folder")
     saved = workdir / CONFIG

@@ -49,10 +49,7 @@ def undisturbed(tmp_path_factory, data_dir):
 
 
 def digests(workdir):
-    return [
-        parameters_digest(load_trained(workdir, kind).state)
-        for kind in ("latest", "best")
-    ]
+    return [parameters_digest(load_trained(workdir, kind).state) for kind in ("latest", "best")]
 
 
 def same_rows(workdir, other):

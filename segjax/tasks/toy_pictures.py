@@ -1,12 +1,11 @@
 """The toy experiment of the multiscale softmax cross entropy paper (its Fig. 3)."""
 
-import os
-import pathlib
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 
 from segjax import losses
 from segjax.ops.heatmap import maximum_scales
@@ -58,13 +57,8 @@ def toy_losses(classes: int = 256, target: int = 70) -> dict[str, np.ndarray]:
     return values
 
 
-def plot_toy(path: str | os.PathLike, *, classes: int = 256, target: int = 70) -> None:
-    """Writes the four panels of Fig. 3; the file's ending chooses the format (png, pdf, svg).
-
-    The file appears whole or not at all. Raises: as `toy_losses`.
-    """
-    from matplotlib.figure import Figure
-
+def toy_figure(classes: int = 256, target: int = 70) -> Figure:
+    """The four panels of Fig. 3. Raises: as `toy_losses`."""
     figure = Figure(figsize=(9, 6), layout="constrained")
     panels = figure.subplots(2, 2, sharex=True, sharey=True)
     values = toy_losses(classes, target)
@@ -75,13 +69,7 @@ def plot_toy(path: str | os.PathLike, *, classes: int = 256, target: int = 70) -
         panel.set_title(f"({letter}) {TITLES[family].format(scales=scales)}", fontsize=10)
     figure.supxlabel("predicted position (dashed: the true one)")
     figure.supylabel("loss / largest loss")
-    path = pathlib.Path(path)
-    part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        figure.savefig(part, dpi=150)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    return figure
 
 
 def _values(loss: Callable, classes: int, target: int, **options) -> np.ndarray:

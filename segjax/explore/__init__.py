@@ -1,1 +1,0 @@
-"""Looking into losses and runs: toy experiments, and pictures for notebooks and reports."""

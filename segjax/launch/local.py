@@ -110,7 +110,7 @@ def run_sweep(
     for point in tqdm(missing, desc="sweep", unit="point", disable=not sys.stderr.isatty()):
         folder = folder_of(workdir, point)
         code = _run_point(command_of(text, point, extra, folder), folder)
-        name = f"{sweeps.point_id(point)} ({sweeps.row_label(point)}, seed {point.get('seed')})"
+        name = f"{sweeps.point_id(point)} ({describe(point)})"
         tqdm.write(f"{'done' if code == 0 else 'FAILED'}: {name}")
         if code:
             failed.append(f"{sweeps.point_id(point)}: {_last_line(folder)}")
@@ -127,6 +127,12 @@ def run_sweep(
 def folder_of(workdir: pathlib.Path, point: sweeps.Point) -> pathlib.Path:
     """A point's work folder."""
     return workdir / "points" / sweeps.point_id(point)
+
+
+def describe(point: sweeps.Point) -> str:
+    """A point in words."""
+    seed = f", seed {point['seed']}" if "seed" in point else ""
+    return sweeps.row_label(point) + seed
 
 
 def _output_of(folder: pathlib.Path) -> pathlib.Path:
@@ -148,6 +154,4 @@ def _print_status(points: list[sweeps.Point], workdir: pathlib.Path) -> None:
     for point in points:
         folder = folder_of(workdir, point)
         state = "done" if (folder / DONE).exists() else "begun" if folder.exists() else "missing"
-        print(
-            f"{sweeps.point_id(point)}  {state:8} {sweeps.row_label(point)}, seed {point.get('seed')}"
-        )
+        print(f"{sweeps.point_id(point)}  {state:8} {describe(point)}")

@@ -1,4 +1,4 @@
-"""The table that ends a sweep: a row a setting, over seeds and cases, beside the paper's figures."""
+"""The table that ends a sweep: a row a setting, over seeds and cases."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The report of one run: learning curves, case pictures, and report.md beside the paper's figures."""
+"""The report of one run: learning curves, case pictures, and report.md."""
 
 import csv
 import json

@@ -27,3 +27,22 @@ def data_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     store.ensure_prepared(runs.DATA, str(folder))
     return folder
+
+
+@pytest.fixture(scope="module")
+def command_settings():
+    """JAX's own promotion rules, under which the command runs and which optax relies on."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, data_dir):
+    """A work folder after two steps of the smallest network. Tests leave its content as it is."""
+    from segjax.cli import main
+    from tests.train import runs
+
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        assert main(runs.words(folder, data_dir)) == 0
+    return folder

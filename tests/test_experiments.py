@@ -1,0 +1,86 @@
+"""Every experiment file, with every argument and sweep point, is built shape-only."""
+
+import pathlib
+
+import pytest
+
+from segjax.config import files
+from segjax.launch import local
+from segjax.train import preflight
+
+pytestmark = pytest.mark.usefixtures("command_settings")
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+FILES = sorted(
+    path for path in (ROOT / "experiments").rglob("*.py") if "def get_config" in path.read_text()
+)
+ARGUMENTS = {
+    "idrid.py": ("cpu", "paper"),
+    "refuge2.py": ("cpu", "paper"),
+    "table1.py": ("paper", "data=idrid,cpu"),
+}
+CASES = [
+    f"{path}{':' + arg if arg else ''}"
+    for path in FILES
+    for arg in ("", *ARGUMENTS.get(path.name, ()))
+]
+SWEEPS = [str(path) for path in FILES if "def sweep" in path.read_text()]
+
+
+def test_experiments_are_found():
+    names = {path.name for path in FILES}
+    assert names >= {"demo.py", "idrid.py", "refuge2.py", "table1.py"}
+
+
+@pytest.mark.parametrize("text", CASES, ids=lambda text: pathlib.Path(text).name)
+def test_experiment_builds_and_opens_with_its_command(text):
+    path, _ = files.split_name(text)
+    head = path.read_text().split('"""')[1]
+    for word in ("Command:", "Hardware:", "Expected:", f"{path.relative_to(ROOT)}"):
+        assert word in head
+    config = files.load(text)
+    plan = preflight.build(config, examples=330, devices=1)
+    assert plan.parameters > 0 and plan.total_steps >= 1
+    assert files.from_json_text(files.to_json(config)).to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize("text", SWEEPS, ids=lambda text: pathlib.Path(text).name)
+def test_sweep_points_build(text):
+    points = local.load_points(text)
+    settings = {point["arg"]: point for point in points}
+    local.check_points(text, points, {})
+    for point in settings.values():
+        config = files.load(f"{text}:cpu,{point['arg']}")
+        assert preflight.build(config, examples=330, devices=1).parameters > 0
+
+
+def test_table1_has_the_nine_rows_of_the_paper():
+    points = local.load_points(str(ROOT / "experiments" / "fovea" / "table1.py"))
+    figures = {}
+    for point in points:
+        config = files.load(f"{ROOT / 'experiments' / 'fovea' / 'table1.py'}:{point['arg']}")
+        figures[point["arg"]] = (config.data.batch_size, config.paper.r_aed)
+    assert len(points) == 27 and len(figures) == 9
+    assert sorted(figures.values()) == sorted(
+        [
+            *[(8, v) for v in (5.69, 3.45, 4.36, 5.53, 4.99, 6.12)],
+            *[(16, v) for v in (5.18, 4.16, 5.31)],
+        ]
+    )
+
+
+def test_paper_recipe_is_the_papers():
+    config = files.load(str(ROOT / "experiments" / "fovea" / "idrid.py") + ":paper")
+    plan = preflight.build(config, examples=330, devices=1)
+    assert plan.parameters == 6_601_101
+    assert config.data.image_size == (256, 256) and config.data.batch_size == 8
+    assert config.optimizer.name == "sgd" and plan.total_steps == 41_250
+    assert plan.patience == 4125 and preflight.active_augment(config) is None
+    assert float(plan.schedule(0)) == pytest.approx(0.01)
+    assert float(plan.schedule(400)) == pytest.approx(0.009)
+    assert plan.terms[0].options == {
+        "scales": None,
+        "pool": "max",
+        "reduce": "sum",
+        "scale_weights": None,
+    }

@@ -1,0 +1,79 @@
+"""The commands of the README run as written, on miniature settings; its Python example too."""
+
+import re
+import shlex
+
+import cv2
+import numpy as np
+import pytest
+
+from segjax.cli import main
+from segjax.config.durations import siblings
+from tests.train import runs
+
+pytestmark = pytest.mark.usefixtures("command_settings")
+
+TEXT = (runs.ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.S)
+LINES = [line for kind, block in BLOCKS if not kind for line in block.splitlines()]
+COMMANDS = [line.split("#")[0] for line in LINES if line.startswith("segjax ")]
+MINIATURE = runs.SMALL | {"train.steps": 2}
+# These want the official downloads, which the tests do not have: they end in one clear line.
+NEEDS_DOWNLOAD = ("idrid", "refuge2")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, data_dir):
+    """Where the README's commands run: the repository's files and a photograph of one's own."""
+    place = tmp_path_factory.mktemp("readme")
+    (place / "experiments").symlink_to(runs.ROOT / "experiments")
+    (place / "data").symlink_to(data_dir)
+    (place / "my_photographs").mkdir()
+    picture = np.random.default_rng(0).integers(0, 255, (40, 50, 3)).astype(np.uint8)
+    cv2.imwrite(str(place / "my_photographs" / "one.png"), picture)
+    return place
+
+
+def miniature(words):
+    """The command with settings that train in seconds; the user's own settings stay."""
+    if words[0] not in ("train", "bench"):
+        return words
+    given = {word.split("=")[0].removeprefix("--config.") for word in words}
+    taken = given | {key for path in given for key in siblings(path)}
+    more = [f"--config.{key}={value}" for key, value in MINIATURE.items() if key not in taken]
+    words = [w if "train.steps" not in w else "--config.train.steps=2" for w in words]
+    return [*words, *more, *(["--seconds=0.1"] if words[0] == "bench" else [])]
+
+
+def test_commands_are_found():
+    verbs = {command.split()[1] for command in COMMANDS}
+    assert verbs == {"train", "data", "evaluate", "predict", "sweep", "report", "bench"}
+
+
+def test_commands_run_as_written(folder, monkeypatch, capfd):
+    monkeypatch.chdir(folder)
+    for command in COMMANDS:
+        words = miniature(shlex.split(command)[1:])
+        status = main(words)
+        output, errors = capfd.readouterr()
+        if any(name in command for name in NEEDS_DOWNLOAD) or "work/losses" in command:
+            assert status in (0, 2), command
+            if status == 2:
+                assert re.search("DOWNLOADS|not prepared|work/losses", errors), errors
+                assert "Traceback" not in errors
+        else:
+            assert status == 0, f"{command}\n{errors[-2000:]}"
+    assert (folder / "work" / "demo" / "report.md").exists()
+    assert (folder / "predicted" / "overlays" / "one.png.png").exists()
+
+
+def test_python_example_runs():
+    (example,) = [block for kind, block in BLOCKS if kind == "python"]
+    scope = {}
+    exec(compile(example, "README.md", "exec"), scope)
+    assert scope["heatmap"].shape == (2, 64, 64)
+
+
+def test_files_that_the_readme_names_exist():
+    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
+        assert (runs.ROOT / target).exists(), target

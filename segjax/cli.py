@@ -224,7 +224,8 @@ def _train(args: argparse.Namespace) -> None:
     if args.distributed or args.coordinator:
         parallel.initialize_processes(args.coordinator, args.processes, args.process)
     means = run.train(config, args.workdir)
-    print(f"{args.workdir}: validation " + _line(means))
+    if parallel.is_first():
+        print(f"{args.workdir}: validation " + _line(means))
 
 
 def _check_processes(args: argparse.Namespace) -> None:

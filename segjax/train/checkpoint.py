@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint.options import MultiprocessingOptions
 
 from segjax.errors import UserError
 from segjax.train.state import State
@@ -34,7 +35,10 @@ class Checkpoints:
             kind: ocp.CheckpointManager(
                 self.folder / kind,
                 options=ocp.CheckpointManagerOptions(
-                    max_to_keep=keep if kind == "latest" else 1, create=True
+                    max_to_keep=keep if kind == "latest" else 1,
+                    create=True,
+                    # The processes meet under these names: two managers save the same step.
+                    multiprocessing_options=MultiprocessingOptions(barrier_sync_key_prefix=kind),
                 ),
                 item_names=("state", "book"),
             )

@@ -122,6 +122,11 @@ def initialize_processes(coordinator: str | None, processes: int | None, process
         jax.distributed.initialize()
 
 
+def is_first() -> bool:
+    """Whether this is the process that prints and writes."""
+    return jax.process_index() == 0
+
+
 def reading(array: jax.Array) -> float:
     """A replicated scalar on the host, read from the nearest copy."""
     return float(np.asarray(array.addressable_shards[0].data).reshape(-1)[0])

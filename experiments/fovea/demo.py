@@ -1,6 +1,9 @@
 """Finds the fovea on synthetic fundus photographs: the main job of `make demo`.
 
 Command:   segjax train --config experiments/fovea/demo.py --workdir work/demo
+Arguments: loss=mse|sce|msce
+Hardware:  two CPU cores, a few minutes.
+Expected:  R-AED of at least 8 on the held-out photographs.
 """
 
 from experiments.fovea import common
@@ -8,7 +11,7 @@ from segjax.config.arguments import parse_arg
 
 
 def get_config(arg=None):
-    args = parse_arg(arg, loss="msce", smoke=False)
+    args = parse_arg(arg, loss="msce")
     config = common.localization(
         "synthetic_fundus/small", args["loss"], "ave/mean", features=(8, 16, 32, 64), image_size=128
     )

@@ -61,6 +61,9 @@ def losses(tmp_path_factory, data_dir):
         runs.train(runs.command(workdir, data_dir, parallel=parallel, **SETTINGS), devices)
         found[name] = workdir
     workdir = tmp_path_factory.mktemp("way") / "run"
+    runs.train(runs.command(workdir, data_dir, data__resident="no", **SETTINGS))
+    found["streamed"] = workdir
+    workdir = tmp_path_factory.mktemp("way") / "run"
     two_processes(workdir, data_dir)
     found["two processes"] = workdir
     return {
@@ -80,6 +83,10 @@ def test_same_losses_as_one_device(losses, way):
             [wanted[step] for step in sorted(wanted)],
             rtol=TOLERANCE,
         )
+
+
+def test_streamed_is_resident_to_the_last_bit(losses):
+    assert losses["streamed"] == losses["one device"]
 
 
 def test_training_moved(losses):

@@ -11,6 +11,7 @@ from segjax.cli import main
 from segjax.data import store
 from segjax.train import datasets, predictions
 from segjax.train.restore import load_trained
+from tests.train import runs
 
 pytestmark = pytest.mark.usefixtures("command_settings")
 
@@ -142,8 +143,6 @@ def test_report_is_made_again(trained):
 
 
 def test_bench_prints_three_rates_and_the_share(data_dir, capfd):
-    from tests.train import runs
-
     settings = runs.SMALL | {"data.data_dir": data_dir}
     flags = [f"--config.{key}={value}" for key, value in settings.items()]
     config = str(runs.ROOT / "experiments" / "fovea" / "demo.py")
@@ -155,9 +154,13 @@ def test_bench_prints_three_rates_and_the_share(data_dir, capfd):
     assert f"{rates['both'] / rates['step alone']:.0%}"[:-2] in lines[5]
 
 
-def test_data_show_and_list(data_dir, tmp_path, capfd):
-    from tests.train import runs
+def test_profile_hook_writes_a_trace(data_dir, tmp_path):
+    settings = {"train__steps": 13, "log__profile_steps": 2}
+    assert main(runs.words(tmp_path / "run", data_dir, **settings)) == 0
+    assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
 
+
+def test_data_show_and_list(data_dir, tmp_path, capfd):
     sheet = tmp_path / "sheet.png"
     words = ["data", "show", runs.DATA, "--data_dir", str(data_dir), "--count", "3"]
     assert main([*words, "--output", str(sheet)]) == 0

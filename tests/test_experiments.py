@@ -33,7 +33,7 @@ def test_experiments_are_found():
 
 
 @pytest.mark.parametrize("text", CASES, ids=lambda text: pathlib.Path(text).name)
-def test_experiment_builds_and_opens_with_its_command(text):
+def test_experiment_builds_and_opens_with_its_command(text, tmp_path):
     path, _ = files.split_name(text)
     head = path.read_text().split('"""')[1]
     for word in ("Command:", "Hardware:", "Expected:", f"{path.relative_to(ROOT)}"):
@@ -41,7 +41,8 @@ def test_experiment_builds_and_opens_with_its_command(text):
     config = files.load(text)
     plan = preflight.build(config, examples=330, devices=1)
     assert plan.parameters > 0 and plan.total_steps >= 1
-    assert files.from_json_text(files.to_json(config)).to_dict() == config.to_dict()
+    (tmp_path / "config.json").write_text(files.to_json(config))
+    assert files.from_json(tmp_path / "config.json").to_dict() == config.to_dict()
 
 
 @pytest.mark.parametrize("text", SWEEPS, ids=lambda text: pathlib.Path(text).name)

@@ -40,7 +40,10 @@ def miniature(words):
         return words
     given = {word.split("=")[0].removeprefix("--config.") for word in words}
     taken = given | {key for path in given for key in siblings(path)}
-    more = [f"--config.{key}={value}" for key, value in MINIATURE.items() if key not in taken]
+    settings = dict(MINIATURE)
+    if any(name in " ".join(words) for name in NEEDS_DOWNLOAD):
+        del settings["data.name"]
+    more = [f"--config.{key}={value}" for key, value in settings.items() if key not in taken]
     words = [w if "train.steps" not in w else "--config.train.steps=2" for w in words]
     return [*words, *more, *(["--seconds=0.1"] if words[0] == "bench" else [])]
 

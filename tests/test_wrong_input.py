@@ -367,7 +367,7 @@ def test_no_checkpoint(refuses, tmp_path, trained):
 def test_no_log(refuses, tmp_path, trained):
     (tmp_path / "run").mkdir()
     shutil.copy(trained / "config.json", tmp_path / "run")
-    refuses("report", "run", names=["run", "no metrics.jsonl"])
+    refuses("report", "run", names=["run", "no value in metrics.jsonl"])
 
 
 @pytest.mark.parametrize("split, names", [("validaton", ["'validation'?"]), ("", ["''"])])

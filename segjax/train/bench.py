@@ -9,7 +9,6 @@ from ml_collections import ConfigDict
 
 from segjax.data.pipeline import share_of
 from segjax.train import datasets, parallel, preflight
-from segjax.train import step as steps
 from segjax.train.logs import environment
 from segjax.train.restore import begin
 
@@ -19,17 +18,7 @@ def measure(config: ConfigDict, seconds: float) -> str:
     plan = preflight.build(config, datasets.count(config, "train"), jax.device_count())
     devices = parallel.make(config.parallel)
     split = datasets.open_split(config, plan.task, "train")
-    train_step = devices.compile_train(
-        steps.make_train_step(
-            plan.model,
-            plan.task,
-            plan.terms,
-            plan.transformation,
-            seed=config.seed,
-            augment=preflight.active_augment(config),
-            axis_name=devices.axis_name,
-        )
-    )
+    train_step = devices.compile_train(plan.train_step(devices.axis_name))
     size = config.data.batch_size
     rows = share_of(size, jax.process_index(), jax.process_count())
     arrays = devices.replicate(split.arrays)

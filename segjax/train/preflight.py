@@ -1,6 +1,7 @@
 """Builds everything shape-only: a mistake in a config surfaces before data or device time."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,7 +46,24 @@ class Plan:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of what the model sees."""
         return (*self.config.data.image_size, self.task.channels)
+
+    def train_step(self, axis_name: str | None) -> Callable:
+        """The training step, not yet compiled."""
+        return step.make_train_step(
+            self.model,
+            self.task,
+            self.terms,
+            self.transformation,
+            seed=self.config.seed,
+            augment=active_augment(self.config),
+            axis_name=axis_name,
+        )
+
+    def evaluation_step(self, axis_name: str | None) -> Callable:
+        """The evaluation step, not yet compiled."""
+        return step.make_evaluation_step(self.model, self.task, self.terms, axis_name=axis_name)
 
 
 def check_structure(config: ConfigDict, pattern: ConfigDict, path: str = "config") -> None:

@@ -12,7 +12,6 @@ from segjax.config import files
 from segjax.data import store
 from segjax.data.pipeline import read_all
 from segjax.train import checkpoint, datasets, parallel, predictions, preflight, report, workdir
-from segjax.train import step as steps
 from segjax.train.checkpoint import Checkpoints
 from segjax.train.evaluate import Evaluator, Result
 from segjax.train.logs import Log, environment
@@ -78,17 +77,7 @@ def _train(plan: Plan, folder: pathlib.Path, stop: Stop) -> Book:
     if split.arrays and jax.process_index() == 0:
         answer = plan.task.trivial_answer(split.arrays)
         files.write_atomic(folder / TRIVIAL, json.dumps(answer) + "\n")
-    train_step = devices.compile_train(
-        steps.make_train_step(
-            plan.model,
-            plan.task,
-            plan.terms,
-            plan.transformation,
-            seed=config.seed,
-            augment=preflight.active_augment(config),
-            axis_name=devices.axis_name,
-        )
-    )
+    train_step = devices.compile_train(plan.train_step(devices.axis_name))
     with Checkpoints(folder, config.checkpoint.keep) as checkpoints:
         state, book = restore_or_begin(plan, devices, checkpoints)
         log = Log(
@@ -107,9 +96,7 @@ def _train(plan: Plan, folder: pathlib.Path, stop: Stop) -> Book:
 
 
 def _evaluator(plan: Plan, devices, name: str) -> Evaluator:
-    step = steps.make_evaluation_step(
-        plan.model, plan.task, plan.terms, axis_name=devices.axis_name
-    )
+    step = plan.evaluation_step(devices.axis_name)
     split = datasets.open_split(plan.config, plan.task, name)
     return Evaluator(split, plan.task, step, devices, plan.config.evaluate.batch_size)
 

@@ -12,12 +12,12 @@ from segjax.errors import Interrupted, UserError
 from segjax.launch import local, table
 from tests.train import runs
 
+pytestmark = pytest.mark.usefixtures("command_settings")
+
 EXPERIMENT = """
 from experiments.fovea import common
 from segjax.config.arguments import parse_arg
 from segjax.config.sweeps import product
-
-pytestmark = pytest.mark.usefixtures("command_settings")
 
 def get_config(arg=None):
     args = parse_arg(arg, loss="msce", broken=False)

@@ -8,8 +8,9 @@ import pytest
 
 from tests.train import runs
 
-# Sums over the batch are taken in another order: float32 rounding, grown over 20 steps of SGD.
-TOLERANCE = 2e-5
+# Relative. Sums over the batch are taken in another order: float32 rounding, grown over 20 steps of
+# AdamW, which divides by the size of small gradients.
+TOLERANCE = 1e-4
 STEPS = 20
 SETTINGS = {
     "train__steps": STEPS,
@@ -93,4 +94,4 @@ def test_training_moved(losses):
     train, validation = losses["one device"]
     assert sorted(train) == list(range(1, STEPS + 1))
     assert sorted(validation) == [10, 20]
-    assert abs(train[STEPS] - train[1]) > 100 * TOLERANCE * train[1]
+    assert abs(train[STEPS] - train[1]) > 50 * TOLERANCE * train[1]

@@ -6,12 +6,15 @@ import signal
 import subprocess
 import time
 
+import jax
+import numpy as np
 import pytest
 
 from segjax.train.checkpoint import parameters_digest
 from segjax.train.restore import load_trained
 from tests.train import runs
 
+pytestmark = pytest.mark.usefixtures("command_settings")
 SETTINGS = {
     "train__steps": 400,
     "evaluate__every_steps": 30,
@@ -136,7 +139,4 @@ def test_step_that_is_not_finite_stops_and_keeps_the_last_good_state(tmp_path, d
     state = load_trained(workdir, "latest").state
     assert int(state.step) == good
     parameters_digest(state)
-    import jax
-    import numpy as np
-
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(state.params)))

@@ -2,12 +2,13 @@
 
 import os
 import pathlib
-import tempfile
 from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from segjax.data.png import write_png
 
 CAPTION = 26  # height of a tile's caption, two lines
 LINE = 12
@@ -92,8 +93,7 @@ def write_contact_sheet(
 ) -> None:
     """Writes `contact_sheet(examples, columns=columns, tile=tile)` as a PNG file.
 
-    The file appears whole or not at all: it is written beside `path` under another name, then
-    moved. Missing folders are made.
+    The file appears whole or not at all. Missing folders are made.
 
     Args:
         path: the file to write; an existing one is replaced.
@@ -102,18 +102,7 @@ def write_contact_sheet(
     Raises:
         ValueError: as `contact_sheet` does.
     """
-    sheet = Image.fromarray(contact_sheet(examples, columns=columns, tile=tile))
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            sheet.save(file, format="PNG")
-        os.chmod(name, 0o644)  # temporary files are private, results are for others to read
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    write_png(pathlib.Path(path), contact_sheet(examples, columns=columns, tile=tile))
 
 
 def _base(example: Mapping[str, np.ndarray], number: int) -> np.ndarray:

@@ -177,7 +177,7 @@ class Localization:
     @staticmethod
     def write_overlay(path: pathlib.Path, image: np.ndarray, row: np.ndarray) -> None:
         """The image with a cross at the predicted point and, if known, a ring at the true one."""
-        drawn = np.ascontiguousarray(image)
+        drawn = image.copy()
         arm = max(6, round(0.03 * min(image.shape[:2])))
         width = max(1, arm // 8)
         true, predicted = row[:2], row[2:4]

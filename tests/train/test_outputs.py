@@ -154,10 +154,31 @@ def test_bench_prints_three_rates_and_the_share(data_dir, capfd):
     assert f"{rates['both'] / rates['step alone']:.0%}"[:-2] in lines[5]
 
 
-def test_profile_hook_writes_a_trace(data_dir, tmp_path):
-    settings = {"train__steps": 13, "log__profile_steps": 2}
+def test_profile_hook_and_tensorboard_write_their_files(data_dir, tmp_path):
+    settings = {"train__steps": 13, "log__profile_steps": 2, "log__tensorboard": True}
     assert main(runs.words(tmp_path / "run", data_dir, **settings)) == 0
     assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
+    (events,) = (tmp_path / "run" / "tensorboard").iterdir()
+    assert b"validation/r_aed" in events.read_bytes()
+
+
+def test_early_stop_after_the_patience(data_dir, tmp_path):
+    # The loss falls, and a lower loss is declared worse: the first evaluation stays the best.
+    settings = {
+        "train__steps": 40,
+        "train__patience_steps": 6,
+        "evaluate__every_steps": 2,
+        "evaluate__best_mode": "max",
+        "optimizer__learning_rate": 1e-2,
+    }
+    folder = tmp_path / "run"
+    assert main(runs.words(folder, data_dir, **settings)) == 0
+    validation = runs.logged(folder, "validation", "loss")
+    best = max(validation, key=validation.get)
+    assert list(validation) == list(range(2, best + 7, 2)) and best + 6 < 40
+    book = json.loads((folder / "done.json").read_text())
+    assert book["stopped_early"] and book["best_step"] == best
+    assert json.loads((folder / "metrics_validation.json").read_text())["step"] == best
 
 
 def test_data_show_and_list(data_dir, tmp_path, capfd):

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def write_png(path: pathlib.Path, image: np.ndarray) -> None:
-    """Writes an RGB or grey uint8 array as PNG through a temporary file and a rename; folders are made."""
+    """Writes an RGB or grey uint8 array as PNG, through a temporary file; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     array = image[..., ::-1] if image.ndim == 3 else image
     done, encoded = cv2.imencode(".png", np.ascontiguousarray(array))

@@ -56,14 +56,20 @@ def command_of(text: str, point: sweeps.Point, extra: Mapping[str, str], workdir
 
 
 def check_points(text: str, points: list[sweeps.Point], extra: Mapping[str, str]) -> None:
-    """Checks every point's config, so that a mistake shows before the first one trains."""
-    from segjax.train import preflight
+    """Checks every point's config and data, so that a mistake shows before the first one trains."""
+    from segjax.train import datasets, preflight
 
     path, _ = files.split_name(text)
+    seen = set()
     for point in points:
         config = f"{path}:{point['arg']}" if "arg" in point else str(path)
         settings = {k: str(v) for k, v in point.items() if k != "arg"}
-        preflight.check_parts(files.load(config, settings | dict(extra)))
+        loaded = files.load(config, settings | dict(extra))
+        preflight.check_parts(loaded)
+        data = (loaded.data.name, loaded.data.data_dir)
+        if data not in seen:
+            datasets.count(loaded, "train")
+        seen.add(data)
 
 
 def open_folder(text: str, points: list[sweeps.Point], extra: Mapping, workdir: pathlib.Path):
@@ -99,10 +105,10 @@ def run_sweep(
 ) -> None:
     """Runs every point that is not done; a failed point does not stop the rest."""
     points = load_points(text)
-    check_points(text, points, extra)
     if only_status:
         _print_status(points, workdir)
         return
+    check_points(text, points, extra)
     open_folder(text, points, extra, workdir)
     missing = [p for p in points if not (folder_of(workdir, p) / DONE).exists()]
     print(f"{len(points)} points, {len(points) - len(missing)} done, {len(missing)} to run")

@@ -102,7 +102,7 @@ def _add_config(parser: Parser) -> None:
         "--config",
         required=True,
         metavar="FILE[:ARG]",
-        help="experiment file; ARG goes to its get_config, as in idrid.py:cpu,loss=softmax",
+        help="experiment file; ARG goes to its get_config, as in idrid.py:cpu,loss=sce",
     )
     parser.set_defaults(takes_overrides=True)
 

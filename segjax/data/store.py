@@ -92,16 +92,21 @@ def _user_error_behind(error: BaseException | None) -> UserError | None:
     return None
 
 
+def require(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
+    """The builder of a set that is prepared, or that can be generated without a download."""
+    made = builder(name, data_dir)
+    if not is_prepared(made) and needs_download(made):
+        raise UserError(
+            f"data.name={name!r}: not prepared in {data_dir!r}; run "
+            f"`segjax data prepare {name} --manual_dir FOLDER --data_dir {data_dir}`"
+        )
+    return made
+
+
 def ensure_prepared(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
     """The builder of a prepared set. Generated sets are made on the spot; others must be there."""
-    made = builder(name, data_dir)
-    if not is_prepared(made):
-        if needs_download(made):
-            raise UserError(
-                f"data.name={name!r}: not prepared in {data_dir!r}; run "
-                f"`segjax data prepare {name} --manual_dir FOLDER --data_dir {data_dir}`"
-            )
-        prepare(made)
+    made = require(name, data_dir)
+    prepare(made)
     return made
 
 

@@ -57,19 +57,16 @@ def command_of(text: str, point: sweeps.Point, extra: Mapping[str, str], workdir
 
 def check_points(text: str, points: list[sweeps.Point], extra: Mapping[str, str]) -> None:
     """Checks every point's config and data, so that a mistake shows before the first one trains."""
-    from segjax.train import datasets, preflight
+    from segjax.data import store
+    from segjax.train import preflight
 
     path, _ = files.split_name(text)
-    seen = set()
     for point in points:
         config = f"{path}:{point['arg']}" if "arg" in point else str(path)
         settings = {k: str(v) for k, v in point.items() if k != "arg"}
         loaded = files.load(config, settings | dict(extra))
         preflight.check_parts(loaded)
-        data = (loaded.data.name, loaded.data.data_dir)
-        if data not in seen:
-            datasets.count(loaded, "train")
-        seen.add(data)
+        store.require(loaded.data.name, loaded.data.data_dir)
 
 
 def open_folder(text: str, points: list[sweeps.Point], extra: Mapping, workdir: pathlib.Path):

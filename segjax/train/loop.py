@@ -69,7 +69,7 @@ class Loop:
     devices: Sharding | Pmap
     step: Callable
     split: Resident | Streamed
-    evaluator: Evaluator | None
+    evaluator: Evaluator
     checkpoints: Checkpoints
     log: Log
     workdir: pathlib.Path
@@ -126,9 +126,6 @@ class Loop:
     def _evaluate(self, done: int, state: State, book: Book, bar: tqdm, stop: Stop) -> float:
         """Evaluates, keeps the best, decides on an early stop; returns the seconds it took."""
         began = time.perf_counter()
-        if self.evaluator is None:
-            book.evaluated = done
-            return 0.0
         result = self.evaluator.run(state.variables, stop=stop.now)
         if result is None:
             return 0.0

@@ -1,6 +1,6 @@
 """Array aliases. Axis letters: b batch, *s spatial, h w d, c classes or channels, n points.
 
-Annotations are documentation at run time and are checked (jaxtyping with beartype) in the tests.
+Annotations document shapes; arrays are checked by the functions themselves (`ops/checks.py`).
 """
 
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped

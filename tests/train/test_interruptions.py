@@ -17,8 +17,8 @@ from tests.train import runs
 pytestmark = pytest.mark.usefixtures("command_settings")
 SETTINGS = {
     "train__steps": 400,
-    "evaluate__every_steps": 30,
-    "checkpoint__every_steps": 7,
+    "evaluate__every_steps": 50,
+    "checkpoint__every_steps": 20,
     "optimizer__learning_rate": 1e-3,
 }
 
@@ -113,14 +113,14 @@ def test_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(
 
 
 def test_checkpoint_goes_on_with_another_number_of_devices(tmp_path, data_dir):
-    workdir = tmp_path / "run"
-    process = start(workdir, data_dir)
-    wait_until_training(process, workdir, 30)
+    workdir, shorter = tmp_path / "run", SETTINGS | {"train__steps": 150}
+    process = start(workdir, data_dir, **shorter)
+    wait_until_training(process, workdir, 20)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 1
-    runs.train(runs.command(workdir, data_dir, **SETTINGS), devices=8)
-    assert sorted(runs.logged(workdir, "train", "loss")) == list(range(1, 401))
+    runs.train(runs.command(workdir, data_dir, **shorter), devices=8)
+    assert sorted(runs.logged(workdir, "train", "loss")) == list(range(1, 151))
 
 
 def test_step_that_is_not_finite_stops_and_keeps_the_last_good_state(tmp_path, data_dir):

@@ -158,3 +158,27 @@ def test_holm_refuses(p_values):
 def test_importing_stats_leaves_scipy_alone():
     code = "import sys, segjax.stats; sys.exit('scipy.stats' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_crossed_interval_covers_the_mean_and_reduces_to_its_parts():
+    values = np.random.default_rng(0).normal(1.0, 0.2, (3, 80))
+    low, high = stats.crossed_bootstrap_interval(values)
+    assert low < values.mean() < high
+    # Seeds that agree to the last bit leave only the spread of the cases: sd / sqrt(n).
+    same = np.repeat(values[:1], 3, axis=0)
+    low, high = stats.crossed_bootstrap_interval(same)
+    wanted = 2 * 1.96 * same[0].std() / np.sqrt(80)
+    assert high - low == pytest.approx(wanted, rel=0.1)
+    # Seeds that differ widen it, and a falling transform turns the ends around.
+    apart = values + np.array([[-1.0], [0.0], [1.0]])
+    wide = stats.crossed_bootstrap_interval(apart)
+    assert wide[1] - wide[0] > 3 * (high - low)
+    score = stats.crossed_bootstrap_interval(same, transform=lambda mean: 1 / (mean + 0.1))
+    assert score[0] == pytest.approx(1 / (high + 0.1), rel=1e-9)
+    assert stats.crossed_bootstrap_interval(np.full((2, 5), 3.0)) == (3.0, 3.0)
+
+
+@pytest.mark.parametrize("values", [np.zeros(3), np.zeros((0, 3)), [[1.0, np.nan]]])
+def test_crossed_interval_refuses(values):
+    with pytest.raises(ValueError, match="`values`"):
+        stats.crossed_bootstrap_interval(values)

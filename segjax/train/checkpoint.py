@@ -71,16 +71,23 @@ class Checkpoints:
 
         `template` gives shapes and placement (arrays or ShapeDtypeStructs), so that a run may go on
         with another number of devices. A checkpoint that cannot be read is named and moved aside.
+        Raises UserError when there were some and none can be read: nobody starts over unasked.
         """
         manager = self._managers[kind]
         target = jax.tree.map(_abstract, template)
-        for step in sorted(manager.all_steps(), reverse=True):
+        found = sorted(manager.all_steps(), reverse=True)
+        for step in found:
             items = {"state": ocp.args.StandardRestore(target), "book": ocp.args.JsonRestore()}
             try:
                 restored = manager.restore(step, args=ocp.args.Composite(**items))
                 return restored["state"], restored["book"]
             except Exception as error:
                 self._set_aside(kind, step, error)
+        if found:
+            raise UserError(
+                f"{self.folder / kind}: none of {len(found)} checkpoints can be read; they lie in "
+                f"{self.folder / 'damaged'}; the same command now starts from step 0"
+            )
         return None
 
     def _set_aside(self, kind: str, step: int, error: Exception) -> None:

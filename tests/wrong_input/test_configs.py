@@ -1,0 +1,182 @@
+"""Wrong experiment files and wrong values of a config."""
+
+import sys
+
+import pytest
+
+from tests.train import runs
+from tests.wrong_input.words import DEMO, HEAD
+
+pytestmark = pytest.mark.usefixtures("command_settings")
+
+
+@pytest.mark.parametrize(
+    "text, names",
+    [
+        ("def get_config(arg=None:\n    return 1\n", ["SyntaxError", "line 1"]),
+        ("import jaxx\n", ["ModuleNotFoundError", "jaxx"]),
+        ("x = 1\n", ["no get_config"]),
+        (HEAD, ["ConfigDict", "NoneType"]),
+        (HEAD + "    config.data.batchsize = 8\n    return config\n",
+         ["config.data.batchsize", "did you mean 'batch_size'?"]),
+        (HEAD + "    config.sed = 8\n    return config\n", ["config.sed", "did you mean 'seed'?"]),
+        (HEAD + "    config.data.batch_size = config.data.bach\n    return config\n", ["bach"]),
+        (HEAD + "    config.train.epochs = 3\n    return config\n",
+         ["config.train.steps and config.train.epochs", "both set"]),
+        (HEAD + "    config.data.batch_size = '8'\n    return config\n",
+         ["config.data.batch_size='8'", "takes int"]),
+        (HEAD + "    config.data = 8\n    return config\n", ["config.data=8", "section"]),
+        (HEAD + "    config.model = 'CellposeUNet'\n    return config\n", ["config.model='Cellp"]),
+        (HEAD + "    del config.model.name\n    return config\n", ["config.model.name: missing"]),
+        (HEAD + "    del config.train.clip_norm\n    return config\n", ["config.train.clip_norm"]),
+        (HEAD + "    config.loss = {}\n    return config\n", ["config.loss", "no term"]),
+        (HEAD + "    config.loss.msce = 1\n    return config\n", ["config.loss.msce", "section"]),
+        (HEAD + "    del config.loss.msce.weight\n    return config\n", ["msce", "weight"]),
+        (HEAD + "    config.loss.msce.poool = 'max'\n    return config\n",
+         ["config.loss.msce.poool", "did you mean 'pool'?"]),
+        (HEAD + "    config.data.augment.noize = 0.1\n    return config\n",
+         ["config.data.augment.noize", "did you mean 'noise'?"]),
+        (HEAD + "    config.data.splits = {'train': 'train'}\n    return config\n",
+         ["config.data.splits.validation", "missing"]),
+        (HEAD + "    config.train.steps = float('inf')\n    return config\n", ["train.steps"]),
+        (HEAD + "    config.task_options.targt = 'disc'\n    return config\n",
+         ["config.task_options.targt", "did you mean 'target'?"]),
+    ],
+)  # fmt: skip
+def test_experiment_files(refuses, tmp_path, text, names):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    sys.dont_write_bytecode, old = True, sys.dont_write_bytecode
+    try:
+        refuses("train", "--config", path, "--workdir", tmp_path / "run", names=names)
+    finally:
+        sys.dont_write_bytecode = old
+
+
+def test_an_experiment_file_that_is_not_there(refuses, tmp_path):
+    absent = tmp_path / "demoo.py"
+    refuses("train", "--config", absent, "--workdir", "run", names=[absent, "no such file"])
+    (tmp_path / "demo.txt").write_text("")
+    refuses("train", "--config", "demo.txt", "--workdir", "run", names=["demo.txt", "*.py"])
+    refuses("bench", "--config", absent, names=[absent])
+
+
+@pytest.mark.parametrize(
+    "arg, names",
+    [
+        ("lss=mse", ["'lss=mse'", "did you mean 'loss'?"]),
+        ("loss=msc", ["msc", "mse, sce, msce"]),
+        ("loss", ["'loss'", "needs a value"]),
+    ],
+)
+def test_arguments_of_an_experiment(refuses, arg, names):
+    refuses("train", "--config", f"{DEMO}:{arg}", "--workdir", "run", names=names)
+
+
+@pytest.mark.parametrize(
+    "path, value, names",
+    [
+        ("sed", 1, ["--config.sed", "did you mean 'seed'?"]),
+        ("optimizer.learning_rat", 1, ["learning_rat", "did you mean 'learning_rate'?"]),
+        ("optimiser.learning_rate", 1, ["--config.optimiser", "did you mean 'optimizer'?"]),
+        ("data.augment.noize", 1, ["noize", "did you mean 'noise'?"]),
+        ("loss.msce.poool", "max", ["--config.loss.msce.poool", "did you mean 'pool'?"]),
+        ("model", "CellposeUNet", ["--config.model", "is a section"]),
+        # names
+        ("task", "localisation", ["config.task='localisation'", "did you mean 'localization'?"]),
+        ("task", "None", ["config.task=None"]),
+        ("model.name", "CellposeUnet", ["config.model.name", "did you mean 'CellposeUNet'?"]),
+        ("loss.msce.name", "multiscale_softmax_cross_entropi",
+         ["config.loss.msce.name", "did you mean 'multiscale_softmax_cross_entropy'?"]),
+        ("loss.msce.name", "coordinate_mean_squared_error", ["loss.msce.", "no such option"]),
+        ("loss.msce.name", "math:floor", ["config.loss.msce"]),
+        ("optimizer.name", "adamww", ["config.optimizer.name='adamww'", "did you mean 'adamw'?"]),
+        ("optimizer.name", "sgd", ["config.optimizer.", "no such option"]),
+        ("schedule.name", "cosine_decai", ["config.schedule.name", "did you mean 'cosine_decay'?"]),
+        ("data.name", "synthetic_fundos", ["config.data.name", "did you mean 'synthetic_fundus'?"]),
+        ("data.name", "synthetic_fundus/smal", ["config.data.name", "did you mean 'small'?"]),
+        ("data.name", "synthetic_fundus/8px_4_4_4", ["synthetic_fundus/8px_4_4_4"]),
+        ("data.name", "idrid/localization", ["idrid/localization", "segjax data prepare"]),
+        ("data.splits.train", "trian", ["config.data.splits.train='trian'", "mean 'train'?"]),
+        ("data.splits.validation", "train[:0]", ["config.data.splits.validation='train[:0]'"]),
+        ("data.splits.train", 5, ["config.data.splits.train='5'"]),
+        ("data.splits.train", "none", ["config.data.splits.train=None"]),
+        ("evaluate.best", "los", ["config.evaluate.best='los'", "did you mean 'loss'?", "r_aed"]),
+        ("evaluate.best_mode", "mix", ["config.evaluate.best_mode='mix'", "did you mean 'min'?"]),
+        ("dtype", "bfloat", ["config.dtype='bfloat'", "did you mean 'bfloat16'?"]),
+        ("parallel", "shardin", ["config.parallel='shardin'", "did you mean 'sharding'?"]),
+        ("data.resident", "maybe", ["config.data.resident='maybe'", "auto, yes, no"]),
+        ("task_options.decode", "argmaks", ["config.task_options.decode='argmaks'", "argmax"]),
+        ("task_options.target", "foveaa", ["foveaa"]),
+        ("loss.msce.pool", "maks", ["maks", "max"]),
+        # types
+        ("seed", "abc", ["--config.seed='abc'", "takes int"]),
+        ("seed", 1.5, ["--config.seed=1.5", "takes int"]),
+        ("seed", "none", ["config.seed=None", "takes int"]),
+        ("data.data_dir", "none", ["config.data.data_dir=None", "takes str"]),
+        ("data.batch_size", 8.0, ["--config.data.batch_size=8.0", "takes int"]),
+        ("data.batch_size", "true", ["--config.data.batch_size=True", "takes int"]),
+        ("optimizer.learning_rate", "fast", ["learning_rate='fast'", "takes float"]),
+        ("data.image_size", 32, ["--config.data.image_size=32", "takes tuple"]),
+        ("log.tensorboard", "maybe", ["--config.log.tensorboard='maybe'", "takes bool"]),
+        ("train.steps", "many", ["config.train.steps", "'many'"]),
+        ("model.features", 4, ["--config.model.features=4", "takes tuple"]),
+        ("loss.msce.weight", "heavy", ["--config.loss.msce.weight='heavy'"]),
+        ("loss.msce.weight", "none", ["config.loss.msce.weight=None"]),
+        ("schedule.warmup_percent", "none", ["config.schedule.warmup_percent=None"]),
+        # ranges
+        ("seed", -1, ["config.seed=-1"]),
+        ("optimizer.learning_rate", -0.1, ["config.optimizer.learning_rate=-0.1", "above 0"]),
+        ("optimizer.learning_rate", 0, ["config.optimizer.learning_rate=0.0", "above 0"]),
+        ("optimizer.weight_decay", -1, ["config.optimizer.weight_decay=-1.0"]),
+        ("schedule.warmup_percent", -5, ["config.schedule.warmup_percent=-5"]),
+        ("schedule.warmup_percent", 101, ["config.schedule.warmup_percent=101"]),
+        ("train.steps", 0, ["config.train.steps=0", "above 0"]),
+        ("train.steps", -3, ["config.train.steps=-3", "above 0"]),
+        ("train.steps", "none", ["config.train.steps", "no length"]),
+        ("train.percent", 50, ["config.train.percent=50", "percentage"]),
+        ("train.patience_epochs", -1, ["config.train.patience_epochs=-1"]),
+        ("evaluate.every_epochs", 0, ["config.evaluate.every_epochs=0"]),
+        ("checkpoint.every_steps", -1, ["config.checkpoint.every_steps=-1"]),
+        ("checkpoint.keep", 0, ["config.checkpoint.keep=0"]),
+        ("data.batch_size", 0, ["config.data.batch_size=0", "at least 1"]),
+        ("data.batch_size", -8, ["config.data.batch_size=-8", "at least 1"]),
+        ("data.batch_size", 12, ["config.data.batch_size=12", "8 devices", "multiple of 8"]),
+        ("evaluate.batch_size", 4, ["config.evaluate.batch_size=4", "8 devices"]),
+        ("evaluate.batch_size", 0, ["config.evaluate.batch_size=0"]),
+        ("train.clip_norm", -1, ["config.train.clip_norm=-1"]),
+        ("train.clip_norm", "tight", ["config.train.clip_norm='tight'"]),
+        ("data.augment.noise", -0.1, ["config.data.augment.noise=-0.1"]),
+        ("loss.msce.weight", -1, ["config.loss.msce.weight=-1.0"]),
+        ("log.profile_steps", -1, ["config.log.profile_steps=-1"]),
+        ("data.image_size", "(32,)", ["config.data.image_size=(32,)"]),
+        ("data.image_size", "(0, 32)", ["config.data.image_size=(0, 32)"]),
+        ("data.image_size", "(32, -1)", ["config.data.image_size=(32, -1)"]),
+        ("data.image_size", "(32, 3.5)", ["config.data.image_size=(32, 3.5)"]),
+        ("data.image_size", "('a', 'b')", ["config.data.image_size=('a', 'b')"]),
+        ("model.features", "()", ["features"]),
+        ("model.features", "(4, -8)", ["features"]),
+        ("model.features", "(4, 0)", ["features"]),
+        ("model.features", "('a', 8)", ["features"]),
+        ("model.features", "none", ["features"]),
+        ("model.outputs", 0, ["outputs"]),
+        ("loss.msce.scales", 9, ["scales", "9"]),
+        ("loss.msce.scales", 0, ["scales", "0"]),
+        ("loss.msce.scales", "all", ["scales", "'all'"]),
+        ("loss.msce.scale_weights", "(1, 2)", ["scale_weights"]),
+    ],
+)  # fmt: skip
+def test_values(refuses, data_dir, path, value, names):
+    words = runs.words("run", data_dir) + [f"--config.{path}={value}"]
+    refuses(*words, names=names)
+
+
+def test_scales_that_do_not_divide_the_image(refuses, data_dir):
+    settings = {"data__image_size": "(36, 36)", "loss__msce__scales": 4}
+    refuses(*runs.words("run", data_dir, **settings), names=["scales", "36"])
+
+
+def test_an_override_of_a_duration_replaces_the_files(refuses, data_dir):
+    words = runs.words("run", data_dir, seed=-1)  # wrong later on, so that nothing is trained
+    errors = refuses(*words, "--config.train.epochs=1", names=["config.seed=-1"])
+    assert "both set" not in errors

@@ -1,0 +1,154 @@
+"""Work folders that are missing, occupied, damaged or of another experiment."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.train import runs
+from tests.wrong_input.words import HEAD, picture
+
+pytestmark = pytest.mark.usefixtures("command_settings")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "report"])
+def test_a_work_folder_that_is_missing(refuses, tmp_path, command):
+    words = {
+        "evaluate": ["evaluate", "--workdir", "absent"],
+        "predict": ["predict", "--workdir", "absent", "--input", "a.png", "--output", "out"],
+        "report": ["report", "absent"],
+    }[command]
+    refuses(*words, names=["absent", "no such folder"])
+    (tmp_path / "absent").mkdir()
+    (tmp_path / "absent" / "notes.txt").write_text("mine")
+    refuses(*words, names=["absent", "not a work folder", "config.json"])
+    shutil.rmtree(tmp_path / "absent")
+    (tmp_path / "absent").write_text("a file")
+    refuses(*words, names=["absent"])
+
+
+@pytest.mark.parametrize("workdir", ["file/run", "file/deep/run", "file", "x" * 300])
+def test_a_work_folder_that_cannot_be_written(refuses, tmp_path, data_dir, workdir):
+    (tmp_path / "file").write_text("a file, no folder")
+    refuses(*runs.words(workdir, data_dir), names=[workdir])
+    refuses("sweep", "--config", write_sweep(tmp_path), "--workdir", workdir, names=[workdir])
+
+
+def test_an_occupied_work_folder(refuses, tmp_path, data_dir):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("years of work")
+    refuses(*runs.words("run", data_dir), names=["--workdir run", "occupied"])
+    refuses("sweep", "--config", write_sweep(tmp_path), "--workdir", "run", names=["occupied"])
+
+
+@pytest.mark.parametrize(
+    "settings, names",
+    [
+        ({"optimizer__learning_rate": 0.5}, ["config.optimizer.learning_rate", "0.5 here"]),
+        ({"seed": 3}, ["config.seed: 0 there, 3 here"]),
+        ({"model__features": "(4, 16)"}, ["config.model.features", "[4, 16] here"]),
+        ({"data__splits__train": "train[:16]"}, ["config.data.splits.train"]),
+    ],
+)
+def test_a_work_folder_of_another_experiment(refuses, trained, data_dir, settings, names):
+    words = runs.words(trained, data_dir, **settings)
+    refuses(*words, names=[trained, "another experiment", *names], untouched=[trained])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer__learning_rat": 1},
+        {"data__batch_size": 0},
+        {"loss__msce__name": "msc"},
+        {"data__name": "synthetic"},
+        {"data__splits__train": "trian"},
+        {"seed": "x"},
+    ],
+)
+def test_wrong_values_leave_a_trained_folder_alone(refuses, trained, data_dir, settings):
+    words = runs.words(trained, data_dir, **settings)
+    value = next(iter(settings)).rpartition("__")[2]
+    refuses(*words, names=[value], untouched=[trained])
+
+
+@pytest.mark.parametrize("text", ["", '{"seed": 0, "model": {"na', "[1, 2]", "\0\0\0"])
+def test_a_damaged_config(refuses, tmp_path, trained, data_dir, text):
+    copy = tmp_path / "run"
+    shutil.copytree(trained, copy)
+    (copy / "config.json").write_text(text)
+    names = [copy / "config.json", "damaged"]
+    refuses(*runs.words(copy, data_dir), names=names)
+    refuses("evaluate", "--workdir", copy, names=names)
+    refuses("report", copy, names=names)
+    refuses("predict", "--workdir", copy, "--input", copy, "--output", "out", names=names)
+
+
+def test_no_checkpoint(refuses, tmp_path, trained):
+    copy = tmp_path / "run"
+    shutil.copytree(trained, copy, ignore=shutil.ignore_patterns("checkpoints"))
+    photograph = picture(tmp_path / "a.png")
+    names = ["run", "no checkpoint"]
+    refuses("evaluate", "--workdir", "run", names=names)
+    refuses("predict", "--workdir", "run", "--input", photograph, "--output", "o", names=names)
+    (copy / "checkpoints" / "latest").mkdir(parents=True)
+    refuses("evaluate", "--workdir", "run", "--checkpoint", "latest", names=names)
+
+
+def test_no_log(refuses, tmp_path, trained):
+    (tmp_path / "run").mkdir()
+    shutil.copy(trained / "config.json", tmp_path / "run")
+    refuses("report", "run", names=["run", "no value in metrics.jsonl"])
+
+
+@pytest.mark.parametrize("split, names", [("validaton", ["'validation'?"]), ("", ["''"])])
+def test_a_split_that_is_unknown(refuses, trained, split, names):
+    words = ["evaluate", "--workdir", trained, "--split", split]
+    refuses(*words, names=[repr(split), *names, "It has: test, train"], untouched=[trained])
+
+
+def write_sweep(folder, points="[{'seed': 0}, {'seed': 1}]"):
+    path = folder / "swept.py"
+    path.write_text(f"{HEAD}    return config\ndef sweep():\n    return {points}\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    "points, names",
+    [
+        ("[]", ["no point"]),
+        ("[{'seed': 0}, {'seed': 0}]", ["same point twice"]),
+        ("[{'seed': 0}, {'sed': 1}]", ["--config.sed", "did you mean 'seed'?"]),
+        ("[{'seed': 0}, {'seed': 'x'}]", ["--config.seed='x'"]),
+        ("[{'seed': 0}, {'seed': -1}]", ["config.seed=-1"]),
+        ("[{'arg': 'lss=mse'}]", ["'lss=mse'", "did you mean 'loss'?"]),
+        ("[{'optimizer.learning_rate': -1.0}]", ["config.optimizer.learning_rate=-1.0"]),
+        ("[{'loss.msce.name': 'nothing'}]", ["config.loss.msce.name='nothing'"]),
+        ("[{'loss.msce.poool': 'max'}]", ["poool", "did you mean 'pool'?"]),
+        ("1 / 0", ["ZeroDivisionError"]),
+        ("None", ["sweep()"]),
+        ("['seed']", ["sweep()"]),
+    ],
+)
+def test_a_wrong_sweep(refuses, tmp_path, points, names):
+    words = ["sweep", "--config", write_sweep(tmp_path, points), "--workdir", "sweep"]
+    refuses(*words, names=names)
+
+
+def test_a_file_without_a_sweep(refuses, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(HEAD + "    return config\n")
+    refuses("sweep", "--config", path, "--workdir", "sweep", names=[path, "no sweep()"])
+    refuses("sweep", "--config", "absent.py", "--workdir", "sweep", names=["absent.py"])
+
+
+def test_a_folder_of_another_sweep(refuses, tmp_path):
+    path = write_sweep(tmp_path)
+    (tmp_path / "sweep").mkdir()
+    manifest = tmp_path / "sweep" / "sweep.json"
+    manifest.write_text(json.dumps({"config": "other.py", "overrides": {}, "points": {}}))
+    words = ["sweep", "--config", path, "--workdir", "sweep"]
+    refuses(*words, names=["--workdir sweep", "another sweep"])
+    manifest.write_text('{"config": "oth')
+    refuses(*words, names=["sweep/sweep.json", "damaged"])
+    refuses("report", "sweep", names=["sweep/sweep.json", "damaged"])

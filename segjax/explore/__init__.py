@@ -1,0 +1,1 @@
+"""Looking into losses: gradient checks, landscapes and pictures."""

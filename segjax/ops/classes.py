@@ -1,0 +1,144 @@
+"""Segmentation predictions and labels, one array a class: the form in which losses compute.
+
+Arrays arrive with the channels last. XLA's CPU backend vectorises along the last axis, where a few
+channels leave it idle; class by class, each operation runs along a spatial axis, several times
+faster (docs/benchmarks.md). A binary prediction (one channel) becomes two classes, whose softmax is
+the sigmoid, so what follows knows one case only.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from segjax.ops import checks
+from segjax.types import Array, Bool, Float
+
+Planes = tuple[Array, ...]  # one [b, *s] array for each class, the background first
+
+
+def check_segmentation(
+    logits: Array, labels: Array, *, where: Array | None = None, weights: Array | None = None
+) -> None:
+    """Raises unless the arrays fit together as `[b, *s, c]`, labels and per-pixel arrays."""
+    check_logits(logits)
+    pixels = tuple(logits.shape[:-1])
+    if jnp.issubdtype(labels.dtype, jnp.floating):
+        checks.check_shape("labels", labels, tuple(logits.shape))
+    elif jnp.issubdtype(labels.dtype, jnp.integer) or labels.dtype == bool:
+        checks.check_shape("labels", labels, pixels)
+    else:
+        raise TypeError(f"`labels` takes integers, booleans or floats, got {labels.dtype}")
+    check_where(where, pixels)
+    if weights is not None:
+        checks.check_floating("weights", weights)
+        checks.check_shape("weights", weights, pixels)
+
+
+def check_logits(logits: Array) -> None:
+    """Raises unless `logits` is floating point, `[b, *s, c]` with one to three spatial axes."""
+    checks.check_rank("logits", logits, 3, 4, 5)
+    checks.check_floating("logits", logits)
+    if logits.shape[-1] < 1:
+        raise ValueError(f"`logits` takes at least one channel, got shape {tuple(logits.shape)}")
+
+
+def check_where(where: Array | None, pixels: tuple[int, ...]) -> None:
+    """Raises unless `where` is None or boolean with the shape of the labels."""
+    if where is None:
+        return
+    if where.dtype != bool:
+        raise TypeError(f"`where` takes booleans, got {where.dtype}")
+    checks.check_shape("where", where, pixels)
+
+
+def computing_dtype(x: Array) -> jnp.dtype:
+    """The dtype that losses compute in: float32, or float64 for float64."""
+    return jnp.dtype("float64") if x.dtype == jnp.float64 else jnp.dtype("float32")
+
+
+def class_logits(logits: Float[Array, "b *s c"], where: Bool[Array, "b *s"] | None = None) -> Planes:
+    """The logits of each class, at least two; pixels outside `where` become 0 (any value, nan too)."""
+    planes = tuple(
+        logits[..., k].astype(computing_dtype(logits)) for k in range(logits.shape[-1])
+    )
+    if where is not None:
+        planes = tuple(jnp.where(where, plane, 0) for plane in planes)
+    return planes if len(planes) > 1 else (jnp.zeros_like(planes[0]), planes[0])
+
+
+def log_softmax(planes: Planes) -> Planes:
+    """Logarithm of the softmax over the classes, finite for logits of any size."""
+    total = log_sum_exp(planes)
+    return tuple(plane - total for plane in planes)
+
+
+def log_sum_exp(planes: Planes) -> Array:
+    """log sum_k exp z_k over the classes."""
+    top = jax.lax.stop_gradient(_largest(planes))
+    return top + jnp.log(_sum(jnp.exp(plane - top) for plane in planes))
+
+
+def softmax(planes: Planes) -> Planes:
+    """Probabilities of the classes."""
+    top = jax.lax.stop_gradient(_largest(planes))
+    raised = tuple(jnp.exp(plane - top) for plane in planes)
+    scale = 1 / _sum(raised)
+    return tuple(plane * scale for plane in raised)
+
+
+def probabilities(
+    logits: Float[Array, "b *s c"], where: Bool[Array, "b *s"] | None = None
+) -> Planes:
+    """Probabilities of the classes, at least two: softmax, or for one channel (1 - p, p)."""
+    return softmax(class_logits(logits, where))
+
+
+def class_targets(labels: Array, logits: Float[Array, "b *s c"]) -> Planes:
+    """The target share of each class, at least two: 0 or 1 from integers, floats as they are.
+
+    An integer outside [0, c) belongs to no class.
+    """
+    dtype = computing_dtype(logits)
+    if jnp.issubdtype(labels.dtype, jnp.floating):
+        planes = tuple(labels[..., k].astype(dtype) for k in range(labels.shape[-1]))
+        return planes if len(planes) > 1 else (1 - planes[0], planes[0])
+    labels = labels.astype(jnp.int32)
+    return tuple((labels == k).astype(dtype) for k in range(max(2, logits.shape[-1])))
+
+
+def chosen_classes(logits: Array, include_background: bool) -> range:
+    """Indices of the classes that a per-class loss counts; of a binary one, the foreground."""
+    first = 0 if include_background and logits.shape[-1] > 1 else 1
+    return range(first, max(2, logits.shape[-1]))
+
+
+def image_sum(x: Array, where: Bool[Array, "b *s"] | None = None) -> Float[Array, "b"]:
+    """Sum over the pixels that count."""
+    if where is not None:
+        x = jnp.where(where, x, 0)
+    return jnp.sum(x.reshape(x.shape[0], -1), axis=-1)
+
+
+def image_count(like: Array, where: Bool[Array, "b *s"] | None = None) -> Float[Array, "b"]:
+    """Number of pixels that count, at least 1: the divisor of a mean, 0 / 1 where none counts."""
+    if where is None:
+        return jnp.full(like.shape[:1], max(1, like[0].size), like.dtype)
+    return jnp.maximum(image_sum(where.astype(like.dtype)), 1)
+
+
+def image_mean(x: Array, where: Bool[Array, "b *s"] | None = None) -> Float[Array, "b"]:
+    """Mean over the pixels that count; 0 where none does."""
+    return image_sum(x, where) / image_count(x, where)
+
+
+def _sum(planes) -> Array:
+    first, *rest = planes
+    for plane in rest:
+        first = first + plane
+    return first
+
+
+def _largest(planes: Planes) -> Array:
+    first, *rest = planes
+    for plane in rest:
+        first = jnp.maximum(first, plane)
+    return first

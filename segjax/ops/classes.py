@@ -55,11 +55,11 @@ def computing_dtype(x: Array) -> jnp.dtype:
     return jnp.dtype("float64") if x.dtype == jnp.float64 else jnp.dtype("float32")
 
 
-def class_logits(logits: Float[Array, "b *s c"], where: Bool[Array, "b *s"] | None = None) -> Planes:
+def class_logits(
+    logits: Float[Array, "b *s c"], where: Bool[Array, "b *s"] | None = None
+) -> Planes:
     """The logits of each class, at least two; pixels outside `where` become 0 (any value, nan too)."""
-    planes = tuple(
-        logits[..., k].astype(computing_dtype(logits)) for k in range(logits.shape[-1])
-    )
+    planes = tuple(logits[..., k].astype(computing_dtype(logits)) for k in range(logits.shape[-1]))
     if where is not None:
         planes = tuple(jnp.where(where, plane, 0) for plane in planes)
     return planes if len(planes) > 1 else (jnp.zeros_like(planes[0]), planes[0])

@@ -26,9 +26,10 @@ def lovasz_softmax(
     j worst, T all foreground pixels of class k.
 
     Source: Berman, Triki, Blaschko (2018), The Lovász-Softmax loss, equations (8) to (11).
-    Departures: each image by itself; `over='batch'` is the published code's default. Equal errors
-    share their gradient, where the published code lets the sort decide. For one channel this is
-    the sigmoid's foreground alone, not the hinge.
+    Departures: each image by itself; `over='batch'` is the published code's default. Among
+    equal errors the foreground goes first, and pixels of one kind share their gradient; the
+    published code lets its sort decide. For one channel this is the sigmoid's foreground alone,
+    not the hinge.
 
     Args:
         logits: raw scores, channels last.

@@ -145,7 +145,8 @@ def focal(
         where: True counts; elsewhere logits and labels may hold anything.
 
     Returns: one value per image, >= 0, in nats; float32 (float64 for float64 logits).
-    Empty cases: an absent class costs nothing by itself; where nothing counts, 0 with zero gradient.
+    Empty cases: an absent class costs nothing by itself; where nothing counts, 0 with zero
+        gradient.
     Raises: ValueError on shapes and options; TypeError on dtypes.
     Cost: one pass over the logits; a whole gamma is a product, any other a power.
     """
@@ -218,14 +219,13 @@ def top_k_cross_entropy(
 
 def _focal(planes, targets, gamma: float, shares: Sequence[float]) -> Array:
     """The focal term of each pixel over mutually exclusive classes."""
-    logs = classes.log_softmax(planes)
-    probs = tuple(jnp.exp(log) for log in logs)
-    total = 0
-    for k, (t, log) in enumerate(zip(targets, logs, strict=True)):
+    probs, total = classes.softmax(planes), classes.log_sum_exp(planes)
+    values = 0
+    for k, (t, z) in enumerate(zip(targets, planes, strict=True)):
         # The sum of the others is 1 - p without its rounding, when p is near 1.
         missed = sum(p for j, p in enumerate(probs) if j != k)
-        total = total + shares[k] * t * _power(missed, gamma) * -log
-    return total
+        values = values + shares[k] * t * _power(missed, gamma) * (total - z)
+    return values
 
 
 def _power(x: Array, gamma: float) -> Array:

@@ -55,11 +55,16 @@ def computing_dtype(x: Array) -> jnp.dtype:
     return jnp.dtype("float64") if x.dtype == jnp.float64 else jnp.dtype("float32")
 
 
+def split(x: Float[Array, "b *s c"]) -> Planes:
+    """One array a channel. (The gradient of `x[..., k]` is a padding, far slower than this one's.)"""
+    return tuple(jnp.squeeze(part, -1) for part in jnp.split(x, x.shape[-1], axis=-1))
+
+
 def class_logits(
     logits: Float[Array, "b *s c"], where: Bool[Array, "b *s"] | None = None
 ) -> Planes:
-    """The logits of each class, at least two; pixels outside `where` become 0 (any value, nan too)."""
-    planes = tuple(logits[..., k].astype(computing_dtype(logits)) for k in range(logits.shape[-1]))
+    """The logits of each class, at least two; outside `where` they become 0, nan too."""
+    planes = tuple(plane.astype(computing_dtype(logits)) for plane in split(logits))
     if where is not None:
         planes = tuple(jnp.where(where, plane, 0) for plane in planes)
     return planes if len(planes) > 1 else (jnp.zeros_like(planes[0]), planes[0])
@@ -99,7 +104,7 @@ def class_targets(labels: Array, logits: Float[Array, "b *s c"]) -> Planes:
     """
     dtype = computing_dtype(logits)
     if jnp.issubdtype(labels.dtype, jnp.floating):
-        planes = tuple(labels[..., k].astype(dtype) for k in range(labels.shape[-1]))
+        planes = tuple(plane.astype(dtype) for plane in split(labels))
         return planes if len(planes) > 1 else (1 - planes[0], planes[0])
     labels = labels.astype(jnp.int32)
     return tuple((labels == k).astype(dtype) for k in range(max(2, logits.shape[-1])))

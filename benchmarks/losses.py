@@ -1,0 +1,205 @@
+"""Every loss against its best PyTorch peer, value and gradient, on the same threads in one run.
+
+    python benchmarks/losses.py --torch-python PATH            # all losses, and both transforms
+    python benchmarks/losses.py --only dice hausdorff_dt
+
+Batch 8 of 256x256 pixels, 3 classes, float32: three touching regions with a rough prediction. The
+two sides live in processes of their own and take turns, loss by loss; the best call of each counts.
+The peers are MONAI, kornia, GUDHI, SciPy, edt and the authors' own arithmetic
+(benchmarks/torch_losses.py).
+"""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+BATCH, SIZE, CLASSES = 8, 256, 3
+
+
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> np.ndarray:
+    """Gaussian noise, blurred by a product of cosines in Fourier space, of unit variance."""
+    noise = rng.standard_normal(shape)
+    spectrum = np.fft.fftn(noise, axes=tuple(range(1, len(shape))))
+    for axis in range(1, len(shape)):
+        frequency = np.fft.fftfreq(shape[axis])
+        gain = np.exp(-2 * (np.pi * sigma * frequency) ** 2)
+        spectrum *= gain.reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    smooth = np.fft.ifftn(spectrum, axes=tuple(range(1, len(shape)))).real
+    return smooth / smooth.std()
+
+
+def write_inputs(folder: pathlib.Path) -> None:
+    """The arrays that both sides read."""
+    rng = np.random.default_rng(0)
+    fields = np.stack([smooth_noise(rng, (BATCH, SIZE, SIZE), 12) for _ in range(CLASSES)], -1)
+    labels = fields.argmax(-1).astype(np.int32)
+    rough = np.stack([smooth_noise(rng, (BATCH, SIZE, SIZE), 3) for _ in range(CLASSES)], -1)
+    np.save(folder / "labels.npy", labels)
+    np.save(folder / "logits.npy", (4 * fields + 2 * rough).astype(np.float32))
+    for name, shape in {"2d": (8, 256, 256), "512": (4, 512, 512), "3d": (1, 64, 128, 128)}.items():
+        np.save(folder / f"dense_{name}.npy", smooth_noise(rng, shape, 5) > 0)
+        sparse = np.ones(shape, bool)
+        sparse[(slice(None), *(n // 3 for n in shape[1:]))] = False
+        np.save(folder / f"sparse_{name}.npy", sparse)
+
+
+def jax_calls(folder: pathlib.Path) -> dict:
+    """name -> a closure that makes value and gradient and waits for them."""
+    import jax
+    import jax.numpy as jnp
+
+    from segjax import losses, maps, ops
+
+    logits, labels = (jnp.asarray(np.load(folder / f"{n}.npy")) for n in ("logits", "labels"))
+
+    def timed(function, *arrays):
+        compiled = jax.jit(function)
+        return lambda: jax.block_until_ready(compiled(*arrays))
+
+    def of_labels(loss, **options):
+        return timed(jax.value_and_grad(lambda z, y: loss(z, y, **options).mean()), logits, labels)
+
+    def of_maps(loss, kind, **options):
+        def total(z, y):
+            return loss(z, getattr(maps, kind)(y, CLASSES), **options).mean()
+
+        return timed(jax.value_and_grad(total), logits, labels)
+
+    calls = {
+        "cross_entropy": of_labels(losses.cross_entropy),
+        "focal": of_labels(losses.focal),
+        "top_k_cross_entropy": of_labels(losses.top_k_cross_entropy, over="batch"),
+        "dice": of_labels(losses.dice),
+        "jaccard": of_labels(losses.jaccard),
+        "generalized_dice": of_labels(losses.generalized_dice),
+        "tversky": of_labels(losses.tversky),
+        "focal_tversky": of_labels(losses.focal_tversky),
+        "lovasz_softmax": of_labels(losses.lovasz_softmax),
+        "region_wise": of_maps(losses.region_wise, maps.rectified),
+        "boundary": of_maps(losses.boundary, maps.boundary),
+        "hausdorff_dt": of_labels(losses.hausdorff_dt),
+        "hausdorff_er": of_labels(losses.hausdorff_er, reading="repo"),
+        "active_contour": of_labels(losses.active_contour),
+        "soft_cl_dice": of_labels(losses.soft_cl_dice, iterations=3),
+        "topological": of_labels(losses.topological, dims=(0,)),
+    }
+    for path in sorted(folder.glob("*se_*.npy")):
+        mask = jnp.asarray(np.load(path))
+        calls[f"edt {path.stem}"] = timed(
+            lambda m, n=mask.ndim: ops.distance_transform(m, spatial_ndim=n - 1), mask
+        )
+    return calls
+
+
+def best_seconds(call, seconds: float) -> float:
+    """The fastest call within a time budget, after one that warms up."""
+    call()
+    times = []
+    began = time.perf_counter()
+    while len(times) < 3 or (time.perf_counter() - began < seconds and len(times) < 200):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def work(side: str, folder: pathlib.Path, threads: int, seconds: float) -> None:
+    """Answers each name on stdin with the seconds of its best call, or null if unknown."""
+    if threads:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    if side == "jax":
+        calls = jax_calls(folder)
+    else:
+        from torch_losses import torch_calls
+
+        calls = torch_calls(folder)
+    print(json.dumps(sorted(calls)), flush=True)
+    for line in sys.stdin:
+        name = line.strip()
+        print(json.dumps({p: best_seconds(c, seconds) for p, c in _peers(calls, name)}), flush=True)
+
+
+def _peers(calls: dict, name: str):
+    """(peer, closure) pairs of a name; a side may have several peers for one loss."""
+    found = calls.get(name, {})
+    return found.items() if isinstance(found, dict) else [("segjax", found)]
+
+
+class Worker:
+    """A process that times what it is asked for."""
+
+    def __init__(self, side: str, python: str, folder: pathlib.Path, args: argparse.Namespace):
+        command = [python, "-W", "ignore", __file__, "--worker", side, "--folder", str(folder)]
+        command += ["--threads", str(args.threads), "--seconds", str(args.seconds)]
+        environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        self.names = json.loads(self.process.stdout.readline())
+
+    def time(self, name: str) -> dict[str, float]:
+        """Seconds by peer."""
+        self.process.stdin.write(name + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="some of the rows")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each row and turn")
+    parser.add_argument("--rounds", type=int, default=2, help="turns of each side")
+    parser.add_argument("--threads", type=int, default=0, help="cores for each side; default: all")
+    parser.add_argument("--torch-python", default=sys.executable, help="interpreter with the peers")
+    parser.add_argument("--worker", choices=["jax", "torch"], help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=pathlib.Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        return work(args.worker, args.folder, args.threads, args.seconds)
+    if subprocess.run(
+        [args.torch_python, "-c", "import torch, monai"], capture_output=True
+    ).returncode:
+        sys.exit("the peers are missing: install the extra `peers`, or name --torch-python PATH")
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        write_inputs(folder)
+        ours = Worker("jax", sys.executable, folder, args)
+        theirs = Worker("torch", args.torch_python, folder, args)
+        table(ours, theirs, args)
+
+
+def table(ours: Worker, theirs: Worker, args: argparse.Namespace) -> None:
+    """Prints a row for each loss, and the geometric mean of the ratios."""
+    print(f"{'':22} {'segjax ms':>10} {'peer ms':>10} {'ratio':>7}  best peer")
+    ratios = {"loss": [], "edt": []}
+    for name in args.only or ours.names:
+        times: dict[str, float] = {}
+        for _ in range(args.rounds):
+            for side in (ours, theirs):
+                for peer, seconds in side.time(name).items():
+                    times[peer] = min(seconds, times.get(peer, math.inf))
+        mine = times.pop("segjax")
+        for peer in sorted(times, key=times.get)[: 1 if not name.startswith("edt") else None]:
+            ratio = times[peer] / mine
+            if peer != "edt":
+                ratios["edt" if name.startswith("edt") else "loss"].append(ratio)
+            print(
+                f"{name:22} {1e3 * mine:>10.2f} {1e3 * times[peer]:>10.2f} {ratio:>7.2f}  {peer}",
+                flush=True,
+            )
+    for kind, found in ratios.items():
+        if found:
+            mean = math.exp(sum(map(math.log, found)) / len(found))
+            print(f"{kind}: geometric mean {mean:.2f}, lowest {min(found):.2f}, of {len(found)}")
+
+
+if __name__ == "__main__":
+    main()

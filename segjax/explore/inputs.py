@@ -1,4 +1,4 @@
-"""Small arrays for any loss, made from the names of its parameters, in ordinary and extreme cases."""
+"""Small arrays for any loss, made from its parameters' names, in ordinary and extreme cases."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,19 @@ from segjax.errors import UserError
 # random: every class present. saturated: logits of +-1e4. empty: background alone. full: the last
 # class everywhere. absent: one class missing.
 SITUATIONS = ("random", "saturated", "empty", "full", "absent")
+# The parameters that arrays are made for.
+NAMES = (
+    "logits",
+    "labels",
+    "maps",
+    "heatmap",
+    "points",
+    "activation_logits",
+    "region",
+    "anchor",
+    "positive",
+    "negative",
+)
 
 
 def arguments(
@@ -52,7 +65,7 @@ def arguments(
             scale = 1e4 if situation == "saturated" else 1.0
             drawn[name] = scale * rng.standard_normal((batch, features))
         else:
-            raise UserError(f"{name}: no array of this name is known, so it cannot be made up")
+            raise UserError(f"{name}: no array of this name is known; it has: {', '.join(NAMES)}")
     return drawn
 
 

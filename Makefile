@@ -7,7 +7,7 @@ WORK ?= work
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench bench-losses docs clean
 
 $(VENV)/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -18,8 +18,9 @@ demo: $(VENV)/ready
 	$(BIN)/segjax train --config experiments/fovea/demo.py --workdir $(WORK)/demo
 	@echo "Report: $(WORK)/demo/report.md, pictures: $(WORK)/demo/figures"
 
+# Tests share out over the cores, whole files at a time, at most four.
 test: $(VENV)/ready lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 test-slow: $(VENV)/ready
 	$(BIN)/pytest -m slow
@@ -31,6 +32,14 @@ lint: $(VENV)/ready
 bench: $(VENV)/ready
 	$(BIN)/segjax bench --config experiments/fovea/idrid.py:cpu
 	$(BIN)/python benchmarks/train_step.py
+
+# The peers (torch, monai, kornia, edt) may live in another environment: TORCH_PYTHON=/path/to/python
+TORCH_PYTHON ?= $(BIN)/python
+bench-losses: $(VENV)/ready
+	$(BIN)/python benchmarks/losses.py --torch-python $(TORCH_PYTHON)
+
+docs: $(VENV)/ready
+	$(BIN)/python docs/losses_table.py
 
 clean:
 	rm -rf $(VENV) .cache build *.egg-info

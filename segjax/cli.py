@@ -88,6 +88,8 @@ def build_parser() -> Parser:
     _add_sweep(commands)
     _add_report(commands)
     _add_bench(commands)
+    _add_landscape(commands)
+    _add_check(commands)
     return parser
 
 
@@ -212,6 +214,42 @@ def _add_bench(commands) -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="for each part; default: 10")
 
 
+def _add_landscape(commands) -> None:
+    from segjax.launch.landscape_options import EXAMPLES, KINDS
+
+    help_text = "Draw what a loss sees: positions, shapes, softmax vectors, trained parameters."
+    parser = commands.add_parser(
+        "landscape", help=help_text, description=help_text, epilog=EXAMPLES
+    )
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for kind, about in KINDS.items():
+        drawn = _command(kinds, kind, _landscape, about.summary, about.reading)
+        if kind == "parameters":
+            _add_workdir(drawn, "a trained folder")
+            _add_kind(drawn)
+        for name, flag in about.flags.items():
+            drawn.add_argument(f"--{name}", **flag.settings)
+        drawn.add_argument(
+            "--output", type=pathlib.Path, metavar="FILE", help=f"default: landscape_{kind}.png"
+        )
+
+
+def _add_check(commands) -> None:
+    parser = _command(
+        commands,
+        "check",
+        _check,
+        "Check the gradients of losses, all or the named ones; status 1 if one is wrong.",
+        "In float64, over ordinary and extreme inputs: jax.grad against the closed form and\n"
+        "finite differences, as errors relative to the largest component. At a kink a difference\n"
+        "means nothing: such directions are skipped, and counted.",
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="as in dice, or your own: package.module:loss"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the random inputs; default: 0")
+
+
 # --- what each command does; heavy imports wait until they are needed -----------------------------
 
 
@@ -325,6 +363,30 @@ def _bench(args: argparse.Namespace) -> None:
     print(bench.measure(files.load(args.config, args.overrides), args.seconds))
 
 
+def _landscape(args: argparse.Namespace) -> None:
+    from segjax.launch import landscape_options
+    from segjax.train.workdir import check_writable
+
+    options, output = landscape_options.options(args), landscape_options.output(args)
+    check_writable(output.parent, "--output")
+
+    from segjax.launch import landscape
+    from segjax.train.report import save_figure
+
+    if args.kind == "parameters":
+        options |= {"folder": args.workdir, "kind": args.checkpoint}
+    save_figure(landscape.DRAWERS[args.kind](**options), output)
+    print(f"wrote {output}")
+
+
+def _check(args: argparse.Namespace) -> int:
+    from segjax.explore import check_table
+
+    if args.seed < 0:
+        raise UserError(f"--seed {args.seed}: takes a whole number of at least 0")
+    return 1 if check_table.run(args.names, seed=args.seed) else 0
+
+
 def split_overrides(parser: Parser, unknown: Sequence[str], allowed: bool) -> dict[str, str]:
     """`--config.path=value` words as path -> text; UserError for any other leftover."""
     overrides: dict[str, str] = {}
@@ -357,7 +419,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args, unknown = build_parser().parse_known_args(arguments)
         allowed = getattr(args, "takes_overrides", False)
         args.overrides = split_overrides(args.parser, unknown, allowed)
-        args.run(args)
+        return args.run(args) or 0
     except UserError as error:
         print(f"segjax: {error}".replace("\n", " "), file=sys.stderr)
         return 2
@@ -375,7 +437,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    return 0
 
 
 if __name__ == "__main__":

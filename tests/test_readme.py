@@ -20,6 +20,11 @@ COMMANDS = [line.split("#")[0] for line in LINES if line.startswith("segjax ")]
 MINIATURE = runs.SMALL | {"train.steps": 2}
 # These want the official downloads, which the tests do not have: they end in one clear line.
 NEEDS_DOWNLOAD = ("idrid", "refuge2")
+# Pictures with few points.
+COARSE = {
+    "shift": ["--size=32", "--radius=6", "--steps=3"],
+    "parameters": ["--points=3", "--examples=2", "--eigenvalues=1"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +41,8 @@ def folder(tmp_path_factory, data_dir):
 
 def miniature(words):
     """The command with settings that train in seconds; the user's own settings stay."""
+    if words[0] == "landscape":
+        return [*words, *COARSE.get(words[1], [])]
     if words[0] not in ("train", "bench"):
         return words
     given = {word.split("=")[0].removeprefix("--config.") for word in words}
@@ -50,7 +57,10 @@ def miniature(words):
 
 def test_commands_are_found():
     verbs = {command.split()[1] for command in COMMANDS}
-    assert verbs == {"train", "data", "evaluate", "predict", "sweep", "report", "bench"}
+    assert verbs == {
+        *("train", "evaluate", "predict", "sweep", "report", "bench"),
+        *("data", "check", "landscape"),
+    }
 
 
 def test_commands_run_as_written(folder, monkeypatch, capfd):

@@ -1,0 +1,129 @@
+"""The figures of `segjax landscape`, among them the loss around a work folder's parameters."""
+
+import functools
+import pathlib
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from segjax.config import lookup
+from segjax.explore import curvature, palette, parameters, position, shapes, simplex, training_maps
+from segjax.explore.choice import as_user_error, choose, label_of, on_one_pixel
+from segjax.tasks.binding import combine
+from segjax.train import checkpoint, datasets, preflight, workdir
+from segjax.train.restore import Trained, load_trained
+from segjax.types import Array
+
+
+def loss_of_folder(trained: Trained, split: str, examples: int) -> Callable[[object], Array]:
+    """The trained loss as a function of the parameters: the mean over the first images of a split.
+
+    The network is evaluated, not trained: batch statistics stay those of training, nothing is
+    augmented, scheduled weights are those of the checkpoint's step. All images go through at once.
+    """
+    plan, state = trained.plan, jax.device_get(trained.state.without_optimizer)
+    records = datasets.open_records(plan.config, plan.task, split)
+    rows = [records[index] for index in range(min(examples, len(records)))]
+    fields = {name: jnp.stack([row[name] for row in rows]) for name in rows[0]}
+    inputs = plan.task.inputs(fields)
+    model = preflight.make_model(plan.config)
+    scheduled = plan.weights.at(state.step, state.loss_weights)
+
+    def loss(params: object) -> Array:
+        variables = {**state.variables, "params": params}
+        outputs = model.apply(variables, inputs, train=False)
+        return jnp.mean(combine(plan.terms, plan.task.bind(outputs, fields), scheduled)["loss"])
+
+    return loss
+
+
+def parameters_figure(
+    folder: pathlib.Path,
+    *,
+    kind: str = "best",
+    split: str = "train",
+    examples: int = 8,
+    reach: float = 1.0,
+    points: int = 21,
+    eigenvalues: int = 5,
+    seed: int = 0,
+) -> palette.Figure:
+    """Lines, plane and curvature of the loss around a work folder's parameters.
+
+    Args:
+        folder: a trained work folder.
+        kind: 'best' or 'latest' checkpoint.
+        split: whose images the loss is taken on.
+        examples: how many of them.
+        reach: how far along each direction, in lengths of the filters.
+        points: along each line and each side of the plane; 2 points + points^2 evaluations.
+        eigenvalues: how many of the Hessian; 0 for none.
+        seed: of the directions.
+    """
+    config = workdir.open_existing(folder)
+    checkpoint.require(folder, "latest")
+    datasets.count(config, split)
+    trained = load_trained(folder, kind)
+    loss = loss_of_folder(trained, split, examples)
+    params = jax.device_get(trained.state.params)
+    start, directions = jax.random.split(jax.random.key(seed, impl="rbg"))
+    spectrum = None
+    if eigenvalues:
+        spectrum = curvature.leading_eigenvalues(loss, params, start, count=eigenvalues)
+    around = parameters.look_around(
+        loss,
+        params,
+        directions,
+        reach=reach,
+        points=points,
+        plane_points=points,
+        spectrum=spectrum,
+    )
+    title = f"{folder.name}: loss on {split} around step {int(trained.state.step)}"
+    return parameters.surroundings_figure(around, title)
+
+
+def position_figure(**options) -> palette.Figure:
+    """Localisation losses by the predicted position; `options` as in `position.position_figure`."""
+    with as_user_error("landscape position"):
+        return position.position_figure(**options)
+
+
+def shapes_figure(kind: str, losses: Sequence[str], **options) -> palette.Figure:
+    """Several losses over one family of predicted objects; `options` as in `shapes.family`."""
+    return shapes.shapes_figure([choose(text) for text in losses], kind, **options)
+
+
+def simplex_figure(losses: Sequence[str], vector: tuple[float, ...]) -> palette.Figure:
+    """Several losses of one pixel of class 3 over the softmax triangle; `vector` is its map."""
+    functions = {}
+    for text in losses:
+        term = choose(text)
+        functions[label_of(term)] = of_pixel = on_one_pixel(term, 2, vector)
+        with as_user_error(f"loss {text!r} on one pixel"):
+            jax.eval_shape(of_pixel, jax.ShapeDtypeStruct((4, 3), jnp.float32))
+    return simplex.loss_figure(functions)
+
+
+def training_figure(maps: Sequence[str], *, size: int, steps: int) -> palette.Figure:
+    """Wrong gradient signs while a small network learns a drawn heart, a row a kind of maps."""
+    makers = {kind: lookup.find("maps", kind, "maps") for kind in maps}
+    scene = training_maps.heart(size)
+    labels, classes = jnp.asarray(scene.labels)[None], int(scene.labels.max()) + 1
+    loss = lookup.find("losses", "region_wise")
+    watched = sorted({0, min(10, steps), steps})
+    records = {}
+    for kind, make in makers.items():
+        made = make(labels, classes)[0]
+        record = training_maps.train(scene, made, loss, steps=steps, watched=watched)
+        records[f"{kind} maps"] = record
+    return training_maps.training_figure(scene, records)
+
+
+DRAWERS = {
+    "position": position_figure,
+    "simplex": simplex_figure,
+    "training": training_figure,
+    "parameters": parameters_figure,
+} | {kind: functools.partial(shapes_figure, kind) for kind in shapes.KINDS}

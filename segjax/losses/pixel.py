@@ -94,7 +94,8 @@ def region_wise_cross_entropy(
         logits: raw scores, channels last.
         labels: class indices, or target shares `[b, *s, c]` as floats.
         maps: a map of segjax.maps, as many channels as the logits; no gradient flows into it. One
-            channel weighs foreground and background alike by its size.
+            channel of logits takes two maps, of the background and of the foreground, or one, whose
+            size weighs both alike.
         where: True counts; elsewhere all arrays may hold anything.
 
     Returns: one value per image, >= 0; float32 (float64 for float64 logits).
@@ -104,7 +105,9 @@ def region_wise_cross_entropy(
     """
     classes.check_segmentation(logits, labels, where=where)
     checks.check_floating("maps", maps)
-    checks.check_shape("maps", maps, tuple(logits.shape))
+    pixels, channels = tuple(logits.shape[:-1]), logits.shape[-1]
+    if not (channels == 1 and tuple(maps.shape) == (*pixels, 2)):
+        checks.check_shape("maps", maps, (*pixels, channels))
     planes = classes.log_softmax(classes.class_logits(logits, where))
     targets = classes.class_targets(labels, logits)
     sizes = tuple(jnp.abs(z) for z in classes.class_logits(jax.lax.stop_gradient(maps), where))

@@ -43,7 +43,7 @@ def arrays(case, situation="random", *, batch=2, shape=None, dtype=np.float32, s
     return tuple(a.astype(dtype) if a.dtype == np.float64 else a for a in made.values())
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def compiled(name):
     """One compilation for most of the tests: values `[8]` and the gradient of their sum."""
     case = FIRST[name]
@@ -108,7 +108,11 @@ def test_gradients_equal_finite_differences(case):
             for _ in range(3):
                 direction = rng.standard_normal(gradient.shape)
                 ends = [
-                    total(*arguments[:index], arguments[index] + s * direction, *arguments[index + 1 :])
+                    total(
+                        *arguments[:index],
+                        arguments[index] + s * direction,
+                        *arguments[index + 1 :],
+                    )
                     for s in (1e-5, -1e-5)
                 ]
                 wanted = (ends[0] - ends[1]) / 2e-5

@@ -1,6 +1,5 @@
 """The localisation losses from their equations, in NumPy float64, one image at a time."""
 
-
 import numpy as np
 
 from tests.losses.cases import Case

@@ -1,0 +1,127 @@
+"""Losses that multiply the prediction with a map made of the labels beforehand."""
+
+import jax.numpy as jnp
+
+from segjax.ops import checks, classes
+from segjax.types import Array, Bool, Float
+
+
+def region_wise(
+    logits: Float[Array, "b *s c"],
+    maps: Float[Array, "b *s c"],
+    *,
+    power: float = 1,
+    divide_by_classes: bool = False,
+    where: Bool[Array, "b *s"] | None = None,
+) -> Float[Array, "b"]:
+    """Mean cost of the predicted classes, a map saying what each costs at each pixel (low is good).
+
+    The map decides what the loss is: `maps.rectified` (no schedule or second loss needed),
+    `maps.boundary`, `maps.active_contour`, or with power 2 `maps.hausdorff`. Alone it learns slowly
+    where it is confidently wrong, as the gradient carries the factor p; Adam makes up for that.
+
+    L_b = 1/N sum_i sum_k p_ik^power Z_ik, p the softmax (one channel: the sigmoid), Z the map.
+    With power 1, dL_b / dlogit_ij = p_ij (Z_ij - sum_k p_ik Z_ik) / N.
+
+    Source: Valverde and Tohka, Region-wise Loss for Biomedical Image Segmentation, equations (1)
+        and (2), power 2 from (28).
+    Departures: none. The paper's code divides by the number of classes too: `divide_by_classes`.
+
+    Args:
+        logits: raw scores, channels last.
+        maps: cost of each class, of any sign. One channel of logits takes either two maps, of the
+            background and of the foreground, or the foreground's alone (the background then costs
+            0: right for maps that change sign, as `rectified` and `boundary`).
+        power: of the probabilities, > 0.
+        divide_by_classes: True divides by c too (a binary prediction with two maps has two).
+        where: True counts; elsewhere logits and maps may hold anything.
+
+    Returns: one value per image, of any sign, in the map's units; float32 (float64 for float64
+        logits).
+    Empty cases: what the map says of an absent class; equal costs give zero gradient; where nothing
+        counts, 0.
+    Raises: ValueError on shapes and on `power`; TypeError on dtypes.
+    Cost: one pass over logits and maps.
+    """
+    costs = _costs(logits, maps, where)
+    if not power > 0:
+        raise ValueError(f"`power` takes a number > 0, got {power}")
+    total = 0.0
+    for p, cost in zip(classes.probabilities(logits, where), costs, strict=True):
+        if cost is not None:
+            total += (p if power == 1 else _raised(p, power)) * cost
+    loss = classes.image_mean(total, where)
+    return loss / maps.shape[-1] if divide_by_classes else loss
+
+
+def boundary(
+    logits: Float[Array, "b *s c"],
+    maps: Float[Array, "b *s c"],
+    *,
+    include_background: bool = False,
+    relative: bool = False,
+    where: Bool[Array, "b *s"] | None = None,
+) -> Float[Array, "b"]:
+    """Mean signed distance of what is predicted from the true boundary (low is good).
+
+    Each predicted pixel costs its distance from the class's region, and earns its depth within it:
+    far false positives cost most. It barely sees a class predicted nowhere, so it is meant to join
+    a region loss (generalised dice) with a weight that grows over training. Values reach the size
+    of the distances: weigh it, or scale the maps.
+
+    L_b = 1/(|K| N) sum_(k in K) sum_i p_ik phi_ik, phi from `maps.signed` (Kervadec's) or
+    `maps.boundary`; K the foreground classes.
+
+    Source: Kervadec et al., Boundary loss for highly unbalanced segmentation (2019), integral form
+        with the constant of the ground truth left out, mean as in their code; as a region-wise loss
+        Valverde and Tohka, equations (21) to (24).
+    Departures: none; `relative` is an addition.
+
+    Args:
+        logits: raw scores, channels last.
+        maps: signed distances, negative on the class. One channel of logits takes the foreground's
+            map, or both.
+        include_background: count class 0 too, as their multi-class runs.
+        relative: subtract the value of the perfect prediction, the mean of phi over phi < 0; then
+            the loss is >= 0 and 0 is perfect. The gradient is the same.
+        where: True counts; elsewhere logits and maps may hold anything.
+
+    Returns: one value per image, in the map's units, negative for good predictions; float32
+        (float64 for float64 logits).
+    Empty cases: a class whose map is 0 (absent, or covering the image) adds 0 and gets no gradient
+        of its own; where nothing counts, 0.
+    Raises: ValueError on shapes; TypeError on dtypes.
+    Cost: one pass over logits and maps.
+    """
+    costs = _costs(logits, maps, where)
+    probs = classes.probabilities(logits, where)
+    chosen = classes.chosen_classes(logits, include_background)
+    total = 0.0
+    for k in chosen:
+        total += (
+            probs[k] - (costs[k] < 0).astype(costs[k].dtype) if relative else probs[k]
+        ) * costs[k]
+    return classes.image_mean(total, where) / max(1, len(chosen))
+
+
+def _costs(logits: Array, maps: Array, where: Array | None) -> tuple[Array | None, ...]:
+    """The map of each class, at least two; None for a background that has none."""
+    classes.check_logits(logits)
+    checks.check_floating("maps", maps)
+    pixels, channels = tuple(logits.shape[:-1]), logits.shape[-1]
+    if not (channels == 1 and tuple(maps.shape) == (*pixels, 2)):
+        checks.check_shape("maps", maps, (*pixels, channels))
+    classes.check_where(where, pixels)
+    dtype = classes.computing_dtype(logits)
+    planes = tuple(maps[..., k].astype(dtype) for k in range(maps.shape[-1]))
+    if where is not None:
+        planes = tuple(jnp.where(where, plane, 0) for plane in planes)
+    return planes if len(planes) > 1 else (None, *planes)
+
+
+def _raised(p: Array, power: float) -> Array:
+    if power == 2:
+        return p * p
+    # A probability may underflow to 0, where powers below 1 have no gradient.
+    safe = jnp.where(p > 0, p, 1)
+    return jnp.where(p > 0, safe**power, 0)

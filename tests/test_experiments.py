@@ -15,14 +15,15 @@ FILES = sorted(
     path for path in (ROOT / "experiments").rglob("*.py") if "def get_config" in path.read_text()
 )
 ARGUMENTS = {
-    "idrid.py": ("cpu", "paper"),
-    "refuge2.py": ("cpu", "paper"),
-    "table1.py": ("paper", "data=idrid,cpu"),
+    "fovea/idrid.py": ("cpu", "paper"),
+    "fovea/refuge2.py": ("cpu", "paper"),
+    "fovea/table1.py": ("paper", "data=idrid,cpu"),
+    "segmentation/demo.py": ("loss=hausdorff_dt", "loss=dice+focal,target=disc_cup"),
 }
 CASES = [
     f"{path}{':' + arg if arg else ''}"
     for path in FILES
-    for arg in ("", *ARGUMENTS.get(path.name, ()))
+    for arg in ("", *ARGUMENTS.get(f"{path.parent.name}/{path.name}", ()))
 ]
 SWEEPS = [str(path) for path in FILES if "def sweep" in path.read_text()]
 

@@ -1,4 +1,4 @@
-"""Finds losses, models, data sets, tasks, optimisers and schedules by name.
+"""Finds losses, maps, weights, models, data sets, tasks, optimisers and schedules by name.
 
 A section of a config names a thing and writes out every option it takes::
 
@@ -18,10 +18,13 @@ from collections.abc import Callable, Mapping
 
 from ml_collections import ConfigDict
 
+from segjax.config.durations import siblings
 from segjax.errors import UserError
 
 FAMILIES = {
     "losses": "segjax.losses",
+    "maps": "segjax.maps",
+    "weights": "segjax.train.loss_weights",
     "models": "segjax.models",
     "optimizers": "segjax.train.optimizers",
     "schedules": "segjax.train.schedules",
@@ -108,10 +111,16 @@ def check_options(target: Callable, given: Mapping[str, object], path: str) -> N
 
 
 def spec(family: str, name: str, **options: object) -> ConfigDict:
-    """A config section: the name and every option, defaults written out."""
+    """A config section: the name and every option, defaults written out.
+
+    A duration given clears the default of its other spellings.
+    """
     target = find(family, name, family)
     check_options(target, options, name)
-    return ConfigDict({"name": name} | options_of(target) | options)
+    known = options_of(target)
+    cleared = {other: None for key in options for other in siblings(key) if other in known}
+    # Not type safe: a weight that is a number may become a schedule. Who reads a section checks it.
+    return ConfigDict({"name": name} | known | cleared | options, type_safe=False)
 
 
 def resolve(

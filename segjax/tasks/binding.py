@@ -1,17 +1,46 @@
-"""Binds losses to named fields by their parameter names.
+"""Binds losses to named fields by their parameter names, and adds the terms up.
 
 A loss `f(heatmap, points, *, option=…)` is called with the fields `heatmap` and `points` that the
-task offers. A config lists terms; each is a name, a weight and the loss's own options.
+task offers. A config lists terms; each is a name, a weight, the loss's own options and, for a loss
+of `maps`, which map of segjax.maps it takes. The training step and a notebook add terms up through
+the same function::
+
+    terms = make_term(losses.dice), make_term(losses.boundary, weight=0.01, maps=maps.signed)
+    combine(terms, {"logits": logits, "labels": labels})["loss"]  # [b]
 """
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+import jax
 from ml_collections import ConfigDict
 
 from segjax.config import lookup
 from segjax.errors import UserError
+from segjax.types import Array
+
+# Arrays that a loss may take by keyword: passed where the task offers them.
+KEYWORD_ARRAYS = ("where", "weights", "spacing")
+# The keys of a term that are not options of its loss.
+OWN_KEYS = ("weight", "maps")
+
+
+@dataclass(frozen=True)
+class Maps:
+    """How a term gets its `maps`: a function of (labels, number of classes), and its options."""
+
+    function: Callable
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    def __call__(self, fields: Mapping) -> Array:
+        """The field `<name>_maps` if there is one, else maps made from `labels`; no gradient."""
+        ready = fields.get(f"{self.function.__name__}_maps")
+        if ready is not None:
+            return ready
+        # Two maps for a single channel: that of the foreground alone may see no false negative.
+        classes = max(2, fields["logits"].shape[-1])
+        return jax.lax.stop_gradient(self.function(fields["labels"], classes, **self.options))
 
 
 @dataclass(frozen=True)
@@ -19,14 +48,20 @@ class Term:
     """One term of the training loss."""
 
     name: str
-    weight: float
+    weight: float  # where a schedule gives the weight, this one is not used
     function: Callable
     arrays: tuple[str, ...]
     options: Mapping[str, object]
+    maps: Maps | None = None
 
-    def __call__(self, fields: Mapping):
+    def __call__(self, fields: Mapping) -> Array:
         """One value per image, float32 `[b]`, without the weight."""
-        return self.function(*(fields[name] for name in self.arrays), **self.options)
+        if self.maps is not None:
+            fields = {**fields, "maps": self.maps(fields)}
+        taken = inspect.signature(self.function).parameters
+        keywords = {name: fields[name] for name in KEYWORD_ARRAYS if name in fields}
+        keywords = {name: array for name, array in keywords.items() if name in taken}
+        return self.function(*(fields[name] for name in self.arrays), **keywords, **self.options)
 
 
 def array_parameters(function: Callable) -> tuple[str, ...]:
@@ -35,8 +70,48 @@ def array_parameters(function: Callable) -> tuple[str, ...]:
     return tuple(p.name for p in inspect.signature(function).parameters.values() if p.kind in kinds)
 
 
+def make_term(
+    function: Callable,
+    *,
+    weight: float = 1.0,
+    name: str | None = None,
+    maps: Callable | None = None,
+    **options: object,
+) -> Term:
+    """A term from a loss, and for a loss of `maps` the function of segjax.maps that makes them."""
+    made = Maps(maps) if maps is not None else None
+    return Term(
+        name or function.__name__, weight, function, array_parameters(function), options, made
+    )
+
+
+def combine(
+    terms: Sequence[Term], fields: Mapping, weights: Mapping[str, Array] | None = None
+) -> dict[str, Array]:
+    """The weighted sum of terms as `loss`, and each of several without its weight as `loss/NAME`.
+
+    L_b = sum_t w_t L_t,b.
+
+    Args:
+        terms: from `make_term` or `bind`.
+        fields: arrays by the names that the losses take.
+        weights: scalars by term, where they are not the terms' own: no gradient flows into them.
+
+    Returns: one value per image `[b]` under each name.
+    """
+    values = {term.name: term(fields) for term in terms}
+    scale = {term.name: term.weight for term in terms}
+    scale |= {name: jax.lax.stop_gradient(weight) for name, weight in (weights or {}).items()}
+    total = sum(scale[name] * value for name, value in values.items())
+    apart = {f"loss/{name}": value for name, value in values.items()}
+    return {"loss": total} | (apart if len(apart) > 1 else {})
+
+
 def bind(section: ConfigDict, offered: tuple[str, ...]) -> tuple[Term, ...]:
-    """The terms of a `loss` section; UserError if a loss wants an array that the task lacks."""
+    """The terms of a `loss` section; UserError if a loss wants an array that the task lacks.
+
+    A weight that is a section (a schedule) is left to whoever knows the length of the training.
+    """
     if not len(section):
         raise UserError("config.loss: has no term; it takes sections with name and weight")
     terms = []
@@ -44,12 +119,39 @@ def bind(section: ConfigDict, offered: tuple[str, ...]) -> tuple[Term, ...]:
         path = f"config.loss.{name}"
         if not isinstance(term, ConfigDict) or "name" not in term or "weight" not in term:
             raise UserError(f"{path}: a term is a section with name, weight and the loss's options")
-        function, options = lookup.resolve("losses", term, path, extra=("weight",))
+        function, options = lookup.resolve("losses", term, path, extra=OWN_KEYS)
         arrays = array_parameters(function)
-        if missing := [array for array in arrays if array not in offered]:
+        maps = _maps(term, arrays, offered, path)
+        given = offered if maps is None else (*offered, "maps")
+        if missing := [array for array in arrays if array not in given]:
             raise UserError(
                 f"{path}.name={term.name!r}: wants {', '.join(missing)}, "
                 f"which this task does not offer; it offers {', '.join(offered)}"
             )
-        terms.append(Term(name, float(term.weight), function, arrays, options))
+        weight = 1.0 if isinstance(term.weight, ConfigDict) else float(term.weight)
+        terms.append(Term(name, weight, function, arrays, options, maps))
     return tuple(terms)
+
+
+def _maps(
+    term: ConfigDict, arrays: tuple[str, ...], offered: tuple[str, ...], path: str
+) -> Maps | None:
+    """What makes the `maps` of a term, from its key `maps`: a name, or a section with options."""
+    chosen = term.get("maps")
+    if "maps" not in arrays:
+        if chosen is not None:
+            raise UserError(f"{path}.maps={_name(chosen)!r}: {term.name} takes no maps")
+        return None
+    if chosen is None:
+        if "maps" in offered or not {"logits", "labels"} <= set(offered):
+            return None
+        raise UserError(f"{path}.maps: missing; takes one of {', '.join(lookup.names('maps'))}")
+    if not isinstance(chosen, ConfigDict):
+        return Maps(lookup.find("maps", chosen, f"{path}.maps"))
+    if "name" not in chosen:
+        raise UserError(f"{path}.maps.name: missing; lookup.spec('maps', …) writes such a section")
+    return Maps(*lookup.resolve("maps", chosen, f"{path}.maps"))
+
+
+def _name(chosen: object) -> object:
+    return chosen.get("name") if isinstance(chosen, ConfigDict) else chosen

@@ -11,6 +11,7 @@ import numpy as np
 
 from segjax.data.augment import augment
 from segjax.data.png import write_png
+from segjax.data.resizing import resize_image
 from segjax.errors import UserError
 from segjax.metrics import euclidean_distance, r_aed_from_mean_distance
 from segjax.ops import heatmap
@@ -68,14 +69,7 @@ class Localization:
         original = np.array([image.shape[1], image.shape[0]], np.float32)
         working = np.array([image_size[1], image_size[0]], np.float32)
         points = np.asarray(example[self.target], np.float32) * (working / original)
-        return {"image": self.resize(image, image_size), "points": points, "size": original}
-
-    @staticmethod
-    def resize(image: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-        """`[h, w, 3]` at `image_size` (height, width), by area averages when it shrinks."""
-        shrinks = image.shape[0] >= image_size[0] and image.shape[1] >= image_size[1]
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return cv2.resize(image, image_size[::-1], interpolation=how)
+        return {"image": resize_image(image, image_size), "points": points, "size": original}
 
     def unlabelled(self, image: np.ndarray, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
         """A batch of one image without annotation; its points are nan."""
@@ -175,8 +169,10 @@ class Localization:
         return np.concatenate([true, predictions["points"] * scale, distance], axis=-1)
 
     @staticmethod
-    def write_overlay(path: pathlib.Path, image: np.ndarray, row: np.ndarray) -> None:
-        """The image with a cross at the predicted point and, if known, a ring at the true one."""
+    def write_pictures(
+        folder: pathlib.Path, name: str, image: np.ndarray, row: np.ndarray, prediction: Mapping
+    ) -> None:
+        """Overlay with a cross at the predicted point and, if known, a ring at the true one."""
         drawn = image.copy()
         arm = max(6, round(0.03 * min(image.shape[:2])))
         width = max(1, arm // 8)
@@ -186,7 +182,7 @@ class Localization:
             cv2.circle(drawn, centre, arm // 2, (80, 255, 120), width, cv2.LINE_AA)
         centre = tuple(int(v) for v in predicted)
         cv2.drawMarker(drawn, centre, (255, 255, 255), cv2.MARKER_CROSS, 2 * arm, width + 1)
-        write_png(path, drawn)
+        write_png(folder / "overlays" / f"{name}.png", drawn)
 
     def figures(self, open_case: Callable, rows: np.ndarray, names: Sequence[str]) -> dict:
         """Figures by name. `open_case(i)` gives image i, its fields, and the model's outputs."""

@@ -7,6 +7,7 @@
 Saves are asynchronous and atomic: a run killed while saving leaves the ones before whole.
 """
 
+import dataclasses
 import logging
 import os
 import pathlib
@@ -58,7 +59,7 @@ class Checkpoints:
         manager = self._managers[kind]
         if step in manager.all_steps():
             return
-        items = {"state": ocp.args.StandardSave(state), "book": ocp.args.JsonSave(book)}
+        items = {"state": ocp.args.StandardSave(_saved(state)), "book": ocp.args.JsonSave(book)}
         manager.save(step, args=ocp.args.Composite(**items), force=True)
 
     def wait(self) -> None:
@@ -74,13 +75,13 @@ class Checkpoints:
         Raises UserError when there were some and none can be read: nobody starts over unasked.
         """
         manager = self._managers[kind]
-        target = jax.tree.map(_abstract, template)
+        target = _saved(jax.tree.map(_abstract, template))
         found = sorted(manager.all_steps(), reverse=True)
         for step in found:
             items = {"state": ocp.args.StandardRestore(target), "book": ocp.args.JsonRestore()}
             try:
                 restored = manager.restore(step, args=ocp.args.Composite(**items))
-                return restored["state"], restored["book"]
+                return template.replace(**restored["state"]), restored["book"]
             except Exception as error:
                 self._set_aside(kind, step, error)
         if found:
@@ -104,6 +105,14 @@ class Checkpoints:
             number = sum(p.name.startswith(aside.name) for p in aside.parent.iterdir())
             os.replace(path, aside.with_name(f"{aside.name}-{number}"))
         self._managers[kind].reload()
+
+
+def _saved(state: State) -> dict[str, Any]:
+    """The fields that a checkpoint holds: loss weights only where they remember something."""
+    fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    if not state.loss_weights:
+        del fields["loss_weights"]
+    return fields
 
 
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:

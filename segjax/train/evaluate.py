@@ -9,6 +9,7 @@ from jax.experimental import multihost_utils
 
 from segjax.data.pipeline import Resident, Streamed, share_of
 from segjax.train.parallel import Pmap, Sharding, reading
+from segjax.train.state import State
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Result:
 
 
 class Evaluator:
-    """Holds one split, placed once, and evaluates any parameters on it."""
+    """Holds one split, placed once, and evaluates any state on it."""
 
     def __init__(
         self,
@@ -36,8 +37,9 @@ class Evaluator:
         self._step = devices.compile_evaluate(step)
         self._arrays = devices.replicate(split.arrays)
 
-    def run(self, variables: Mapping, *, stop: Callable[[], bool] = lambda: False) -> Result | None:
+    def run(self, state: State, *, stop: Callable[[], bool] = lambda: False) -> Result | None:
         """Evaluates every example once; None if `stop()` became true on the way."""
+        state = state.without_optimizer
         rows = share_of(self.batch_size, jax.process_index(), jax.process_count())
         totals: dict[str, list] = {}
         parts: list[tuple[np.ndarray, dict]] = []
@@ -45,7 +47,7 @@ class Evaluator:
             if stop():
                 return None
             placed = self._devices.place(batch)
-            sums, predictions = self._step(variables, self._arrays, placed)
+            sums, predictions = self._step(state, self._arrays, placed)
             for name, pair in sums.items():
                 totals.setdefault(name, []).append(pair)
             parts.append((batch["weight"] > 0, predictions))

@@ -126,7 +126,7 @@ class Loop:
     def _evaluate(self, done: int, state: State, book: Book, bar: tqdm, stop: Stop) -> float:
         """Evaluates, keeps the best, decides on an early stop; returns the seconds it took."""
         began = time.perf_counter()
-        result = self.evaluator.run(state.variables, stop=stop.now)
+        result = self.evaluator.run(state, stop=stop.now)
         if result is None:
             return 0.0
         book.evaluated = done

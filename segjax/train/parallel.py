@@ -46,7 +46,7 @@ class Sharding:
         return jax.jit(step, donate_argnums=0, out_shardings=(self.whole, self.whole))
 
     def compile_evaluate(self, step: Callable) -> Callable:
-        """`step(variables, arrays, batch) -> (sums, per-image predictions)`."""
+        """`step(state, arrays, batch) -> (sums, per-image predictions)`."""
         return jax.jit(step, out_shardings=(self.whole, self.split))
 
     @staticmethod
@@ -88,7 +88,7 @@ class Pmap:
         )
 
     def compile_evaluate(self, step: Callable) -> Callable:
-        """`step(variables, arrays, batch) -> (sums, per-image predictions)`."""
+        """`step(state, arrays, batch) -> (sums, per-image predictions)`."""
         return jax.pmap(step, axis_name=AXIS, in_axes=(None, None, 0), out_axes=(None, 0))
 
     @staticmethod

@@ -60,7 +60,7 @@ def unique_names(paths: Sequence[pathlib.Path]) -> list[str]:
 
 
 def predict(folder: pathlib.Path, inputs: Sequence[str], output: pathlib.Path, kind: str) -> int:
-    """Predicts every image; writes predictions.csv and overlays/NAME.png; the number of images.
+    """Predicts every image; writes predictions.csv and the task's pictures; the number of images.
 
     Every image is read before the first is written, so that a bad file costs nothing.
     """
@@ -83,13 +83,13 @@ def predict(folder: pathlib.Path, inputs: Sequence[str], output: pathlib.Path, k
         )
 
     names, rows = unique_names(paths), []
-    (output / "overlays").mkdir(parents=True, exist_ok=True)
     for path, name in tqdm(list(zip(paths, names, strict=True)), desc="predicting", disable=quiet):
         image = read_image(path)
         fields = plan.task.unlabelled(image, plan.config.data.image_size)
         predicted = jax.device_get(apply(fields["image"]))
         row = plan.task.rows(predicted, fields, labelled=False)
-        plan.task.write_overlay(output / "overlays" / f"{name}.png", image, row[0])
+        single = {key: array[0] for key, array in predicted.items()}
+        plan.task.write_pictures(output, name, image, row[0], single)
         rows.append(row)
     write_table(output / "predictions.csv", plan.task.columns(), names, np.concatenate(rows))
     return len(paths)

@@ -18,7 +18,8 @@ from segjax.config.lookup import nearest
 from segjax.data import store
 from segjax.errors import UserError
 from segjax.tasks.binding import Term, bind
-from segjax.train import optim, parallel, state, step
+from segjax.train import loss_weights, optim, parallel, state, step
+from segjax.train.loss_weights import Weights
 
 # Sections whose keys an experiment chooses; what they may hold is checked by those who read them.
 OPEN = ("config.data.splits",)
@@ -35,6 +36,7 @@ class Plan:
     task: Any
     model: Any
     terms: tuple[Term, ...]
+    weights: Weights
     transformation: optax.GradientTransformation
     schedule: optax.Schedule
     total_steps: int
@@ -55,6 +57,7 @@ class Plan:
             self.model,
             self.task,
             self.terms,
+            self.weights,
             self.transformation,
             seed=self.config.seed,
             augment=active_augment(self.config),
@@ -63,7 +66,8 @@ class Plan:
 
     def evaluation_step(self, axis_name: str | None) -> Callable:
         """The evaluation step, not yet compiled."""
-        return step.make_evaluation_step(self.model, self.task, self.terms, axis_name=axis_name)
+        parts = self.model, self.task, self.terms, self.weights
+        return step.make_evaluation_step(*parts, axis_name=axis_name)
 
 
 def check_structure(config: ConfigDict, pattern: ConfigDict, path: str = "config") -> None:
@@ -98,7 +102,10 @@ def check_fields(config: ConfigDict) -> None:
             )
     for name, term in config.loss.items():
         weight = term.get("weight", 1.0) if isinstance(term, ConfigDict) else 1.0
-        if type(weight) not in (int, float) or not 0 <= weight < math.inf:
+        if isinstance(weight, ConfigDict):
+            if "name" not in weight:
+                raise UserError(f"config.loss.{name}.weight.name: missing; lookup.spec writes it")
+        elif type(weight) not in (int, float) or not 0 <= weight < math.inf:
             raise UserError(f"config.loss.{name}.weight={weight!r}: takes a number of at least 0")
     for key in ("model", "optimizer", "schedule"):
         if "name" not in config[key]:
@@ -172,6 +179,7 @@ def build(config: ConfigDict, examples: int, devices: int) -> Plan:
     def every(section: str) -> int:
         return steps(config[section], f"config.{section}", "every", clock) or never
 
+    weights = loss_weights.make(config.loss, clock)
     transformation = optim.transformation(config, total)
     axis_name = parallel.Pmap.axis_name if config.parallel == "pmap" else None
     model = make_model(config, axis_name)
@@ -180,6 +188,7 @@ def build(config: ConfigDict, examples: int, devices: int) -> Plan:
         task=task,
         model=model,
         terms=terms,
+        weights=weights,
         transformation=transformation,
         schedule=optim.schedule(config, total),
         total_steps=total,
@@ -187,7 +196,7 @@ def build(config: ConfigDict, examples: int, devices: int) -> Plan:
         checkpoint_every=every("checkpoint"),
         log_every=every("log"),
         patience=steps(config.train, "config.train", "patience", clock),
-        parameters=_trace(config, task, model, terms, transformation),
+        parameters=_trace(config, task, model, terms, weights, transformation),
     )
     return plan
 
@@ -202,6 +211,11 @@ def check_data(config: ConfigDict, task: Any) -> None:
                 f"{path}={name!r}: has no field {field!r}, which task {config.task!r} wants"
                 f"{nearest(field, features)} It has: {', '.join(features)}"
             )
+    for field in getattr(task, "masks", ()):
+        if len(shape := features[field].shape) != 3 or shape[-1] != 1:
+            raise UserError(
+                f"{path}={name!r}: its field {field!r} is no mask, which task {config.task!r} wants"
+            )
 
 
 def check_parts(config: ConfigDict) -> None:
@@ -211,6 +225,7 @@ def check_parts(config: ConfigDict) -> None:
     check_data(config, task)
     check_augment(config, task)
     bind(config.loss, task.offers)
+    loss_weights.make(config.loss, Clock(1000, config.data.batch_size, 1000))
     make_model(config)
     optim.transformation(config, total_steps=1000)
 
@@ -228,7 +243,7 @@ def check_augment(config: ConfigDict, task: Any) -> None:
             raise UserError(f"config.data.augment.{name}={value!r}: takes a number of at least 0")
 
 
-def _trace(config, task, model, terms, transformation) -> int:
+def _trace(config, task, model, terms, weights, transformation) -> int:
     """Traces one training and one evaluation step without computing; the number of parameters."""
     image_shape = (*config.data.image_size, task.channels)
     fields = task.blank(config.data.image_size, 2)
@@ -236,11 +251,20 @@ def _trace(config, task, model, terms, transformation) -> int:
     batch = fields | {"weight": weight, "slot": jax.ShapeDtypeStruct((2,), jnp.int32)}
     local = model.clone(axis_name=None)
     train = step.make_train_step(
-        local, task, terms, transformation, seed=0, augment=active_augment(config), axis_name=None
+        local,
+        task,
+        terms,
+        weights,
+        transformation,
+        seed=0,
+        augment=active_augment(config),
+        axis_name=None,
     )
-    evaluate = step.make_evaluation_step(local, task, terms, axis_name=None)
+    evaluate = step.make_evaluation_step(local, task, terms, weights, axis_name=None)
     try:
-        began = jax.eval_shape(lambda: state.initial(local, transformation, image_shape, 0))
+        began = jax.eval_shape(
+            lambda: state.initial(local, transformation, image_shape, 0, weights.initial())
+        )
         offered = jax.eval_shape(partial(_offered, local, task), began.variables, fields)
     except MISFITS as error:
         raise UserError(
@@ -254,7 +278,7 @@ def _trace(config, task, model, terms, transformation) -> int:
             raise UserError(f"config.loss.{term.name}: {written} does not work: {error}") from error
     try:
         jax.eval_shape(train, began, {}, batch)
-        sums, _ = jax.eval_shape(evaluate, began.variables, {}, batch)
+        sums, _ = jax.eval_shape(evaluate, began.without_optimizer, {}, batch)
     except MISFITS as error:
         raise UserError(f"config: model, losses and task do not fit together: {error}") from error
     values = [*sums, *task.derived(dict.fromkeys(sums, 0.0))]

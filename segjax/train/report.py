@@ -8,6 +8,7 @@ import pathlib
 import jax
 import numpy as np
 from matplotlib.figure import Figure
+from ml_collections import ConfigDict
 
 from segjax.config import files
 from segjax.data import store
@@ -111,15 +112,16 @@ def _case_figures(folder: pathlib.Path, trained: Trained, split: str) -> dict[st
     )
 
     def open_case(index: int):
-        image = source[int(index)]["image"]
-        fields = plan.task.unlabelled(image, config.data.image_size)
-        return image, fields, apply(fields["image"])
+        example = source[int(index)]
+        record = plan.task.record(example, config.data.image_size)
+        fields = {name: array[None] for name, array in record.items()}
+        return example["image"], fields, apply(fields["image"])
 
     return plan.task.figures(open_case, rows, names)
 
 
 def _text(config, environment: dict, results: list[dict], figures: list[str]) -> str:
-    terms = ", ".join(f"{t.weight:g} x {t.name}" for t in config.loss.values())
+    terms = ", ".join(f"{_weight(t.weight)} x {t.name}" for t in config.loss.values())
     libraries = environment["libraries"]
     lines = [
         f"# {config.task}: {config.data.name}, {config.model.name}",
@@ -139,6 +141,11 @@ def _text(config, environment: dict, results: list[dict], figures: list[str]) ->
     for name in figures:
         lines += [f"![{name}](figures/{name}.png)", ""]
     return "\n".join(lines)
+
+
+def _weight(weight) -> str:
+    """A number, or the name of a schedule."""
+    return str(weight.name) if isinstance(weight, ConfigDict) else f"{weight:g}"
 
 
 def _table(result: dict, paper) -> list[str]:

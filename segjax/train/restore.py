@@ -25,7 +25,9 @@ class Trained:
 def begin(plan: Plan) -> states.State:
     """The state at step 0."""
     config, model = plan.config, preflight.make_model(plan.config)
-    return states.initial(model, plan.transformation, plan.image_shape, config.seed)
+    return states.initial(
+        model, plan.transformation, plan.image_shape, config.seed, plan.weights.initial()
+    )
 
 
 def restore_or_begin(plan: Plan, devices, checkpoints: Checkpoints) -> tuple[states.State, Book]:

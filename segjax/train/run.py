@@ -104,7 +104,7 @@ def _evaluator(plan: Plan, devices, name: str) -> Evaluator:
 def evaluate(folder: pathlib.Path, split: str, trained: Trained) -> dict[str, float]:
     """Evaluates on a split; writes metrics_<split>.json and predictions_<split>.csv."""
     evaluator = _evaluator(trained.plan, trained.devices, split)
-    result = evaluator.run(trained.state.variables)
+    result = evaluator.run(trained.state)
     if jax.process_index() == 0:
         _write_result(folder, trained, evaluator, result, split)
     return result.means

@@ -7,17 +7,11 @@ import jax.numpy as jnp
 import optax
 
 from segjax.data.pipeline import gather
-from segjax.tasks.binding import Term
+from segjax.tasks.binding import Term, combine
+from segjax.train.loss_weights import Weights
 from segjax.train.state import State
 
 Sums = dict[str, tuple[jax.Array, jax.Array]]
-
-
-def loss_values(terms: Sequence[Term], named: Mapping) -> dict[str, jax.Array]:
-    """Each term per image `[b]`, and their weighted sum as `loss`."""
-    values = {term.name: term(named) for term in terms}
-    total = sum(term.weight * values[term.name] for term in terms)
-    return {"loss": total} | (values if len(values) > 1 else {})
 
 
 def over_devices(tree, axis_name: str | None):
@@ -37,6 +31,7 @@ def make_train_step(
     model,
     task,
     terms: Sequence[Term],
+    weights: Weights,
     transformation: optax.GradientTransformation,
     *,
     seed: int,
@@ -47,16 +42,17 @@ def make_train_step(
 
     The gradient is that of the mean loss over the whole batch of all devices. Random numbers
     depend on (seed, step, place in the batch) only, so they are the same on any number of devices.
+    Scheduled weights come with the sums as `weight/TERM`.
     """
 
-    def forward(params, batch_stats, fields, weight):
+    def forward(params, batch_stats, fields, weight, scheduled):
         outputs, changed = model.apply(
             {"params": params, "batch_stats": batch_stats},
             task.inputs(fields),
             train=True,
             mutable=["batch_stats"],
         )
-        values = loss_values(terms, task.bind(outputs, fields))
+        values = combine(terms, task.bind(outputs, fields), scheduled)
         sums = weighted_sums(values, weight)
         return sums["loss"][0], (sums, changed.get("batch_stats", {}))
 
@@ -66,37 +62,48 @@ def make_train_step(
             key = jax.random.fold_in(jax.random.key(seed), state.step)
             keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch["slot"])
             fields = task.augmented(keys, fields, augment)
+        scheduled = weights.at(state.step, state.loss_weights)
         gradient = jax.grad(forward, has_aux=True)
         grads, (sums, batch_stats) = gradient(
-            state.params, state.batch_stats, fields, batch["weight"]
+            state.params, state.batch_stats, fields, batch["weight"], scheduled
         )
         grads, sums = over_devices((grads, sums), axis_name)
         grads = jax.tree.map(lambda g: g / sums["loss"][1], grads)
         norm = optax.tree.norm(grads)
-        new_state = _advance(state, transformation, grads, batch_stats, sums["loss"][0] + norm)
-        return new_state, sums | {"gradient_norm": (norm, jnp.ones(()))}
+        memory = weights.update(state.loss_weights, state.step, sums)
+        changed = {"batch_stats": batch_stats, "loss_weights": memory}
+        new_state = _advance(state, transformation, grads, changed, sums["loss"][0] + norm)
+        single = {"gradient_norm": norm} | {f"weight/{k}": v for k, v in scheduled.items()}
+        return new_state, sums | {name: (value, jnp.ones(())) for name, value in single.items()}
 
     return step
 
 
-def _advance(state: State, transformation, grads, batch_stats, witness: jax.Array) -> State:
+def _advance(state: State, transformation, grads, changed: Mapping, witness: jax.Array) -> State:
     """The next state, or the old one, halted, from the first step whose witness is not finite."""
     updates, optimizer = transformation.update(grads, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
     good = jnp.isfinite(witness) & ~state.halted
-    new = State(state.step + 1, params, batch_stats, optimizer, state.halted)
+    new = state.replace(step=state.step + 1, params=params, optimizer=optimizer, **changed)
     kept = jax.tree.map(lambda n, o: jnp.where(good, n, o), new, state)
     return kept.replace(halted=~good)
 
 
-def make_evaluation_step(model, task, terms: Sequence[Term], *, axis_name: str | None) -> Callable:
-    """`step(variables, arrays, batch) -> (sums, predictions per image)`."""
+def make_evaluation_step(
+    model, task, terms: Sequence[Term], weights: Weights, *, axis_name: str | None
+) -> Callable:
+    """`step(state, arrays, batch) -> (sums, predictions per image)`.
 
-    def step(variables: Mapping, arrays: Mapping, batch: Mapping):
+    The `loss` takes the weights that the next update would take: under a schedule it is another
+    quantity at every step.
+    """
+
+    def step(state: State, arrays: Mapping, batch: Mapping):
         fields = gather(arrays, batch)
-        outputs = model.apply(variables, task.inputs(fields), train=False)
+        outputs = model.apply(state.variables, task.inputs(fields), train=False)
         predictions = task.predict(outputs)
-        values = loss_values(terms, task.bind(outputs, fields))
+        scheduled = weights.at(state.step, state.loss_weights)
+        values = combine(terms, task.bind(outputs, fields), scheduled)
         values |= task.metrics(predictions, fields)
         sums = over_devices(weighted_sums(values, batch["weight"]), axis_name)
         return sums, predictions

@@ -86,6 +86,13 @@ def test_rectified_maps_weigh_by_their_size_at_the_true_class():
         value("cross_entropy", LOGITS, LABELS),
         rtol=1e-6,
     )
+    both = np.concatenate([0 * LOGITS[..., :1], LOGITS[..., :1]], -1)
+    labels = (LABELS > 0).astype(np.int32)
+    np.testing.assert_allclose(
+        value("region_wise_cross_entropy", LOGITS[..., :1], labels, MAPS[..., :2]),
+        value("region_wise_cross_entropy", both, labels, MAPS[..., :2]),
+        rtol=1e-5,
+    )
     gradient = jax.grad(lambda m: losses.region_wise_cross_entropy(LOGITS, LABELS, m).sum())(MAPS)
     assert not np.any(gradient)
 

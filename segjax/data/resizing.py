@@ -1,0 +1,22 @@
+"""Bringing pictures and masks to a working size."""
+
+import cv2
+import numpy as np
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`[h, w, 3]` at `size` (height, width), by area averages when it shrinks."""
+    shrinks = image.shape[0] >= size[0] and image.shape[1] >= size[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, size[::-1], interpolation=how)
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A bool mask `[h, w]` at `size`: pixels at least half covered, or the nearest ones."""
+    if mask.shape == tuple(size):
+        return mask
+    if mask.shape[0] >= size[0] and mask.shape[1] >= size[1]:
+        cover = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
+        return cover >= 0.5 - 1e-5
+    nearest = cv2.INTER_NEAREST_EXACT
+    return cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=nearest) > 0

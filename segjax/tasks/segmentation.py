@@ -1,0 +1,236 @@
+"""Segmentation of structures given as masks: one, or several as classes beside a background."""
+
+import functools
+import inspect
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from segjax.data.augment import augment, augment_with_masks
+from segjax.data.resizing import resize_image, resize_mask
+from segjax.errors import UserError
+from segjax.metrics import dice, jaccard
+from segjax.types import Array, Float, Int
+
+
+class Segmentation:
+    """Outlines structures on an image.
+
+    Data: `image`, `image_id`, and a mask (0 and 1, `[h, w, 1]`) for each field that is named.
+    Offers to losses: `logits` [b, h, w, c], `labels` [b, h, w] of class indices, the background 0,
+    and with a field of view `where` [b, h, w]. Losses of `maps` get them from the labels.
+
+    Args:
+        targets: the structures, class 1 first. Each is a mask field, or several joined by `+`,
+            of which the class is the union. Where classes overlap, the later one counts. One
+            target takes a model with one output (sigmoid) or two, k targets one with k + 1.
+        within: a mask field outside which nothing counts, in metrics and in losses that take
+            `where`.
+    """
+
+    headline, higher_is_better = "dice", True
+    channels = 3
+
+    def __init__(self, *, targets: Sequence[str] = ("optic_disc",), within: str | None = None):
+        if isinstance(targets, str):
+            targets = (targets,)
+        if not isinstance(targets, (tuple, list)) or not targets:
+            raise UserError(f"config.task_options.targets={targets!r}: takes names of mask fields")
+        if not all(isinstance(target, str) and all(target.split("+")) for target in targets):
+            raise UserError(
+                f"config.task_options.targets={targets!r}: takes names of mask fields, "
+                "several joined by + as one class"
+            )
+        if within is not None and not (isinstance(within, str) and within):
+            raise UserError(f"config.task_options.within={within!r}: takes a mask field, or none")
+        self.targets, self.within = tuple(targets), within
+        masks = [field for target in targets for field in target.split("+")]
+        masks += [within] if within else []
+        self.masks = tuple(dict.fromkeys(masks))
+        self.fields = ("image", "image_id", *self.masks)
+        self.offers = ("logits", "labels") + (("where",) if within else ())
+
+    # --- from the data set to fields -----------------------------------------------------------
+
+    def record(self, example: Mapping, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """One example at the working size: `image` and `labels` uint8, perhaps `where` bool."""
+        labels = np.zeros(image_size, np.uint8)
+        for index, target in enumerate(self.targets, start=1):
+            masks = [_mask(example, field) for field in target.split("+")]
+            labels[resize_mask(np.logical_or.reduce(masks), image_size)] = index
+        record = {"image": resize_image(example["image"], image_size), "labels": labels}
+        if self.within:
+            record["where"] = resize_mask(_mask(example, self.within), image_size)
+        return record
+
+    def unlabelled(self, image: np.ndarray, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """A batch of one image without annotation; its labels are all background."""
+        labels = np.zeros(image_size, np.uint8)
+        fields = {"image": resize_image(image, image_size), "labels": labels}
+        if self.within:
+            fields["where"] = np.ones(image_size, bool)
+        return {name: array[None] for name, array in fields.items()}
+
+    def blank(self, image_size: tuple[int, int], batch: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes and dtypes of a batch of records, for building everything shape-only."""
+        shape = (batch, *image_size)
+        fields = {
+            "image": jax.ShapeDtypeStruct((*shape, self.channels), jnp.uint8),
+            "labels": jax.ShapeDtypeStruct(shape, jnp.uint8),
+        }
+        return fields | ({"where": jax.ShapeDtypeStruct(shape, jnp.bool_)} if self.within else {})
+
+    # --- inside the compiled step --------------------------------------------------------------
+
+    def inputs(self, fields: Mapping[str, Array]) -> Float[Array, "b h w c"]:
+        """What the model sees: intensities in [0, 1]."""
+        return fields["image"].astype(jnp.float32) / 255.0
+
+    @staticmethod
+    def augmentations() -> dict[str, float]:
+        """The augmentations that a config may switch on, with their default strength."""
+        parameters = inspect.signature(augment).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+    def augmented(self, keys: Array, fields: Mapping, strengths: Mapping[str, float]) -> dict:
+        """Fields with images and labels augmented together, each image with its own key."""
+        planes = [fields["labels"] == k for k in range(len(self.targets) + 1)]
+        planes += [fields["where"]] if self.within else []
+        masks = jnp.stack(planes, axis=-1).astype(jnp.float32)
+        together = jax.vmap(functools.partial(augment_with_masks, **strengths))
+        image, masks = together(keys, self.inputs(fields), masks)
+        planes = [masks[..., k] for k in range(len(planes))]
+        classes = planes[: len(self.targets) + 1]
+        changed = {"image": image * 255.0, "labels": _largest(classes).astype(jnp.uint8)}
+        if self.within:
+            changed["where"] = planes[-1] >= 0.5
+        return {**fields, **changed}
+
+    def bind(self, outputs: Mapping[str, Array], fields: Mapping) -> dict[str, Array]:
+        """The named arrays that losses take."""
+        logits, classes = outputs["logits"], len(self.targets) + 1
+        if logits.shape[-1] not in ((1, 2) if classes == 2 else (classes,)):
+            raise ValueError(
+                f"{logits.shape[-1]} outputs for {classes - 1} targets; "
+                f"takes {'1 or 2' if classes == 2 else classes}"
+            )
+        named = {"logits": logits, "labels": fields["labels"].astype(jnp.int32)}
+        return named | ({"where": fields["where"]} if self.within else {})
+
+    def predict(self, outputs: Mapping[str, Array]) -> dict[str, Int[Array, "b h w"]]:
+        """`labels` [b, h, w], uint8: the most probable class, at the working size."""
+        logits = outputs["logits"]
+        planes = [logits[..., k] for k in range(logits.shape[-1])]
+        planes = planes if len(planes) > 1 else [jnp.zeros_like(planes[0]), planes[0]]
+        return {"labels": _largest(planes).astype(jnp.uint8)}
+
+    def metrics(self, predictions: Mapping, fields: Mapping) -> dict[str, Float[Array, "b"]]:
+        """Per image, at the working size: mean over classes, and of several classes each alone."""
+        options = {"num_classes": len(self.targets) + 1, "where": fields.get("where")}
+        arrays = [x.astype(jnp.int32) for x in (predictions["labels"], fields["labels"])]
+        scores = {f.__name__: f(*arrays, **options) for f in (dice, jaccard)}
+        values = {name: jnp.mean(score, axis=-1) for name, score in scores.items()}
+        if len(self.targets) > 1:
+            for index, target in enumerate(self.targets):
+                values[f"dice/{target}"] = scores["dice"][:, index]
+        return values
+
+    # --- on the host, after evaluation ---------------------------------------------------------
+
+    @staticmethod
+    def derived(means: Mapping[str, float]) -> dict[str, float]:
+        """Values made from means over the whole set: none."""
+        return {}
+
+    def trivial_answer(self, fields: Mapping[str, np.ndarray]) -> list[int]:
+        """What the trivial predictor answers: every pixel, for each class by itself."""
+        return list(range(1, len(self.targets) + 1))
+
+    def trivial_scores(self, answer: Sequence[int], fields: Mapping) -> dict[str, float]:
+        """The trivial predictor's metrics on other images."""
+        everything = [_overlap(np.ones_like(fields["labels"]), fields, k) for k in answer]
+        names = ("dice", "jaccard")
+        means = {name: float(np.mean([score[name] for score in everything])) for name in names}
+        if len(answer) > 1:
+            for target, score in zip(self.targets, everything, strict=True):
+                means[f"dice/{target}"] = float(np.mean(score["dice"]))
+        return means
+
+    def columns(self) -> Sequence[str]:
+        """Header of the prediction table behind `image`: areas are shares of the image."""
+        each = [f"{word}_{t}" for t in self.targets for word in ("true_area", "area", "dice")]
+        return (*each, "mean_dice")
+
+    @staticmethod
+    def headline_of(mean_dice):
+        """The headline metric from a mean of the table's last column: itself."""
+        return mean_dice
+
+    def rows(self, predictions: Mapping, fields: Mapping, labelled: bool = True) -> np.ndarray:
+        """The table's numbers, nan where labels are needed and there are none."""
+        columns, scores = [], []
+        for index in range(1, len(self.targets) + 1):
+            here = predictions["labels"] == index
+            true = fields["labels"] == index
+            scores.append(_overlap(here, fields, index)["dice"])
+            areas = [mask.mean(axis=(1, 2), dtype=np.float64) for mask in (true, here)]
+            columns += [*areas, scores[-1]]
+        columns.append(np.mean(scores, axis=0))
+        table = np.stack(columns, axis=-1)
+        if not labelled:
+            known = [name.startswith("area_") for name in self.columns()]
+            table[:, ~np.array(known)] = np.nan
+        return table
+
+    def write_pictures(
+        self,
+        folder: pathlib.Path,
+        name: str,
+        image: np.ndarray,
+        row: np.ndarray,
+        prediction: Mapping,
+    ) -> None:
+        """overlays/NAME.png with contours and labels/NAME.png of class indices, at image's size."""
+        from segjax.tasks import segmentation_pictures as pictures
+
+        pictures.write_pictures(folder, name, image, np.asarray(prediction["labels"]))
+
+    def figures(self, open_case: Callable, rows: np.ndarray, names: Sequence[str]) -> dict:
+        """Figures by name. `open_case(i)` gives image i, its fields, and the model's outputs."""
+        from segjax.tasks import segmentation_pictures as pictures
+
+        panels = []
+        for title, index in pictures.ranked_cases(rows[:, -1]).items():
+            image, fields, outputs = open_case(index)
+            predicted = np.asarray(self.predict(outputs)["labels"])[0]
+            label = f"{title}: {names[index]}, Dice {rows[index, -1]:.3f}"
+            panels.append((label, image, fields["labels"][0], predicted))
+        return {"cases": pictures.cases_figure(panels)}
+
+
+def _mask(example: Mapping, field: str) -> np.ndarray:
+    """A mask field as bool `[h, w]`."""
+    mask = np.asarray(example[field])
+    return (mask[..., 0] if mask.ndim == 3 else mask) > 0
+
+
+def _largest(planes: Sequence[Array]) -> Int[Array, "b h w"]:
+    """The index of the largest plane at each pixel, the first of equals."""
+    best, index = planes[0], jnp.zeros(planes[0].shape, jnp.int32)
+    for k, plane in enumerate(planes[1:], start=1):
+        index = jnp.where(plane > best, k, index)
+        best = jnp.maximum(plane, best)
+    return index
+
+
+def _overlap(here: np.ndarray, fields: Mapping, index: int) -> dict[str, np.ndarray]:
+    """Dice and Jaccard per image of masks `[n, h, w]` against one class; 1 where both are empty."""
+    counted = np.asarray(fields["where"]) if "where" in fields else np.ones(here.shape, bool)
+    here, true = (here > 0) & counted, (fields["labels"] == index) & counted
+    both = (here & true).sum(axis=(1, 2), dtype=np.float64)
+    either = (here | true).sum(axis=(1, 2), dtype=np.float64)
+    share = np.where(either > 0, both / np.maximum(either, 1), 1.0)
+    return {"dice": 2 * share / (1 + share), "jaccard": share}

@@ -1,0 +1,65 @@
+"""Pictures of a segmentation run: contours of truth and prediction over the photograph."""
+
+import pathlib
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from segjax.data.png import write_png
+
+# One colour a class on overlays; more classes go round.
+COLOURS = ((255, 255, 255), (80, 255, 120), (90, 200, 255), (255, 220, 80), (255, 120, 220))
+SHOWN = {"true": ("lime", "solid"), "predicted": ("white", "dashed")}
+
+
+def ranked_cases(scores: np.ndarray) -> dict[str, int]:
+    """Indices of the best, median and worst case, higher scores being better."""
+    order = np.argsort(-scores, kind="stable")
+    return {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
+
+
+def cases_figure(cases: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
+    """One panel a case `(title, image, true labels, predicted labels)`, of any working size."""
+    tallest = max(image.shape[0] / image.shape[1] for _, image, _, _ in cases)
+    figure = Figure(figsize=(4.2 * len(cases), 4.2 * tallest + 0.6), layout="constrained")
+    panels = np.ravel(figure.subplots(1, len(cases)))
+    for axes, (title, image, *both) in zip(panels, cases, strict=True):
+        height, width = image.shape[:2]
+        axes.imshow(image, extent=(0, width, height, 0))
+        for labels, (colour, style) in zip(both, SHOWN.values(), strict=True):
+            _draw_contours(axes, labels, (height, width), colour, style)
+        axes.set_title(title, fontsize=9)
+        axes.set_axis_off()
+    handles = [Line2D([], [], color=c, linestyle=s, label=n) for n, (c, s) in SHOWN.items()]
+    legend = figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8)
+    legend.get_frame().set_facecolor("0.6")
+    return figure
+
+
+def _draw_contours(axes, labels: np.ndarray, size: tuple[int, int], colour: str, style: str):
+    """The outline of every class, in the coordinates of an image of `size` (height, width)."""
+    # A rim of background closes the outlines of what touches the border.
+    padded = np.pad(labels, 1)
+    x = (np.arange(padded.shape[1]) - 0.5) * size[1] / labels.shape[1]
+    y = (np.arange(padded.shape[0]) - 0.5) * size[0] / labels.shape[0]
+    for k in range(1, int(labels.max()) + 1):
+        if (labels == k).any():
+            look = {"colors": colour, "linestyles": style, "linewidths": 1.2}
+            axes.contour(x, y, (padded == k).astype(float), [0.5], **look)
+
+
+def write_pictures(folder: pathlib.Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:
+    """Writes overlays/NAME.png (contours) and labels/NAME.png (class indices), in image's size."""
+    height, width = image.shape[:2]
+    labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    drawn = np.ascontiguousarray(image.copy())
+    thick = max(1, round(min(height, width) / 200))
+    for k in range(1, int(labels.max()) + 1):
+        mask = (labels == k).astype(np.uint8)
+        outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(drawn, outlines, -1, COLOURS[(k - 1) % len(COLOURS)], thick)
+    write_png(folder / "overlays" / f"{name}.png", drawn)
+    write_png(folder / "labels" / f"{name}.png", labels)

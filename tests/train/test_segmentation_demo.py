@@ -1,0 +1,170 @@
+"""The segmentation demo trains with every loss of logits and labels or maps, found by itself."""
+
+import functools
+import json
+
+import cv2
+import jax
+import numpy as np
+import pytest
+
+from experiments.segmentation import common
+from segjax.cli import main
+from segjax.config import files
+from segjax.train import datasets, preflight
+from segjax.train.restore import begin
+from tests.train import runs
+
+pytestmark = pytest.mark.usefixtures("command_settings")
+
+DEMO = str(runs.ROOT / "experiments" / "segmentation" / "demo.py")
+LOSSES = common.offered()
+ALONE = [f"{name},alone" for name in common.RECIPES if name in LOSSES]
+STRUCTURES = ("disc", "vessels", "lesions")
+BATCH, STEPS = 8, 16
+TINY = "tests.train.tiny:Tiny"
+SETTINGS = {
+    "data.name": runs.DATA,
+    "data.image_size": "(32, 32)",
+    "data.batch_size": BATCH,
+    "evaluate.batch_size": 8,
+    "model.features": "(4, 8)",
+    "train.steps": STEPS,
+    "optimizer.learning_rate": 1e-2,
+    "log.every_steps": 1,
+    "log.tensorboard": False,
+}
+
+
+def load(arg, data_dir, *, tiny=False):
+    config = files.load(f"{DEMO}:{arg}", SETTINGS | {"data.data_dir": str(data_dir)})
+    with config.unlocked():
+        config.data.augment = common.augment()
+        if tiny:
+            config.model.name = TINY
+    return config
+
+
+@functools.cache
+def batch_of(target, data_dir):
+    """The images of the training set with most of the structure, as one batch without padding."""
+    config = load(f"target={target}", data_dir)
+    split = datasets.open_split(config, preflight.make_task(config), "train")
+    largest = np.argsort(-(split.arrays["labels"] > 0).sum(axis=(1, 2)), kind="stable")[:BATCH]
+    fields = {name: array[largest] for name, array in split.arrays.items()}
+    slots = np.arange(BATCH, dtype=np.int32)
+    return fields | {"slot": slots, "weight": np.ones(BATCH, np.float32)}
+
+
+def train(arg, target, data_dir, *, tiny):
+    """Values by name over steps on one batch, without augmentation."""
+    config = load(f"{arg},target={target}", data_dir, tiny=tiny)
+    plan = preflight.build(config, examples=24, devices=1)
+    step = jax.jit(plan.train_step(None))
+    state = jax.jit(lambda: begin(plan))()
+    batch, rows = batch_of(target, data_dir), []
+    for _ in range(STEPS):
+        state, sums = step(state, {}, batch)
+        rows.append({name: value / count for name, (value, count) in sums.items()})
+    assert int(state.step) == STEPS and not state.halted, "a step was not finite"
+    return plan, {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+
+
+def check_reduced(plan, values):
+    """The loss under the weights of the last step, as mean over the first and last four steps."""
+    assert all(np.isfinite(series).all() for series in values.values())
+    objective = values["loss"]
+    if len(plan.terms) > 1:
+        weights = {t.name: values.get(f"weight/{t.name}", [t.weight])[-1] for t in plan.terms}
+        objective = sum(w * values[f"loss/{name}"] for name, w in weights.items())
+    assert objective[-4:].mean() < objective[:4].mean(), objective
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_trains_on_one_structure(name, data_dir):
+    check_reduced(*train(f"loss={name}", STRUCTURES[LOSSES.index(name) % 3], data_dir, tiny=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", STRUCTURES)
+@pytest.mark.parametrize("arg", [*LOSSES, *ALONE])
+def test_every_loss_trains_on_every_structure(arg, target, data_dir):
+    check_reduced(*train(f"loss={arg}", target, data_dir, tiny=False))
+
+
+# --- The command, from a config to pictures. ----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, data_dir):
+    """A work folder after a few steps of a Hausdorff loss in the form of its paper."""
+    folder = tmp_path_factory.mktemp("segmentation") / "run"
+    settings = SETTINGS | {"data.data_dir": data_dir, "model.name": TINY, "train.steps": 7}
+    flags = [f"--config.{key}={value}" for key, value in settings.items()]
+    config = f"{DEMO}:loss=hausdorff_dt"
+    assert main(["train", "--config", config, "--workdir", str(folder), *flags]) == 0
+    return folder
+
+
+def test_the_command_trains_and_logs_every_term_apart(run):
+    series = {name: runs.logged(run, "train", name) for name in ("loss", "weight/dice")}
+    terms = {name: runs.logged(run, "train", f"loss/{name}") for name in ("dice", "hausdorff_dt")}
+    for step, weight in series["weight/dice"].items():
+        total = terms["hausdorff_dt"][step] + weight * terms["dice"][step]
+        assert series["loss"][step] == pytest.approx(total, rel=1e-4)
+    first = {name: np.mean([values[step] for step in (1, 2, 3)]) for name, values in terms.items()}
+    weights = list(series["weight/dice"].values())
+    assert weights[:3] == [1.0, 1.0, 1.0]
+    assert weights[3] == pytest.approx(first["hausdorff_dt"] / first["dice"], rel=1e-4)
+    assert len(runs.logged(run, "validation", "loss/dice")) == 3
+
+
+def test_the_report_shows_schedules_metrics_and_cases(run):
+    report = (run / "report.md").read_text()
+    assert "1 x hausdorff_dt" in report and "rebalance x dice" in report
+    content = json.loads((run / "metrics_validation.json").read_text())
+    assert set(content["metrics"]) >= {"loss", "dice", "jaccard"}
+    assert 0 < content["trivial"]["dice"] < 0.2
+    assert cv2.imread(str(run / "figures" / "cases_validation.png")) is not None
+    header, *rows = (run / "predictions_validation.csv").read_text().splitlines()
+    assert header == "image,true_area_optic_disc,area_optic_disc,dice_optic_disc,mean_dice"
+    scores = [float(row.split(",")[-1]) for row in rows]
+    assert content["metrics"]["dice"] == pytest.approx(np.mean(scores), abs=1e-4)
+
+
+def test_predict_writes_overlays_and_label_maps(run, tmp_path):
+    picture = np.random.default_rng(0).integers(0, 255, (40, 50, 3)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "eye.png"), picture)
+    words = ["--input", str(tmp_path / "eye.png"), "--output", str(tmp_path / "out")]
+    assert main(["predict", "--workdir", str(run), *words]) == 0
+    assert cv2.imread(str(tmp_path / "out" / "overlays" / "eye.png.png")).shape == (40, 50, 3)
+    labels = cv2.imread(str(tmp_path / "out" / "labels" / "eye.png.png"), cv2.IMREAD_UNCHANGED)
+    assert labels.shape == (40, 50) and set(np.unique(labels)) <= {0, 1}
+    row = (tmp_path / "out" / "predictions.csv").read_text().splitlines()[1].split(",")
+    assert row[1] == row[3] == row[4] == "" and 0 <= float(row[2]) <= 1
+
+
+# --- What the argument `loss` stands for. -------------------------------------------------------
+
+
+def test_recipes_are_those_of_the_papers():
+    for name in set(common.RECIPES) & set(LOSSES):
+        terms = common.loss(name)
+        assert name in terms and len(terms) == 2
+        (alone,) = common.loss(name, alone=True).items()
+        assert alone[0] == name and alone[1].weight == 1.0
+    terms = common.loss("hausdorff_dt")
+    assert terms["dice"].weight.against == "hausdorff_dt" and terms["hausdorff_dt"].weight == 1.0
+
+
+def test_a_sum_adds_its_terms_with_weight_one():
+    terms = common.loss("dice+hausdorff_dt+focal")
+    assert {name: term.weight for name, term in terms.items()} == {
+        "dice": 1.0,
+        "hausdorff_dt": 1.0,
+        "focal": 1.0,
+    }
+
+
+def test_a_loss_the_library_has_not_got_a_recipe_for_is_taken_as_it_is():
+    assert list(common.loss("cross_entropy")) == ["cross_entropy"]

@@ -67,11 +67,11 @@ def jax_calls(folder: pathlib.Path) -> dict:
     def of_labels(loss, **options):
         return timed(jax.value_and_grad(lambda z, y: loss(z, y, **options).mean()), logits, labels)
 
-    def of_maps(loss, kind, **options):
-        def total(z, y):
-            return loss(z, getattr(maps, kind)(y, CLASSES), **options).mean()
-
-        return timed(jax.value_and_grad(total), logits, labels)
+    def of_maps(loss, make_maps):
+        """The maps are made anew from the labels: that is most of the time."""
+        return timed(
+            jax.value_and_grad(lambda z, y: loss(z, make_maps(y, CLASSES)).mean()), logits, labels
+        )
 
     calls = {
         "cross_entropy": of_labels(losses.cross_entropy),
@@ -86,9 +86,9 @@ def jax_calls(folder: pathlib.Path) -> dict:
         "region_wise": of_maps(losses.region_wise, maps.rectified),
         "boundary": of_maps(losses.boundary, maps.boundary),
         "hausdorff_dt": of_labels(losses.hausdorff_dt),
-        "hausdorff_er": of_labels(losses.hausdorff_er, reading="repo"),
+        "hausdorff_er": of_labels(losses.hausdorff_er, reading="repo", include_background=True),
         "active_contour": of_labels(losses.active_contour),
-        "soft_cl_dice": of_labels(losses.soft_cl_dice, iterations=3),
+        "soft_cl_dice": of_labels(losses.soft_cl_dice, iterations=3, include_background=True),
         "topological": of_labels(losses.topological, dims=(0,)),
     }
     for path in sorted(folder.glob("*se_*.npy")):
@@ -149,7 +149,10 @@ class Worker:
         """Seconds by peer."""
         self.process.stdin.write(name + "\n")
         self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        answer = self.process.stdout.readline()
+        if not answer:
+            sys.exit(f"{name}: this side failed, see above")
+        return json.loads(answer)
 
 
 def main() -> None:

@@ -36,9 +36,7 @@ def entry(name: str) -> str:
         prose.append(f"```\n{paragraph}\n```" if is_equation else " ".join(paragraph.split()))
     parameters = inspect.signature(function).parameters.values()
     arrays = ", ".join(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
-    options = ", ".join(
-        f"{p.name}={p.default!r}" for p in parameters if p.kind is p.KEYWORD_ONLY
-    )
+    options = ", ".join(f"{p.name}={p.default!r}" for p in parameters if p.kind is p.KEYWORD_ONLY)
     parts = sections(text)
     lines = [f"### {name}", f"`{name}({arrays}, *, {options})`", " ".join(summary.split()), *prose]
     lines += [f"*{key}:* {parts[key]}" for key in SECTIONS]

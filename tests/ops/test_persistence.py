@@ -268,3 +268,9 @@ def test_errors_are_static(shape, options, error, name):
     image = jax.ShapeDtypeStruct(shape, options.pop("dtype", jnp.float32))
     with pytest.raises(error, match=f"`{name}`"):
         jax.eval_shape(functools.partial(persistence_pairs, **options), image)
+
+
+def test_images_too_large_for_the_indices():
+    image = jax.ShapeDtypeStruct((1, 2**14, 2**14), jnp.float32)
+    with pytest.raises(ValueError, match="too large"):
+        jax.eval_shape(functools.partial(persistence_pairs, max_pairs=3, dim=0), image)

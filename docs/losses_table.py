@@ -1,4 +1,4 @@
-"""Writes the reference part of docs/losses.md from the docstrings: `python docs/losses_table.py`."""
+"""Writes the reference in docs/losses.md from the docstrings: `python docs/losses_table.py`."""
 
 import inspect
 import pathlib

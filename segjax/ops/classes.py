@@ -56,7 +56,7 @@ def computing_dtype(x: Array) -> jnp.dtype:
 
 
 def split(x: Float[Array, "b *s c"]) -> Planes:
-    """One array a channel. (The gradient of `x[..., k]` is a padding, far slower than this one's.)"""
+    """One array a channel; the gradient of `x[..., k]` is a padding, far slower than this one's."""
     return tuple(jnp.squeeze(part, -1) for part in jnp.split(x, x.shape[-1], axis=-1))
 
 

@@ -91,12 +91,39 @@ def jax_calls(folder: pathlib.Path) -> dict:
         "soft_cl_dice": of_labels(losses.soft_cl_dice, iterations=3, include_background=True),
         "topological": of_labels(losses.topological, dims=(0,)),
     }
+    image = jnp.asarray(np.load(folder / "logits.npy")[..., 0])
+
+    def both_dimensions(image, route):
+        return [
+            ops.persistence_pairs(image, max_pairs=20000, dim=dim, route=route) for dim in (0, 1)
+        ]
+
+    for route in ("host", "device"):
+        calls[f"persistence {route}"] = timed(lambda x, r=route: both_dimensions(x, r), image)
     for path in sorted(folder.glob("*se_*.npy")):
         mask = jnp.asarray(np.load(path))
         calls[f"edt {path.stem}"] = timed(
             lambda m, n=mask.ndim: ops.distance_transform(m, spatial_ndim=n - 1), mask
         )
     return calls
+
+
+def print_skeleton_memory() -> None:
+    """Temporary memory of value and gradient of the soft skeleton, by number of iterations."""
+    import jax
+
+    from segjax import ops
+
+    shape = jax.ShapeDtypeStruct((8, 512, 512), np.float32)
+    sizes = {}
+    for iterations in (1, 10, 50):
+        step = jax.grad(lambda x, k=iterations: ops.soft_skeleton(x, iterations=k).sum())
+        analysis = jax.jit(step).lower(shape).compile().memory_analysis()
+        sizes[iterations] = analysis.temp_size_in_bytes
+    listed = ", ".join(f"{k} iterations {size / 1e6:.0f} MB" for k, size in sizes.items())
+    print(
+        f"soft skeleton, 512x512x8, value and gradient: {listed}; {sizes[50] / sizes[1]:.2f} times"
+    )
 
 
 def best_seconds(call, seconds: float) -> float:
@@ -177,12 +204,14 @@ def main() -> None:
         ours = Worker("jax", sys.executable, folder, args)
         theirs = Worker("torch", args.torch_python, folder, args)
         table(ours, theirs, args)
+    if not args.only:
+        print_skeleton_memory()
 
 
 def table(ours: Worker, theirs: Worker, args: argparse.Namespace) -> None:
     """Prints a row for each loss, and the geometric mean of the ratios."""
     print(f"{'':22} {'segjax ms':>10} {'peer ms':>10} {'ratio':>7}  best peer")
-    ratios = {"loss": [], "edt": []}
+    ratios = {"loss": [], "edt": [], "persistence": []}
     for name in args.only or ours.names:
         times: dict[str, float] = {}
         for _ in range(args.rounds):
@@ -190,10 +219,11 @@ def table(ours: Worker, theirs: Worker, args: argparse.Namespace) -> None:
                 for peer, seconds in side.time(name).items():
                     times[peer] = min(seconds, times.get(peer, math.inf))
         mine = times.pop("segjax")
-        for peer in sorted(times, key=times.get)[: 1 if not name.startswith("edt") else None]:
+        kind = name.split()[0] if " " in name else "loss"
+        for peer in sorted(times, key=times.get)[: None if kind == "edt" else 1]:
             ratio = times[peer] / mine
             if peer != "edt":
-                ratios["edt" if name.startswith("edt") else "loss"].append(ratio)
+                ratios[kind].append(ratio)
             print(
                 f"{name:22} {1e3 * mine:>10.2f} {1e3 * times[peer]:>10.2f} {ratio:>7.2f}  {peer}",
                 flush=True,

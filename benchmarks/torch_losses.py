@@ -69,6 +69,10 @@ def torch_calls(folder: pathlib.Path) -> dict:
         },
         "topological": {"GUDHI": backward(lambda: topological(z, y))},
     }
+    for route in ("host", "device"):
+        calls[f"persistence {route}"] = {
+            "GUDHI": functools.partial(each, both_dimensions, logits[..., 0].astype(np.float64))
+        }
     for path in sorted(folder.glob("*se_*.npy")):
         mask = np.load(path)
         calls[f"edt {path.stem}"] = {
@@ -78,9 +82,16 @@ def torch_calls(folder: pathlib.Path) -> dict:
     return calls
 
 
-def each(transform, masks: np.ndarray) -> np.ndarray:
-    """The distance transform of every mask of a batch."""
-    return np.stack([transform(mask) for mask in masks])
+def each(function, images: np.ndarray) -> list:
+    """What a function of one image makes of every image of a batch."""
+    return [function(image) for image in images]
+
+
+def both_dimensions(image: np.ndarray) -> list:
+    """Pixel pairs of components and holes by the cofaces API."""
+    complex_ = gudhi.CubicalComplex(top_dimensional_cells=image)
+    complex_.persistence()
+    return complex_.cofaces_of_persistence_pairs()
 
 
 def top_k(z, y, fraction=0.1):

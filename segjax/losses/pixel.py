@@ -59,8 +59,7 @@ def cross_entropy(
         spread = label_smoothing / len(planes)
         targets = tuple((1 - label_smoothing) * t + spread for t in targets)
     targets = tuple(v * t for v, t in zip(shares, targets, strict=True))
-    belongs, agrees = sum(targets), sum(t * z for t, z in zip(targets, planes, strict=True))
-    values = belongs * classes.log_sum_exp(planes) - agrees
+    values, belongs = _negative_log_likelihood(planes, targets), sum(targets)
     if weights is not None:
         weights = weights.astype(values.dtype)
         values, belongs = values * weights, belongs * weights
@@ -205,8 +204,7 @@ def top_k_cross_entropy(
     if not 0 < fraction <= 1:
         raise ValueError(f"`fraction` takes a number in (0, 1], got {fraction}")
     planes, targets = classes.class_logits(logits, where), classes.class_targets(labels, logits)
-    belongs, agrees = sum(targets), sum(t * z for t, z in zip(targets, planes, strict=True))
-    values = jnp.maximum(belongs * classes.log_sum_exp(planes) - agrees, 0)
+    values = jnp.maximum(_negative_log_likelihood(planes, targets), 0)
     if where is not None:
         values = jnp.where(where, values, 0)
     rows = 1 if over == "batch" else values.shape[0]
@@ -218,6 +216,12 @@ def top_k_cross_entropy(
     # A little less before rounding up: 0.1 * 30 is 3.0000000000000004.
     chosen = jnp.ceil(fraction * counted * (1 - 1e-6)).astype(jnp.int32)
     return mean_of_largest(values, jnp.maximum(chosen, 1))
+
+
+def _negative_log_likelihood(planes, targets) -> Array:
+    """sum_k t_k (-log p_k) of each pixel."""
+    total = classes.log_sum_exp(planes)
+    return sum(t * (total - z) for t, z in zip(targets, planes, strict=True))
 
 
 def _focal(planes, targets, gamma: float, shares: Sequence[float]) -> Array:

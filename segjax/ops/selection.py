@@ -10,7 +10,8 @@ def kth_largest(x: Float[Array, "b n"], k: Int[Array, "b"]) -> Float[Array, "b"]
     """The k-th largest number of each row (k = 1 is the maximum), for numbers >= 0.
 
     The bit patterns of floats >= 0 are ordered as the numbers are, so the answer is found bit by
-    bit: the largest pattern that at least k numbers reach.
+    bit, from the highest: the largest pattern that at least k numbers reach. Once exactly k do, the
+    smallest of them is the answer.
 
     Source: bisection over the representation of floating-point numbers.
     Departures: none.
@@ -20,22 +21,34 @@ def kth_largest(x: Float[Array, "b n"], k: Int[Array, "b"]) -> Float[Array, "b"]
         k: counted from 1.
 
     Returns: one number of x per row.
-    Empty cases: k above n, or a row of zeros, gives 0.
+    Empty cases: k above n gives the smallest.
     Raises: nothing; callers check.
-    Cost: one pass over x for each bit (31 or 63), no memory.
+    Cost: one pass over x for each bit that is needed: some log2 n + 8 of 31, all where numbers are
+        equal; no memory.
     """
     x = jax.lax.stop_gradient(x)
     bits = 8 * x.dtype.itemsize
     whole = jnp.int64 if bits == 64 else jnp.int32
     patterns = jax.lax.bitcast_convert_type(x, whole)
 
-    def try_bit(index, found):
-        candidate = found | jnp.left_shift(jnp.ones((), whole), (bits - 2 - index).astype(whole))
-        reached = jnp.sum(patterns >= candidate[:, None], axis=-1, dtype=jnp.int32)
-        return jnp.where(reached >= k, candidate, found)
+    def reaching(candidate):
+        return jnp.sum(patterns >= candidate[:, None], axis=-1, dtype=jnp.int32)
 
-    found = jax.lax.fori_loop(0, bits - 1, try_bit, jnp.zeros(x.shape[:1], whole))
-    return jax.lax.bitcast_convert_type(found, x.dtype)
+    def undecided(state):
+        bit, _, count = state
+        return (bit >= 0) & jnp.any(count != k)
+
+    def try_bit(state):
+        bit, found, count = state
+        candidate = found | jnp.left_shift(jnp.ones((), whole), bit)
+        reached = reaching(candidate)
+        enough = reached >= k
+        return bit - 1, jnp.where(enough, candidate, found), jnp.where(enough, reached, count)
+
+    lowest = jnp.zeros(x.shape[:1], whole)
+    start = jnp.array(bits - 2, whole), lowest, reaching(lowest)
+    _, found, _ = jax.lax.while_loop(undecided, try_bit, start)
+    return jnp.min(jnp.where(patterns >= found[:, None], x, jnp.inf), axis=-1)
 
 
 def mean_of_largest(x: Float[Array, "b n"], k: Int[Array, "b"]) -> Float[Array, "b"]:

@@ -1,5 +1,6 @@
 """What the fovea experiments share: the model, the three losses of the paper, their decoding."""
 
+from experiments.recipes import quick_optimizer
 from segjax.config.defaults import base
 from segjax.config.lookup import spec
 from segjax.errors import UserError
@@ -111,13 +112,4 @@ def paper_optimizer(config):
     config.train.steps = None
     config.train.epochs = 1000
     config.train.patience_epochs = 100
-    return config
-
-
-def quick_optimizer(config, steps, learning_rate):
-    """AdamW with a cosine: a small network learns in minutes."""
-    config.optimizer = spec("optimizers", "adamw", learning_rate=learning_rate)
-    config.schedule = spec("schedules", "cosine_decay", warmup_percent=5.0)
-    config.train.steps = steps
-    config.train.clip_norm = 1.0
     return config

@@ -116,12 +116,3 @@ def augment(**strengths):
     from segjax.tasks.segmentation import Segmentation
 
     return Segmentation.augmentations() | strengths
-
-
-def quick_optimizer(config, steps, learning_rate):
-    """AdamW with a cosine: a small network learns in a minute."""
-    config.optimizer = spec("optimizers", "adamw", learning_rate=learning_rate)
-    config.schedule = spec("schedules", "cosine_decay", warmup_percent=5.0)
-    config.train.steps = steps
-    config.train.clip_norm = 1.0
-    return config

@@ -16,13 +16,14 @@ pytestmark = pytest.mark.usefixtures("command_settings")
 
 EXPERIMENT = """
 from experiments.fovea import common
+from experiments.recipes import quick_optimizer
 from segjax.config.arguments import parse_arg
 from segjax.config.sweeps import product
 
 def get_config(arg=None):
     args = parse_arg(arg, loss="msce", broken=False)
     config = common.localization("{data}", args["loss"], "max/sum", (4, 8), 32)
-    common.quick_optimizer(config, steps=2, learning_rate=1e30 if args["broken"] else 1e-3)
+    quick_optimizer(config, steps=2, learning_rate=1e30 if args["broken"] else 1e-3)
     config.train.clip_norm = None
     config.evaluate.batch_size = 8
     config.log.tensorboard = False

@@ -185,6 +185,7 @@ def test_a_loss_without_where_is_called_without():
 @pytest.fixture(scope="module")
 def plan(data_dir):
     """Dice rebalanced against cross entropy, a falling focal loss; epochs of three steps."""
+    from experiments.recipes import quick_optimizer
     from experiments.segmentation import common
 
     config = common.segmentation(
@@ -194,7 +195,7 @@ def plan(data_dir):
     config.loss.focal.weight = lookup.spec("weights", "gradual", over_epochs=4)
     config.model = lookup.spec("models", TINY)
     config.data.data_dir, config.seed = str(data_dir), 3
-    common.quick_optimizer(config, steps=12, learning_rate=1e-2)
+    quick_optimizer(config, steps=12, learning_rate=1e-2)
     return preflight.build(config, examples=24, devices=1)
 
 

@@ -9,13 +9,14 @@ from segjax import losses
 PAGE = pathlib.Path(__file__).with_name("losses.md")
 BEGIN, END = "<!-- begin: made by docs/losses_table.py -->", "<!-- end -->"
 SECTIONS = ("Source", "Departures", "Empty cases", "Cost")
+HEADING = re.compile(r"(Source|Departures|Args|Returns|Empty cases|Raises|Cost):(\s|$)")
 
 
 def sections(text: str) -> dict[str, str]:
     """The named paragraphs of a docstring, each on one line; `about` is what comes before them."""
     found, name = {"about": []}, "about"
     for line in text.splitlines():
-        if opened := re.match(r"(\w[\w ]*):(\s|$)", line):
+        if opened := HEADING.match(line):
             name = opened.group(1)
             found[name] = [line[opened.end() :]]
         else:
@@ -30,9 +31,9 @@ def entry(name: str) -> str:
     summary, *rest = text.split("\n\n")
     prose = []
     for paragraph in rest:
-        if re.match(r"\w[\w ]*:(\s|$)", paragraph):
+        if HEADING.match(paragraph):
             break
-        is_equation = " = " in paragraph.splitlines()[0]
+        is_equation = re.match(r"\S.{0,25} = ", paragraph)
         prose.append(f"```\n{paragraph}\n```" if is_equation else " ".join(paragraph.split()))
     parameters = inspect.signature(function).parameters.values()
     arrays = ", ".join(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Case:
-    """A loss with options, and where it can be tried.
+    """A loss with options, and on what it is tried.
 
     The first case of a loss goes through all tests of tests/losses/test_every_loss.py; further
     ones (other options) are held to the oracle only.
@@ -18,9 +18,7 @@ class Case:
         tolerance: relative, of value against oracle in float32.
         half: stated bound of the relative change when the logits are bfloat16.
         ordered: a perfect prediction costs less than a slightly wrong one, that less than all
-            wrong. Losses of logits and labels or maps only.
-        smooth: finite differences are valid at random inputs.
-        situations: inputs on which value and gradient must be finite.
+            wrong. Losses of logits only.
     """
 
     loss: str
@@ -29,7 +27,6 @@ class Case:
     tolerance: float = 2e-5
     half: float = 0.02
     ordered: bool = True
-    smooth: bool = True
 
     def __str__(self):
         options = ",".join(f"{key}={value}" for key, value in self.options.items())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from segjax import losses
+from segjax import losses, maps
 from segjax.explore import inputs
 from segjax.tasks.binding import array_parameters
 
@@ -79,8 +79,6 @@ def test_it_equals_its_equation(case):
 
 @EVERY
 def test_jit_eager_and_eight_devices_agree_and_images_do_not_see_each_other(case):
-    if case.options.get("over") == "batch":
-        pytest.skip("pooled over the batch")
     arguments = arrays(case, batch=8)
     values, gradients = compiled(case.loss)(*arguments)
     np.testing.assert_allclose(bound(case)(*arguments), values, rtol=1e-5, atol=1e-6)
@@ -96,8 +94,6 @@ def test_jit_eager_and_eight_devices_agree_and_images_do_not_see_each_other(case
 
 @EVERY
 def test_gradients_equal_finite_differences(case):
-    if not case.smooth:
-        pytest.skip("not differentiable at random inputs; its own file tests the gradient")
     with jax.enable_x64(True):
         arguments = arrays(case, dtype=np.float64)
         total = jax.jit(lambda *a: bound(case)(*a).sum())
@@ -151,8 +147,8 @@ def prediction(labels, classes, sharpness=8.0):
 @EVERY
 @pytest.mark.parametrize("absent", [False, True])
 def test_wrong_costs_more_than_slightly_wrong_than_perfect(case, absent):
-    loss = getattr(losses, case.loss)
-    if not case.ordered or array_parameters(loss) != ("logits", "labels"):
+    parameters = array_parameters(getattr(losses, case.loss))
+    if not case.ordered or parameters[0] != "logits":
         pytest.skip("its own file orders it")
     *spatial, classes = case.shapes[0]
     labels = np.zeros((8, *spatial), np.int32)
@@ -161,8 +157,10 @@ def test_wrong_costs_more_than_slightly_wrong_than_perfect(case, absent):
         labels[:, 6:, 3:6] = 1
     slightly = np.roll(labels, 1, axis=1)
     wrong = (labels + 1) % max(2, classes)
+    truth = {"labels": labels, "maps": maps.rectified(labels, classes)}
+    truth = [truth[name] for name in parameters[1:]]
     perfect, near, far = (
-        np.asarray(compiled(case.loss)(prediction(p, classes), labels)[0])
+        np.asarray(compiled(case.loss)(prediction(p, classes), *truth)[0])
         for p in (labels, slightly, wrong)
     )
     assert np.all(perfect < near) and np.all(near < far), (perfect[0], near[0], far[0])

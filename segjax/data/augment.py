@@ -6,6 +6,7 @@ and shifts one axis by a small matrix product, then shears it by whole pixels wi
 warps are slow on TPUs, and this form is no slower on a CPU.
 """
 
+import inspect
 import math
 
 import jax
@@ -92,6 +93,12 @@ def augment(
     if rotate or scale or translate:
         image, points = _random_affine(affine, image, points, rotate, scale, translate)
     return _change_intensity(intensity, image, brightness, contrast, gamma, noise), points
+
+
+def default_strengths() -> dict[str, float]:
+    """Every augmentation by name, with its default strength."""
+    parameters = inspect.signature(augment).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 def augment_with_masks(

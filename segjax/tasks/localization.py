@@ -1,6 +1,5 @@
 """Localisation of a point through a heat map (the paper on multiscale softmax cross entropy)."""
 
-import inspect
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from segjax.data.augment import augment
+from segjax.data.augment import augment, default_strengths
 from segjax.data.png import write_png
 from segjax.data.resizing import resize_image
 from segjax.errors import UserError
@@ -90,11 +89,8 @@ class Localization:
         """What the model sees: intensities in [0, 1]."""
         return fields["image"].astype(jnp.float32) / 255.0
 
-    @staticmethod
-    def augmentations() -> dict[str, float]:
-        """The augmentations that a config may switch on, with their default strength."""
-        parameters = inspect.signature(augment).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    # The augmentations that a config may switch on, with their default strength.
+    augmentations = staticmethod(default_strengths)
 
     def augmented(self, keys: Array, fields: Mapping, strengths: Mapping[str, float]) -> dict:
         """Fields with images and points augmented together, each image with its own key."""

@@ -1,7 +1,6 @@
 """Segmentation of structures given as masks: one, or several as classes beside a background."""
 
 import functools
-import inspect
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from segjax.data.augment import augment, augment_with_masks
+from segjax.data.augment import augment_with_masks, default_strengths
 from segjax.data.resizing import resize_image, resize_mask
 from segjax.errors import UserError
 from segjax.metrics import dice, jaccard
@@ -89,11 +88,8 @@ class Segmentation:
         """What the model sees: intensities in [0, 1]."""
         return fields["image"].astype(jnp.float32) / 255.0
 
-    @staticmethod
-    def augmentations() -> dict[str, float]:
-        """The augmentations that a config may switch on, with their default strength."""
-        parameters = inspect.signature(augment).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    # The augmentations that a config may switch on, with their default strength.
+    augmentations = staticmethod(default_strengths)
 
     def augmented(self, keys: Array, fields: Mapping, strengths: Mapping[str, float]) -> dict:
         """Fields with images and labels augmented together, each image with its own key."""

@@ -15,19 +15,9 @@ from segjax.data.resizing import resize_mask
 from segjax.errors import UserError
 from segjax.tasks import binding
 from segjax.tasks.segmentation import Segmentation
+from tests.data.test_augment import EVERYTHING
 
 LESIONS = "microaneurysms+haemorrhages+hard_exudates+soft_exudates"
-EVERYTHING = {
-    "flip_horizontal": 0.5,
-    "flip_vertical": 0.5,
-    "rotate": 30.0,
-    "scale": 0.2,
-    "translate": 0.15,
-    "brightness": 0.1,
-    "contrast": 0.2,
-    "gamma": 0.3,
-    "noise": 0.05,
-}
 
 
 @pytest.fixture(scope="module")

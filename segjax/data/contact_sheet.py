@@ -1,4 +1,7 @@
-"""Pictures of many examples at once, with everything that is annotated drawn in."""
+"""Pictures of many examples at once, with everything that is annotated drawn in.
+
+Of a volume one slice is shown, the one with most foreground.
+"""
 
 import os
 import pathlib
@@ -26,6 +29,9 @@ COLOURS = {
     "haemorrhages": (255, 60, 60),
     "hard_exudates": (255, 255, 0),
     "soft_exudates": (255, 150, 0),
+    "RV": (90, 160, 255),
+    "M": (60, 255, 60),
+    "LV": (255, 60, 60),
 }
 OTHERS = ((0, 255, 180), (190, 120, 255), (170, 220, 0), (255, 130, 190), (120, 180, 255))
 
@@ -38,7 +44,11 @@ def mask_colour(name: str) -> tuple[int, int, int]:
 
 
 def contact_sheet(
-    examples: Sequence[Mapping[str, np.ndarray]], *, columns: int = 4, tile: int = 256
+    examples: Sequence[Mapping[str, np.ndarray]],
+    *,
+    columns: int = 4,
+    tile: int = 256,
+    classes: Sequence[str] = (),
 ) -> np.ndarray:
     """Lays out examples as tiles with their points, masks and class values.
 
@@ -47,12 +57,17 @@ def contact_sheet(
     image, is a mask, drawn as the contour of its non-zero pixels; a string, a number or a short
     vector of integers goes into the caption. Anything else is left out.
 
+    A volume, an example whose `image` is `[d, h, w, c]`, is shown by the slice with most foreground
+    in its field `labels`, or the middle one. Slices lie across the axis of the largest `spacing`.
+    The first channel is shown, from its 1st percentile in the slice, black, to its 99th, white.
+
     Args:
-        examples: each holds `image`, `[h, w, 3]`, `[h, w, 1]` or `[h, w]`, uint8 or uint16, and any
-            other fields.
+        examples: each holds `image`, `[h, w, 3]`, `[h, w, 1]` or `[h, w]`, uint8 or uint16, or a
+            volume `[d, h, w, c]` of any numbers, and any other fields.
         columns: tiles beside each other.
         tile: height and width in pixels of the square into which an image is fitted, its aspect
             kept.
+        classes: names of a volume's labels from 1; others are `label 4` and the like.
 
     Returns:
         uint8 RGB `[height, width, 3]`: the tiles and, below them, the masks' colours and names.
@@ -61,7 +76,7 @@ def contact_sheet(
 
     Raises:
         ValueError: no examples, `columns` below 1, `tile` below 16, an example without an image, an
-            image of another shape or dtype, or a mask that is not of its image's size.
+            image of another shape or dtype, or a mask or labels that are not of its image's size.
     """
     if not examples:
         raise ValueError("`examples` takes at least one example, got none")
@@ -69,6 +84,7 @@ def contact_sheet(
         raise ValueError(f"`columns` takes a number from 1, got {columns}")
     if tile < 16:
         raise ValueError(f"`tile` takes a number of pixels from 16, got {tile}")
+    examples = [_flat(example, classes, number) for number, example in enumerate(examples)]
     columns = min(columns, len(examples))
     rows = -(-len(examples) // columns)
     wide, high = tile + MARGIN, tile + CAPTION + MARGIN
@@ -90,19 +106,54 @@ def write_contact_sheet(
     *,
     columns: int = 4,
     tile: int = 256,
+    classes: Sequence[str] = (),
 ) -> None:
-    """Writes `contact_sheet(examples, columns=columns, tile=tile)` as a PNG file.
+    """Writes `contact_sheet(examples, columns=..., tile=..., classes=...)` as a PNG file.
 
     The file appears whole or not at all. Missing folders are made.
 
     Args:
         path: the file to write; an existing one is replaced.
-        examples, columns, tile: as `contact_sheet` takes them.
+        examples, columns, tile, classes: as `contact_sheet` takes them.
 
     Raises:
         ValueError: as `contact_sheet` does.
     """
-    write_png(pathlib.Path(path), contact_sheet(examples, columns=columns, tile=tile))
+    sheet = contact_sheet(examples, columns=columns, tile=tile, classes=classes)
+    write_png(pathlib.Path(path), sheet)
+
+
+def _flat(example: Mapping, classes: Sequence[str], number: int) -> Mapping:
+    """A volume as the plane that is shown of it, its labels as masks; a plane as it is."""
+    image = np.asarray(example.get("image", 0))
+    if image.ndim != 4:
+        return example
+    axis = int(np.argmax(example.get("spacing", np.zeros(3))))
+    image = np.moveaxis(image[..., 0], axis, 0)
+    index, masks = len(image) // 2, {}
+    if "labels" in example:
+        labels = np.asarray(example["labels"])
+        if labels.shape != np.shape(example["image"])[:3]:
+            raise ValueError(
+                f"`labels` takes the image's size {np.shape(example['image'])[:3]}, "
+                f"got {labels.shape} in example {number}"
+            )
+        labels = np.moveaxis(labels, axis, 0)
+        area = (labels > 0).sum(axis=(1, 2))
+        index = int(area.argmax()) if area.any() else index
+        names = dict(enumerate(classes, start=1))
+        for value in range(1, max(len(classes), int(labels.max())) + 1):
+            masks[names.get(value, f"label {value}")] = (labels[index] == value)[..., None]
+    shown = {"image": _grey(image[index]), "slice": f"{index + 1} of {len(image)}"}
+    return {k: v for k, v in example.items() if k not in ("image", "labels")} | shown | masks
+
+
+def _grey(plane: np.ndarray) -> np.ndarray:
+    """A plane of any numbers as uint8 `[h, w, 1]`, its extreme hundredths cut off."""
+    plane = plane.astype(np.float32)
+    low, high = np.percentile(plane, [1, 99])
+    scaled = (plane - low) / max(high - low, 1e-12)
+    return (np.clip(scaled, 0, 1) * 255).astype(np.uint8)[..., None]
 
 
 def _base(example: Mapping[str, np.ndarray], number: int) -> np.ndarray:

@@ -11,12 +11,12 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(image, size[::-1], interpolation=how)
 
 
-def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A bool mask `[h, w]` at `size`: pixels at least half covered, or the nearest ones."""
+def resize_mask(mask: np.ndarray, size: tuple[int, int], *, cover: float = 0.5) -> np.ndarray:
+    """A bool mask `[h, w]` at `size`: pixels covered by the share `cover`, or the nearest ones."""
     if mask.shape == tuple(size):
         return mask
     if mask.shape[0] >= size[0] and mask.shape[1] >= size[1]:
-        cover = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
-        return cover >= 0.5 - 1e-5
+        covered = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
+        return covered >= cover - 1e-5
     nearest = cv2.INTER_NEAREST_EXACT
     return cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=nearest) > 0

@@ -158,3 +158,97 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_errors(examples, options, message):
     with pytest.raises(ValueError, match=message):
         contact_sheet(examples, **options)
+
+
+# --- Volumes. -----------------------------------------------------------------------------------
+
+
+def volume(depth=5, size=40, **fields):
+    """Slice k has the brightness 100 k, with a ramp of its own."""
+    ramp = np.arange(size, dtype=np.float32)
+    image = 100 * np.arange(depth, dtype=np.float32)[:, None, None] + ramp[:, None]
+    return {"image": np.broadcast_to(image, (depth, size, size))[..., None].copy(), **fields}
+
+
+def labelled(depth=5, size=40):
+    labels = np.zeros((depth, size, size), np.uint8)
+    labels[1, 4:8, 4:8] = 1
+    labels[3, 10:20, 10:20], labels[3, 20:30, 10:20] = 1, 3
+    return labels
+
+
+def test_of_a_volume_the_slice_with_most_foreground_is_shown():
+    example = volume(labels=labelled(), image_id="case")
+    sheet = contact_sheet([example], tile=80, classes=("RV", "M", "LV"))
+    tile, legend = sheet[MARGIN : MARGIN + 80, MARGIN : MARGIN + 80], sheet[MARGIN + 80 :]
+    for name, rows in (("RV", (20, 39)), ("LV", (40, 59))):
+        found = where(tile, mask_colour(name))
+        assert (found.min(0) == (rows[0], 20)).all() and (found.max(0) == (rows[1], 39)).all()
+        assert len(where(legend, mask_colour(name))) > 50
+    assert not len(where(tile, mask_colour("M")))
+    names = ("RV", "M", "LV")
+    assert len({mask_colour(name) for name in names}) == 3
+    # Its slice as a picture, with masks, is the same tile.
+    ramp = np.clip((np.arange(40) - 0.39) / (38.61 - 0.39), 0, 1) * 255
+    plane = np.broadcast_to(ramp.astype(np.uint8)[:, None, None], (40, 40, 1))
+    masks = {n: (labelled()[3] == k)[..., None] for k, n in enumerate(names, start=1)}
+    flat = contact_sheet([{"image": plane, **masks}], tile=80)
+    difference = flat[: MARGIN + 80].astype(int) - sheet[: MARGIN + 80]
+    assert np.abs(difference).max() <= 3
+
+
+def test_the_caption_of_a_volume_names_case_and_slice():
+    def caption(**fields):
+        return contact_sheet([volume(**fields)], tile=160)[MARGIN + 160 : MARGIN + 160 + CAPTION]
+
+    other = labelled()
+    other[1, :20] = 1  # now the second slice has most
+    bare, shown = caption(labels=labelled()), caption(labels=labelled(), image_id="patient001_ED")
+    assert not np.array_equal(bare, shown)
+    assert not np.array_equal(bare, caption(labels=other))
+    # The affine and the spacing are left out.
+    both = caption(labels=labelled(), affine=np.eye(4), spacing=np.ones(3, np.float32))
+    np.testing.assert_array_equal(bare, both)
+
+
+def test_slices_lie_across_the_largest_spacing():
+    example = volume(labels=labelled())
+    turned = {k: np.moveaxis(v, 0, 1) for k, v in example.items()}
+    straight = contact_sheet([example | {"spacing": np.float32([10, 2, 2])}], tile=80)
+    np.testing.assert_array_equal(
+        contact_sheet([turned | {"spacing": np.float32([2, 10, 2])}], tile=80), straight
+    )
+    assert not np.array_equal(contact_sheet([turned], tile=80)[:84], straight[:84])
+
+
+def test_volumes_without_foreground_or_labels_show_their_middle():
+    example = volume()
+    example["image"][2, 5:35, 5:35] = 1000  # nothing of the kind in other slices
+    for fields in ({}, {"labels": np.zeros((5, 40, 40), np.uint8)}):
+        sheet = contact_sheet([example | fields], tile=40)
+        shown = sheet[MARGIN : MARGIN + 40, MARGIN : MARGIN + 40]
+        assert (shown[5:35, 5:35] == 255).all() and shown[0, 0].max() < 10
+
+
+def test_extreme_voxels_and_constant_volumes():
+    example = volume()
+    calm = contact_sheet([example], tile=40)
+    example["image"][2, 0, 0], example["image"][2, 39, 39] = -1e6, 1e6
+    shown = contact_sheet([example], tile=40)[MARGIN : MARGIN + 40, MARGIN : MARGIN + 40]
+    assert (
+        np.abs(shown.astype(int) - calm[MARGIN : -CAPTION - MARGIN, MARGIN:-MARGIN])[1:39].max() < 5
+    )
+    flat = {"image": np.full((4, 40, 40, 2), 7, np.int16)}
+    assert contact_sheet([flat], tile=40).shape == contact_sheet([blank()], tile=40).shape
+
+
+def test_labels_of_another_size_are_refused():
+    with pytest.raises(ValueError, match=r"`labels` takes the image's size \(5, 40, 40\)"):
+        contact_sheet([volume(labels=labelled(depth=4))])
+
+
+def test_classes_without_a_name_are_numbered():
+    sheet = contact_sheet([volume(labels=labelled())], tile=80)
+    for name in ("label 1", "label 3"):
+        assert len(where(sheet[: MARGIN + 80], mask_colour(name)))
+    assert mask_colour("label 1") != mask_colour("label 3")

@@ -1,0 +1,1 @@
+"""Medical volumes: reading, planning, preprocessing, sampling, augmentation, tiling."""

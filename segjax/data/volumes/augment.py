@@ -1,0 +1,324 @@
+"""nnU-Net's augmentation of one 2-D slice with its labels and planes, inside jit and under vmap."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from segjax.data.volumes import intensity, warp
+from segjax.ops import checks
+from segjax.types import Array, Float, Int, PRNGKeyArray
+
+# The patch is cut out of a region this much larger, nnU-Net's allowance for scaling.
+ENLARGED = 1 / 0.85
+RIGHT_ANGLE = math.pi / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Probabilities per sample, and ranges; a probability of 0 means that nothing is computed."""
+
+    rotate: float = 0.2
+    scale: float = 0.2
+    noise: float = 0.1
+    blur: float = 0.2
+    brightness: float = 0.15
+    contrast: float = 0.15
+    low_resolution: float = 0.25
+    inverted_gamma: float = 0.1
+    gamma: float = 0.3
+    mirror: float = 0.5
+    rotate_degrees: float = 180.0
+    scale_low: float = 0.7
+    scale_high: float = 1.4
+    noise_variance: float = 0.1
+    blur_low: float = 0.5
+    blur_high: float = 1.0
+    brightness_low: float = 0.75
+    brightness_high: float = 1.25
+    contrast_low: float = 0.75
+    contrast_high: float = 1.25
+    zoom_low: float = 0.5
+    zoom_high: float = 1.0
+    gamma_low: float = 0.7
+    gamma_high: float = 1.5
+
+    def __post_init__(self):
+        bounds = dict.fromkeys(EFFECTS, (0, 1)) | {
+            "rotate_degrees": (0, 180),
+            "scale_low": (0.1, self.scale_high),
+            "scale_high": (0.1, 10),
+            "noise_variance": (0, math.inf),
+            "blur_low": (0.1, self.blur_high),
+            "blur_high": (0.1, 16),
+            "brightness_low": (0, self.brightness_high),
+            "contrast_low": (0, self.contrast_high),
+            "zoom_low": (0.01, self.zoom_high),
+            "zoom_high": (0.01, 1),
+            "gamma_low": (0.01, self.gamma_high),
+        }
+        for name, (low, high) in bounds.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(
+                    f"`{name}` takes a number from {low} to {high}, got {getattr(self, name)}"
+                )
+
+    @property
+    def moves(self) -> bool:
+        """Whether anything but the mirror moves pixels."""
+        return bool((self.rotate and self.rotate_degrees) or self.scale)
+
+    @property
+    def turns(self) -> bool:
+        """Whether right angles are wanted, and with them a square region."""
+        return bool(self.rotate and self.rotate_degrees > warp.MAX_ROTATION)
+
+
+# In the order of their keys: every effect draws from a key of its own.
+EFFECTS = (
+    "rotate",
+    "scale",
+    "noise",
+    "blur",
+    "brightness",
+    "contrast",
+    "low_resolution",
+    "inverted_gamma",
+    "gamma",
+    "mirror",
+)
+
+
+def default_options() -> dict[str, float]:
+    """Every option of `augment_slice` by name, with nnU-Net's value."""
+    return dataclasses.asdict(Options())
+
+
+def region_shape(patch: tuple[int, int], options: Mapping[str, float]) -> tuple[int, int]:
+    """The region that `augment_slice` wants around a patch.
+
+    (h cos a + w sin a, w cos a + h sin a) / 0.85, at least the patch; a the largest angle, at most
+    90 degrees. Of the patch's parity, so that both have one centre.
+
+    Source: nnU-Net, `get_patch_size` with its scale range of (0.85, 1.25).
+    Departures: the bounding box of the rotated patch, either way, instead of its rotated corner;
+        rounded up; square where right angles are wanted. Smaller than the diagonal on purpose, as
+        theirs: the corners of a patch turned by 45 degrees or scaled down are 0.
+
+    Args:
+        patch: (h, w).
+        options: as `augment_slice`; those left out have their defaults.
+
+    Returns: (H, W); the patch where nothing but the mirror moves pixels.
+    Empty cases: none.
+    Raises: ValueError on an option out of range, TypeError on an unknown one.
+    """
+    chosen, (height, width) = Options(**options), patch
+    if not chosen.moves:
+        return height, width
+    angle = math.radians(min(chosen.rotate_degrees, 90)) if chosen.rotate else 0.0
+    sin, cos = math.sin(angle), math.cos(angle)
+    sides = (
+        max(height, height * cos + width * sin) * ENLARGED,
+        max(width, width * cos + height * sin) * ENLARGED,
+    )
+    # A billionth less, for a side that is whole up to rounding.
+    rows, columns = (math.ceil(side - 1e-9) for side in sides)
+    if chosen.turns:
+        rows = columns = max(rows, columns)
+        return rows + (rows - height) % 2, columns + (columns - height) % 2
+    return rows + (rows - height) % 2, columns + (columns - width) % 2
+
+
+def augment_slice(
+    key: PRNGKeyArray,
+    image: Float[Array, "H W c"],
+    labels: Int[Array, "H W"],
+    planes: Float[Array, "H W m"],
+    *,
+    patch: tuple[int, int],
+    num_classes: int,
+    **options: float,
+) -> tuple[Float[Array, "h w c"], Int[Array, "h w"], Float[Array, "h w m"]]:
+    """One training sample of nnU-Net: rotated, scaled, noisy, blurred and so on, each at times.
+
+    In this order, each with its probability per sample: rotation by up to `rotate_degrees` either
+    way and scaling about the centre, which read the region around the patch; Gaussian noise; blur;
+    brightness (times a number); contrast; low resolution; gamma of the inverted image; gamma; and
+    mirroring of each axis. Labels and planes move with the image.
+
+    A scale above 1 shows more of the region, below 1 less; it is drawn below or above 1 with equal
+    chances, and so are contrast and gamma. Every effect draws from a key of its own: turning one on
+    leaves the others as they were.
+
+    Source: nnU-Net (Isensee et al., 2021) 2-D, version 1, with batchgenerators; see `intensity`.
+    Departures: linear instead of cubic interpolation, in two passes (see `warp`). Labels are the
+        class of the largest linear share (theirs: any class with at least half), background the
+        rest. No elastic deformation (off in nnU-Net too), and no zeroing outside the nonzero part
+        of normalised images, which is the caller's.
+
+    Args:
+        key: one key per sample.
+        image: values normalised to mean 0 and deviation 1.
+        labels: class of each pixel, any integer type; in a rotated or scaled sample one outside
+            [0, num_classes) becomes background.
+        planes: values that belong to the pixels, such as distance maps. They are moved only: a
+            distance stays what it was before scaling.
+        patch: (h, w), cut from the centre of the region.
+        num_classes: classes, the background 0 among them.
+        options: see `Options`; those left out have nnU-Net's values.
+
+    Returns: image and planes, float32, and labels of their own dtype. Beyond the region's border
+        all are 0. Without rotation and scaling, the centre crop of each, exactly.
+    Empty cases: no planes (m = 0) come back as such.
+    Raises: ValueError on a wrong rank, shape or number of classes, an option out of range, a region
+        smaller than the patch, or one that is not square though right angles are asked for;
+        TypeError on integer pixels, float labels and unknown options.
+    Cost: per sample some 6 n h w (h + w) for the spatial part of n = c + m + num_classes - 1
+        planes, which dominates. Under vmap every effect is computed for every sample; under
+        `jax.lax.map` only what was drawn. With one channel, one plane and four classes, one core
+        takes 19 ms at 256 x 224 under vmap and 4 ms under map; at 96 x 96 1.9 ms and 0.5 ms.
+    """
+    chosen = Options(**options)
+    image, labels, planes = jnp.asarray(image), jnp.asarray(labels), jnp.asarray(planes)
+    _check(image, labels, planes, patch, num_classes, chosen)
+    keys = dict(zip(EFFECTS, jax.random.split(key, len(EFFECTS)), strict=True))
+    channels = image.shape[-1]
+    # Channels first: the last axis is the one that vector units run along.
+    stack = jnp.concatenate([image.astype(jnp.float32), planes.astype(jnp.float32)], axis=-1)
+    stack, labels = _move(keys, jnp.moveaxis(stack, -1, 0), labels, patch, num_classes, chosen)
+    image = _change_intensity(keys, stack[:channels], chosen)
+    if chosen.mirror:
+        flipped = jax.random.bernoulli(keys["mirror"], chosen.mirror, (2,))
+        image, planes, labels = (
+            _mirror(flipped, array) for array in (image, stack[channels:], labels[None])
+        )
+    else:
+        planes, labels = stack[channels:], labels[None]
+    return jnp.moveaxis(image, 0, -1), labels[0], jnp.moveaxis(planes, 0, -1)
+
+
+def _check(
+    image: Array,
+    labels: Array,
+    planes: Array,
+    patch: tuple[int, int],
+    num_classes: int,
+    chosen: Options,
+) -> None:
+    checks.check_rank("image", image, 3)
+    checks.check_floating("image", image)
+    region = image.shape[:2]
+    checks.check_shape("labels", labels, region)
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise TypeError(f"`labels` takes integers, got {labels.dtype}")
+    checks.check_shape("planes", planes, (*region, None))
+    checks.check_floating("planes", planes)
+    if num_classes < 1:
+        raise ValueError(f"`num_classes` takes a positive integer, got {num_classes}")
+    if len(patch) != 2 or not all(1 <= p <= r for p, r in zip(patch, region, strict=True)):
+        raise ValueError(f"`patch` takes (h, w) within the region {region}, got {tuple(patch)}")
+    if chosen.turns and region[0] != region[1]:
+        raise ValueError(
+            f"`image` takes a square region where `rotate_degrees` is above {warp.MAX_ROTATION}, "
+            f"got {region}"
+        )
+
+
+def _move(
+    keys: Mapping[str, Array],
+    stack: Float[Array, "n H W"],
+    labels: Int[Array, "H W"],
+    patch: tuple[int, int],
+    num_classes: int,
+    chosen: Options,
+) -> tuple[Float[Array, "n h w"], Int[Array, "h w"]]:
+    """Rotation and scale, where drawn; else the centre crop."""
+
+    def crop(stack: Array, labels: Array) -> tuple[Array, Array]:
+        return warp.centre_crop(stack, patch), warp.centre_crop(labels[None], patch)[0]
+
+    if not chosen.moves:
+        return crop(stack, labels)
+    rotated, angle = _draw_angle(keys["rotate"], chosen)
+    scaled, scale = _draw_scale(keys["scale"], chosen)
+    turns = jnp.round(angle / RIGHT_ANGLE)
+
+    def moved(stack: Array, labels: Array) -> tuple[Array, Array]:
+        labels, n = labels[None], stack.shape[0]
+        if chosen.turns:
+            quarter = turns.astype(jnp.int32) % 4
+            stack, labels = warp.turn(stack, quarter), warp.turn(labels, quarter)
+        classes = jnp.arange(1, num_classes, dtype=jnp.int32)[:, None, None]
+        shares = (labels.astype(jnp.int32) == classes).astype(jnp.float32)
+        stack = warp.affine(
+            jnp.concatenate([stack, shares]),
+            angle - turns * RIGHT_ANGLE,
+            1 / scale,
+            patch=patch,
+            largest_angle=math.radians(min(chosen.rotate_degrees, warp.MAX_ROTATION))
+            if chosen.rotate
+            else 0.0,
+            largest_factor=1 / chosen.scale_low if chosen.scale else 1.0,
+        )
+        return stack[:n], _largest(stack[n:]).astype(labels.dtype)
+
+    return lax.cond(rotated | scaled, moved, crop, stack, labels)
+
+
+def _draw_angle(key: PRNGKeyArray, chosen: Options) -> tuple[Array, Array]:
+    """Whether the sample is rotated, and its angle in radians."""
+    choice, level = jax.random.split(key)
+    largest = math.radians(chosen.rotate_degrees)
+    rotated = jax.random.bernoulli(choice, chosen.rotate)
+    angle = jax.random.uniform(level, (), jnp.float32, -largest, largest)
+    return rotated, jnp.where(rotated, angle, 0.0)
+
+
+def _draw_scale(key: PRNGKeyArray, chosen: Options) -> tuple[Array, Array]:
+    """Whether the sample is scaled, and by what: above 1 it shows more of the region."""
+    choice, level = jax.random.split(key)
+    scaled = jax.random.bernoulli(choice, chosen.scale)
+    scale = intensity.factor(level, chosen.scale_low, chosen.scale_high, ())
+    return scaled, jnp.where(scaled, scale, 1.0)
+
+
+def _largest(shares: Float[Array, "k h w"]) -> Int[Array, "h w"]:
+    """The class of the largest share, the lowest of equal ones; the background has the rest."""
+    best = 1 - jnp.sum(shares, axis=0)
+    label = jnp.zeros(best.shape, jnp.int32)
+    for k in range(shares.shape[0]):
+        label = jnp.where(shares[k] > best, k + 1, label)
+        best = jnp.maximum(best, shares[k])
+    return label
+
+
+def _change_intensity(keys: Mapping[str, Array], image: Array, chosen: Options) -> Array:
+    """The effects on values, in nnU-Net's order, on [c, h, w]."""
+    effects = {
+        "noise": (intensity.add_noise, chosen.noise_variance),
+        "blur": (intensity.blur, chosen.blur_low, chosen.blur_high),
+        "brightness": (intensity.multiply, chosen.brightness_low, chosen.brightness_high),
+        "contrast": (intensity.contrast, chosen.contrast_low, chosen.contrast_high),
+        "low_resolution": (intensity.low_resolution, chosen.zoom_low, chosen.zoom_high),
+        "inverted_gamma": (intensity.inverted_gamma, chosen.gamma_low, chosen.gamma_high),
+        "gamma": (intensity.gamma, chosen.gamma_low, chosen.gamma_high),
+    }
+    for name, (effect, *levels) in effects.items():
+        change = functools.partial(_apply, effect, levels)
+        image = intensity.sometimes(keys[name], getattr(chosen, name), change, image)
+    return image
+
+
+def _apply(effect, levels: list[float], key: PRNGKeyArray, image: Array) -> Array:
+    return effect(key, image, *levels)
+
+
+def _mirror(flipped: Array, planes: Array) -> Array:
+    for axis in range(2):
+        planes = jnp.where(flipped[axis], jnp.flip(planes, axis + 1), planes)
+    return planes

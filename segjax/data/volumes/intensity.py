@@ -1,0 +1,170 @@
+"""Changes of the values of one slice [c, h, w], on the device: what scanners differ in.
+
+Every effect takes its own key and its range, and draws for one sample. Images are normalised to
+mean 0 and deviation 1, so nothing is clipped to [0, 1]. The rules are those of batchgenerators, as
+nnU-Net calls them.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from segjax.types import Array, Float, PRNGKeyArray
+
+# In half of the channels of a chosen sample, blur and low resolution happen.
+PER_CHANNEL = 0.5
+
+
+def sometimes(
+    key: PRNGKeyArray,
+    probability: float,
+    effect: Callable[[PRNGKeyArray, Array], Array],
+    image: Float[Array, "c h w"],
+) -> Float[Array, "c h w"]:
+    """`effect(key, image)` with this probability; at 0 nothing is compiled.
+
+    Under vmap both sides are computed and one is selected; under `jax.lax.map` only one.
+    """
+    if not probability:
+        return image
+    choice, draws = jax.random.split(key)
+    chosen = jax.random.bernoulli(choice, probability)
+    return lax.cond(chosen, lambda x: effect(draws, x), lambda x: x, image)
+
+
+def factor(key: PRNGKeyArray, low: float, high: float, shape: tuple[int, ...]) -> Array:
+    """Uniform below 1 or above 1, either with equal chance; uniform where 1 is not in between."""
+    if not low < 1 < high:
+        return jax.random.uniform(key, shape, jnp.float32, low, high)
+    side, place = jax.random.split(key)
+    below = jax.random.bernoulli(side, 0.5, shape)
+    at = jax.random.uniform(place, shape, jnp.float32)
+    return jnp.where(below, low + (1 - low) * at, 1 + (high - 1) * at)
+
+
+def add_noise(key: PRNGKeyArray, image: Array, largest: float) -> Array:
+    """image + sigma n, n normal; sigma uniform in [0, largest], one for all channels.
+
+    Source: batchgenerators, which draws a "variance" and uses it as the standard deviation.
+    Departures: with several channels it adds the noise once for each of them to all.
+    """
+    level, values = jax.random.split(key)
+    sigma = jax.random.uniform(level, (), jnp.float32, 0.0, largest)
+    return image + sigma * jax.random.normal(values, image.shape, jnp.float32)
+
+
+def blur(key: PRNGKeyArray, image: Array, low: float, high: float) -> Array:
+    """Gaussian blur of half of the channels, sigma uniform in [low, high] pixels for each.
+
+    Source: batchgenerators, `scipy.ndimage.gaussian_filter` (reflecting border, cut at 4 sigma).
+    Departures: cut at four times the largest sigma.
+    """
+    choice, width = jax.random.split(key)
+    chosen = jax.random.bernoulli(choice, PER_CHANNEL, image.shape[:1])
+    sigma = jax.random.uniform(width, image.shape[:1], jnp.float32, low, high)
+    radius = int(4 * high + 0.5)
+    steps = jnp.arange(radius + 1, dtype=jnp.float32)[None, :] / sigma[:, None]
+    kernel = jnp.exp(-0.5 * steps**2)
+    kernel = kernel / (2 * jnp.sum(kernel, axis=1, keepdims=True) - kernel[:, :1])
+    blurred = _symmetric(_symmetric(image, kernel, 1), kernel, 2)
+    return jnp.where(chosen[:, None, None], blurred, image)
+
+
+def multiply(key: PRNGKeyArray, image: Array, low: float, high: float) -> Array:
+    """Every channel times a number of its own, uniform in [low, high].
+
+    Source: batchgenerators, multiplicative brightness. Departures: none.
+    """
+    times = jax.random.uniform(key, image.shape[:1], jnp.float32, low, high)
+    return times[:, None, None] * image
+
+
+def contrast(key: PRNGKeyArray, image: Array, low: float, high: float) -> Array:
+    """mean + k (image - mean), cut to the channel's old range; one `factor` k a channel.
+
+    Source: batchgenerators. Departures: none.
+    """
+    times = factor(key, low, high, image.shape[:1])[:, None, None]
+    mean = jnp.mean(image, axis=(1, 2), keepdims=True)
+    least = jnp.min(image, axis=(1, 2), keepdims=True)
+    most = jnp.max(image, axis=(1, 2), keepdims=True)
+    return jnp.clip(mean + times * (image - mean), least, most)
+
+
+def low_resolution(key: PRNGKeyArray, image: Array, low: float, high: float) -> Array:
+    """Half of the channels sampled at zoom times the resolution and interpolated back.
+
+    Down to round(zoom size) pixels by the nearest one, up linearly; zoom uniform for each channel.
+
+    Source: batchgenerators; pixel centres as in `skimage.transform.resize`.
+    Departures: linear instead of cubic on the way up.
+    """
+    choice, level = jax.random.split(key)
+    chosen = jax.random.bernoulli(choice, PER_CHANNEL, image.shape[:1])
+    zoom = jax.random.uniform(level, image.shape[:1], jnp.float32, low, high)
+    rows, columns = (_down_and_up(size, zoom) for size in image.shape[1:])
+    coarse = jnp.einsum("cuw,chw->chu", columns, image, precision=lax.Precision.HIGHEST)
+    coarse = jnp.einsum("cvh,chw->cvw", rows, coarse, precision=lax.Precision.HIGHEST)
+    return jnp.where(chosen[:, None, None], coarse, image)
+
+
+def gamma(key: PRNGKeyArray, image: Array, low: float, high: float) -> Array:
+    """min + r ((image - min) / r)^g, r the channel's range; then mean and deviation as before.
+
+    One `factor` g a channel.
+
+    Source: batchgenerators with `retain_stats`. Departures: none.
+    """
+    power = factor(key, low, high, image.shape[:1])[:, None, None]
+    least = jnp.min(image, axis=(1, 2), keepdims=True)
+    reach = jnp.max(image, axis=(1, 2), keepdims=True) - least + 1e-7
+    mean, deviation = _moments(image)
+    changed = reach * ((image - least) / reach) ** power
+    changed_mean, changed_deviation = _moments(changed)
+    return mean + (changed - changed_mean) * (deviation / (changed_deviation + 1e-8))
+
+
+def inverted_gamma(key: PRNGKeyArray, image: Array, low: float, high: float) -> Array:
+    """`gamma` of the negative, as a negative: it acts on the bright end."""
+    return -gamma(key, -image, low, high)
+
+
+def _moments(image: Array) -> tuple[Array, Array]:
+    mean = jnp.mean(image, axis=(1, 2), keepdims=True)
+    return mean, jnp.sqrt(jnp.mean((image - mean) ** 2, axis=(1, 2), keepdims=True))
+
+
+def _symmetric(image: Array, kernel: Array, axis: int) -> Array:
+    """Filters along one axis by the right halves [c, radius + 1] of symmetric kernels."""
+    radius, size = kernel.shape[1] - 1, image.shape[axis]
+    rim = [(radius, radius) if a == axis else (0, 0) for a in range(3)]
+    padded = jnp.pad(image, rim, mode="symmetric")
+
+    def moved(by: int) -> Array:
+        return lax.slice_in_dim(padded, radius + by, radius + by + size, axis=axis)
+
+    filtered = kernel[:, :1, None] * image
+    for k in range(1, radius + 1):
+        filtered += kernel[:, k, None, None] * (moved(k) + moved(-k))
+    return filtered
+
+
+def _down_and_up(size: int, zoom: Array) -> Array:
+    """Matrices [c, size, size]: to round(zoom size) pixels by the nearest, and linearly back.
+
+    In whole numbers, so that every device picks the same pixels.
+    """
+    coarse = jnp.maximum(jnp.round(zoom * size), 1).astype(jnp.int32)[:, None]
+    pixels = jnp.arange(size, dtype=jnp.int32)[None, :]
+    # Position i lies at ((2 i + 1) n - size) / (2 size) on the coarse grid of n pixels.
+    numerator = jnp.clip((2 * pixels + 1) * coarse - size, 0, 2 * size * (coarse - 1))
+    before = numerator // (2 * size)
+    part = (numerator - 2 * size * before).astype(jnp.float32) / (2 * size)
+    # Pixel j of the coarse grid is the pixel floor((j + 1/2) size / n) of the image.
+    here = ((2 * before + 1) * size) // (2 * coarse)
+    after = ((2 * jnp.minimum(before + 1, coarse - 1) + 1) * size) // (2 * coarse)
+    near = (here[..., None] == pixels[None]).astype(jnp.float32)
+    far = (after[..., None] == pixels[None]).astype(jnp.float32)
+    return near + part[..., None] * (far - near)

@@ -1,0 +1,210 @@
+"""Prediction of whole slices by a network of fixed input size: overlapping tiles, blended."""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import ndimage
+
+from segjax.types import Array, Float
+
+Starts = list[tuple[int, int]]
+
+
+def tile_starts(size: int, patch: int, step: float = 0.5) -> list[int]:
+    """Where tiles begin along one axis: evenly spread, the first at 0, the last at the end.
+
+    n = ceil((size - patch) / (patch step)) + 1 tiles, start i = round(i (size - patch) / (n - 1)).
+
+    Source: nnU-Net, sliding-window inference. Departures: none.
+
+    Args:
+        size: pixels of the image, at least `patch`.
+        patch: pixels of a tile.
+        step: largest distance of two tiles as a fraction of a tile, in (0, 1].
+
+    Returns: the first pixel of each tile, rising.
+    Empty cases: size equal to patch is one tile.
+    Raises: ValueError on an image smaller than the patch and a step out of range.
+    """
+    if not 0 < step <= 1:
+        raise ValueError(f"`step` takes a number above 0 and up to 1, got {step}")
+    if not 1 <= patch <= size:
+        raise ValueError(f"`patch` takes 1 to {size} pixels, the size of the image, got {patch}")
+    last = size - patch
+    intervals = int(np.ceil(last / (patch * step)))
+    between = last / max(intervals, 1)
+    return [round(between * i) for i in range(intervals + 1)]
+
+
+@functools.lru_cache(maxsize=8)
+def gaussian_weights(patch: tuple[int, int]) -> Float[Array, "h w"]:
+    """What the pixels of a tile count: much in the centre, little at the rim, never 0.
+
+    Source: nnU-Net: a point at patch // 2 filtered with sigma = patch / 8, scaled to a maximum of
+        1, zeros replaced by the smallest other value. Departures: none.
+
+    Args:
+        patch: (h, w) of a tile.
+
+    Returns: float32 in (0, 1], read-only.
+    Empty cases: none.
+    Raises: nothing.
+    """
+    weights = np.zeros(patch)
+    weights[tuple(side // 2 for side in patch)] = 1
+    sigma = [side / 8 for side in patch]
+    weights = ndimage.gaussian_filter(weights, sigma, order=0, mode="constant", cval=0)
+    weights = (weights / weights.max()).astype(np.float32)
+    weights[weights == 0] = weights[weights != 0].min()
+    weights.flags.writeable = False
+    return weights
+
+
+def predict_slices(
+    slices: Float[Array, "n h w c"],
+    apply: Callable[[np.ndarray], np.ndarray],
+    *,
+    patch: tuple[int, int],
+    batch_size: int,
+    step: float = 0.5,
+    progress: Callable[[int], object] | None = None,
+) -> Float[Array, "n h w k"]:
+    """Probabilities of every pixel of every slice, from a network that takes tiles.
+
+    p_i = sum_t w_t(i) p_t(i) / sum_t w_t(i) over the tiles t that hold pixel i; a slice that is one
+    tile is taken as it comes.
+
+    Source: nnU-Net, sliding-window inference. Departures: none.
+
+    Args:
+        slices: images, all of one size; slices smaller than the patch are padded with 0 on both
+            sides, the odd pixel at the end.
+        apply: takes float32 [batch_size, ph, pw, c], always of this shape, and returns
+            [batch_size, ph, pw, k]; it may return before it is done, as JAX does.
+        patch: (ph, pw).
+        batch_size: tiles at once; they may come from several slices, and the last batch is filled
+            up with zeros.
+        step: see `tile_starts`.
+        progress: called with 1 after every slice, such as the `update` of a progress bar.
+
+    Returns: float32, of the slices' size.
+    Empty cases: no slices raise, for nothing tells the number of classes.
+    Raises: ValueError on the rank, the batch size, the step, an empty input and a wrong shape of
+        what `apply` returns.
+    Cost: beside `apply`, one multiplication and addition per pixel of a tile; the memory of the
+        result, one slice and three batches.
+    """
+    slices = np.asarray(slices)
+    if slices.ndim != 4 or not slices.size:
+        raise ValueError(f"`slices` takes [n, h, w, c] with n above 0, got shape {slices.shape}")
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` takes a positive integer, got {batch_size}")
+    sides = [max(size, side) for size, side in zip(slices.shape[1:3], patch, strict=True)]
+    axes = (tile_starts(size, side, step) for size, side in zip(sides, patch, strict=True))
+    starts = list(itertools.product(*axes))
+    tiles = _predicted_tiles(slices, apply, tuple(sides), tuple(patch), starts, batch_size)
+    weights, total = _blend(tuple(sides), tuple(patch), starts)
+    inner = tuple(
+        slice((side - size) // 2, (side - size) // 2 + size)
+        for side, size in zip(sides, slices.shape[1:3], strict=True)
+    )
+    result = None
+    for index in range(len(slices)):
+        blended = None
+        for (y, x), tile in zip(starts, itertools.islice(tiles, len(starts)), strict=True):
+            if blended is None:
+                blended = np.zeros((*sides, tile.shape[-1]), np.float32)
+            blended[y : y + patch[0], x : x + patch[1]] += weights * tile
+        if result is None:
+            result = np.empty((*slices.shape[:3], blended.shape[-1]), np.float32)
+        np.divide(blended[inner], total[inner], out=result[index])
+        if progress is not None:
+            progress(1)
+    return result
+
+
+def mirrored(
+    apply_fn: Callable[[Array], Array], axes: Sequence[int] = (1, 2)
+) -> Callable[[Array], Array]:
+    """`apply_fn` averaged over all flips of its input, each flipped back.
+
+    p(x) = mean over F of F^-1(apply_fn(F(x))), F every set of `axes`, the empty one among them.
+
+    Source: nnU-Net version 1, which averages probabilities (version 2 averages logits).
+    Departures: none.
+
+    Args:
+        apply_fn: takes [b, *s, c] and returns probabilities [b, *s, k].
+        axes: which axes to flip.
+
+    Returns: a function like `apply_fn`, to be traced by JAX.
+    Empty cases: no axes give `apply_fn`'s own values.
+    Raises: nothing.
+    Cost: 2^axes times that of `apply_fn`.
+    """
+    flips = [
+        chosen for n in range(len(axes) + 1) for chosen in itertools.combinations(tuple(axes), n)
+    ]
+
+    def averaged(x: Array) -> Array:
+        parts = (jnp.flip(apply_fn(jnp.flip(x, flip)), flip) for flip in flips)
+        return jax.tree.reduce(jnp.add, list(parts)) / len(flips)
+
+    return averaged
+
+
+def _blend(
+    sides: tuple[int, int], patch: tuple[int, int], starts: Starts
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of a tile and their sum over all tiles, each with an axis for the classes."""
+    weights = gaussian_weights(patch) if len(starts) > 1 else np.ones(patch, np.float32)
+    total = np.zeros(sides, np.float32)
+    for y, x in starts:
+        total[y : y + patch[0], x : x + patch[1]] += weights
+    return weights[..., None], total[..., None]
+
+
+def _predicted_tiles(
+    slices: np.ndarray,
+    apply: Callable[[np.ndarray], np.ndarray],
+    sides: tuple[int, int],
+    patch: tuple[int, int],
+    starts: Starts,
+    batch_size: int,
+) -> Iterator[np.ndarray]:
+    """The prediction of every tile, slice by slice; one batch is under way ahead of its use."""
+    tiles = _tiles(slices, sides, patch, starts)
+    waiting = None
+    while True:
+        chosen = list(itertools.islice(tiles, batch_size))
+        coming = None
+        if chosen:
+            batch = np.zeros((batch_size, *patch, slices.shape[-1]), np.float32)
+            batch[: len(chosen)] = chosen
+            coming = apply(batch), len(chosen)
+        if waiting is not None:
+            predicted, rows = np.asarray(waiting[0], np.float32), waiting[1]
+            if predicted.ndim != 4 or predicted.shape[:3] != (batch_size, *patch):
+                raise ValueError(
+                    f"`apply` takes [b, h, w, c] and returns [{batch_size}, {patch[0]}, {patch[1]},"
+                    f" k], got shape {predicted.shape}"
+                )
+            yield from predicted[:rows]
+        if coming is None:
+            return
+        waiting = coming
+
+
+def _tiles(
+    slices: np.ndarray, sides: tuple[int, int], patch: tuple[int, int], starts: Starts
+) -> Iterator[np.ndarray]:
+    for image in slices:
+        missing = [side - size for side, size in zip(sides, image.shape, strict=False)]
+        if any(missing):
+            image = np.pad(image, [(add // 2, add - add // 2) for add in missing] + [(0, 0)])
+        for y, x in starts:
+            yield image[y : y + patch[0], x : x + patch[1]]

@@ -1,0 +1,333 @@
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from segjax.data.volumes import augment as module
+from segjax.data.volumes import warp
+from segjax.data.volumes.augment import EFFECTS, augment_slice, default_options, region_shape
+
+OFF = dict.fromkeys(EFFECTS, 0.0)
+# The tests of geometry share one program: one set of options, and one shape of batch.
+SPATIAL = {"rotate": 0.8, "scale": 0.6, "scale_low": 0.8, "scale_high": 1.3}
+NUMBER = 40
+
+
+@functools.cache
+def compiled(patch=(24, 20), num_classes=4, **options):
+    run = functools.partial(augment_slice, patch=patch, num_classes=num_classes, **OFF | options)
+    return jax.jit(jax.vmap(run))
+
+
+def keys(number, seed=0):
+    return jax.random.split(jax.random.key(seed), number)
+
+
+def smooth(*shape, seed=0, sigma=3.0):
+    """Noise filtered along the first two axes, of deviation 1."""
+    rough = np.random.default_rng(seed).normal(size=shape)
+    image = ndimage.gaussian_filter(rough, (sigma, sigma) + (0,) * (len(shape) - 2))
+    return ((image - image.mean()) / image.std()).astype(np.float32)
+
+
+def samples(number=NUMBER, side=40):
+    """A batch of one slice repeated: two channels, labels that are regions, a plane a class."""
+    fields = [smooth(side, side, seed=k) for k in range(4)]
+    labels = np.argmax(fields, axis=0).astype(np.uint8)
+    shares = (labels[..., None] == np.arange(4)).astype(np.float32)
+    # Fading out at the border, where two passes and a single step fall to 0 differently.
+    window = np.outer(np.hanning(side), np.hanning(side))[..., None].astype(np.float32)
+    image = np.concatenate([shares[..., 1:2], window * smooth(side, side, 1, seed=10)], axis=-1)
+    return tuple(np.broadcast_to(x, (number, *x.shape)) for x in (image, labels, shares))
+
+
+@functools.cache
+def moved():
+    """The batch of `samples` under rotation and scaling."""
+    return tuple(np.asarray(x) for x in compiled(**SPATIAL)(keys(NUMBER), *samples()))
+
+
+def crop(array, patch=(24, 20)):
+    """The centre of axes 1 and 2."""
+    rows, columns = ((n - p) // 2 for n, p in zip(array.shape[1:], patch, strict=False))
+    return array[:, rows : rows + patch[0], columns : columns + patch[1]]
+
+
+def resampled(plane, angle, factor, patch):
+    """The published map, in float64 and in one step: out = factor R(angle) source."""
+    starts = [(n - p) // 2 for n, p in zip(plane.shape, patch, strict=True)]
+    y, x = np.meshgrid(
+        *[
+            start + np.arange(p) + 0.5 - n / 2
+            for start, p, n in zip(starts, patch, plane.shape, strict=True)
+        ],
+        indexing="ij",
+    )
+    cos, sin = math.cos(angle) / factor, math.sin(angle) / factor
+    source = [cos * y - sin * x + plane.shape[0] / 2, cos * x + sin * y + plane.shape[1] / 2]
+    at = np.stack(source) - 0.5
+    return ndimage.map_coordinates(np.float64(plane), at, order=1, mode="grid-constant")
+
+
+@functools.cache
+def warped(patch, largest_angle):
+    run = functools.partial(
+        warp.affine, patch=patch, largest_angle=largest_angle, largest_factor=1.4
+    )
+    return jax.jit(run)
+
+
+@pytest.mark.parametrize("factor", [0.75, 1.0, 1.4])
+@pytest.mark.parametrize("region, patch", [((36, 30), (24, 20)), ((31, 31), (17, 20))])
+def test_scaling_alone_is_bilinear_sampling(factor, region, patch):
+    planes = np.random.default_rng(0).normal(size=(2, *region)).astype(np.float32)
+    got = warped(patch, 0.0)(planes, jnp.float32(0), jnp.float32(factor))
+    wanted = [resampled(plane, 0, factor, patch) for plane in planes]
+    np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [0.72, 1.0, 1.4])
+@pytest.mark.parametrize("degrees", [-45, -30, 8, 45])
+@pytest.mark.parametrize("region, patch", [((60, 60), (52, 44)), ((66, 61), (40, 51))])
+def test_the_two_passes_equal_one_step(degrees, factor, region, patch):
+    # Fading out at the border: there the passes and the single step fall to 0 differently.
+    window = np.outer(*[np.hanning(n) for n in region])
+    plane = (smooth(*region, sigma=4.0) * window).astype(np.float32)
+    angle = math.radians(degrees)
+    got = warped(patch, math.pi / 4)(plane[None], jnp.float32(angle), jnp.float32(factor))[0]
+    difference = np.abs(got - resampled(plane, angle, factor, patch))
+    assert difference.max() < 0.1 and difference.mean() < 0.01
+    other = resampled(plane, angle + 0.1, factor, patch)
+    assert np.abs(got - other).mean() > 5 * difference.mean(), "the test sees no difference"
+
+
+def test_no_angle_and_no_scale_is_the_centre_crop_to_the_bit():
+    planes = np.random.default_rng(0).normal(size=(2, 31, 40)).astype(np.float32)
+    got = warped((20, 25), math.pi / 4)(planes, jnp.float32(0), jnp.float32(1))
+    np.testing.assert_array_equal(got, crop(planes, (20, 25)))
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_right_angles_are_exact(turns):
+    planes = np.random.default_rng(0).normal(size=(2, 6, 6)).astype(np.float32)
+    got = warp.turn(planes, jnp.int32(turns))
+    np.testing.assert_array_equal(got, np.rot90(planes, -turns, axes=(1, 2)))
+    for plane, turned in zip(planes, got, strict=True):
+        wanted = resampled(plane, turns * math.pi / 2, 1.0, (6, 6))
+        np.testing.assert_allclose(turned, wanted, atol=1e-6)
+
+
+def test_every_angle_and_scale_is_the_drawn_one():
+    chosen = module.Options(**OFF | SPATIAL)
+
+    @jax.jit
+    @jax.vmap
+    def draw(key):
+        rotate, scale = jax.random.split(key, len(EFFECTS))[:2]
+        return module._draw_angle(rotate, chosen)[1], module._draw_scale(scale, chosen)[1]
+
+    angles, scales = (np.asarray(x, np.float64) for x in draw(keys(NUMBER)))
+    plane = samples()[0][0, ..., 1]
+    for angle, scale, one in zip(angles, scales, moved()[0][..., 1], strict=True):
+        assert np.abs(one - resampled(plane, angle, 1 / scale, (24, 20))).mean() < 0.02
+    assert 0.05 < np.mean(angles == 0) < 0.4 and np.ptp(np.degrees(angles)) > 300
+    assert 0.2 < np.mean(scales == 1) < 0.6 and 0.8 <= scales.min() < 0.9 < 1.2 < scales.max() < 1.3
+
+
+def test_image_labels_and_planes_move_together():
+    image, labels, planes = moved()
+    np.testing.assert_array_equal(image[..., 0], planes[..., 1])
+    shares = planes.copy()
+    # Outside the region is background too, which its own plane does not know.
+    shares[..., 0] = 1 - shares[..., 1:].sum(-1)
+    picked = np.take_along_axis(shares, labels[..., None].astype(int), -1)[..., 0]
+    np.testing.assert_allclose(picked, shares.max(-1), atol=1e-6)
+    assert {*np.unique(labels)} == {0, 1, 2, 3}
+
+
+def test_labels_stay_a_subset():
+    image, labels, planes = samples()
+    labels = np.where(labels == 1, 3, labels).astype(np.uint8)
+    got = compiled(**SPATIAL)(keys(NUMBER), image, labels, planes)[1]
+    assert {*np.unique(got)} == {0, 2, 3}
+
+
+def test_samples_that_draw_nothing_are_exact():
+    same = [
+        np.all(got == crop(given), axis=tuple(range(1, got.ndim)))
+        for got, given in zip(moved(), samples(), strict=True)
+    ]
+    assert 1 <= same[0].sum() < NUMBER / 3
+    assert same[1][same[0]].all() and same[2][same[0]].all()
+
+
+def test_beyond_the_region_everything_is_zero():
+    ones = np.ones((1, 20, 20, 1), np.float32)
+    options = {"scale": 1.0, "scale_low": 1.4, "scale_high": 1.4}
+    run = compiled(patch=(20, 20), num_classes=2, **options)
+    image, labels, planes = run(keys(1), ones, np.ones((1, 20, 20), np.int32), ones)
+    # 20 / 1.4 = 14.3 pixels in the middle show the region.
+    wanted = np.zeros((20, 20))
+    wanted[3:17, 3:17] = 1
+    for got in (image[0, ..., 0], labels[0], planes[0, ..., 0]):
+        np.testing.assert_array_equal(np.asarray(got) > 0.5, wanted)
+        assert np.asarray(got)[:2].max() == 0
+
+
+def test_mirroring_is_exact_and_each_axis_by_itself():
+    batch = samples(400, side=24)
+    got = compiled(patch=(24, 24), mirror=0.5)(keys(400), *batch)
+    seen = {}
+    for rows in (False, True):
+        for columns in (False, True):
+            axes = [axis for axis, flip in ((1, rows), (2, columns)) if flip]
+            fits = [np.flip(a, axes) == b for a, b in zip(batch, got, strict=True)]
+            whole = [fit.reshape(400, -1).all(1) for fit in fits]
+            np.testing.assert_array_equal(whole[0], whole[1])
+            np.testing.assert_array_equal(whole[0], whole[2])
+            seen[rows, columns] = whole[0].sum()
+    assert sum(seen.values()) == 400 and all(65 < count < 135 for count in seen.values())
+
+
+@pytest.mark.parametrize(
+    "patch, options, wanted",
+    [
+        ((256, 224), {}, (302, 302)),
+        ((96, 96), {}, (114, 114)),
+        ((96, 96), {"rotate": 0.0, "scale": 0.0}, (96, 96)),
+        ((256, 224), {"rotate": 0.0}, (302, 264)),
+        ((256, 128), {"rotate_degrees": 15.0}, (330, 224)),
+        ((85, 85), {"scale": 0.0}, (101, 101)),
+        ((64, 33), {}, (76, 76)),
+    ],
+)
+def test_regions_leave_the_room_that_nnunet_leaves(patch, options, wanted):
+    assert region_shape(patch, options) == wanted
+
+
+def test_defaults_are_those_of_nnunet():
+    options = default_options()
+    assert {name: options[name] for name in EFFECTS} == {
+        "rotate": 0.2,
+        "scale": 0.2,
+        "noise": 0.1,
+        "blur": 0.2,
+        "brightness": 0.15,
+        "contrast": 0.15,
+        "low_resolution": 0.25,
+        "inverted_gamma": 0.1,
+        "gamma": 0.3,
+        "mirror": 0.5,
+    }
+    assert all(type(value) is float for value in options.values())
+    run = functools.partial(augment_slice, patch=(24, 20), num_classes=4)
+    arrays = keys(1)[0], *(x[0] for x in samples(1))
+    named = jax.make_jaxpr(functools.partial(run, **options))(*arrays)
+    assert str(named) == str(jax.make_jaxpr(run)(*arrays))
+
+
+def test_everything_off_is_the_centre_crop_and_compiles_to_nothing():
+    batch = samples(2)
+    for got, given in zip(compiled()(keys(2), *batch), batch, strict=True):
+        np.testing.assert_array_equal(got, crop(given))
+    run = functools.partial(augment_slice, patch=(24, 20), num_classes=4, **OFF)
+    text = str(jax.make_jaxpr(run)(keys(1)[0], *(x[0] for x in batch)))
+    for word in ("dot_general", "select", "pow", "erf_inv", "rev", "cond", "exp"):
+        assert word not in text
+
+
+def test_turning_one_effect_on_leaves_the_others():
+    image, labels, planes = moved()
+    noisy = compiled(noise=1.0, **SPATIAL)(keys(NUMBER), *samples())
+    alone = compiled(noise=1.0)(keys(NUMBER), *samples())
+    np.testing.assert_array_equal(labels, noisy[1])
+    np.testing.assert_array_equal(planes, noisy[2])
+    np.testing.assert_allclose(noisy[0] - image, alone[0] - crop(samples()[0]), atol=1e-5)
+    assert np.abs(noisy[0] - image).max() > 0.01
+
+
+def test_one_by_one_mapped_and_on_eight_devices_it_is_the_same():
+    often = dict.fromkeys(("rotate", "noise", "low_resolution", "gamma", "mirror"), 0.5)
+    run = functools.partial(augment_slice, patch=(24, 20), num_classes=4, **OFF | often)
+    arrays = keys(8), *samples(8)
+    wanted = compiled(**often)(*arrays)
+    mapped = jax.jit(lambda *arrays: jax.lax.map(lambda one: run(*one), arrays))(*arrays)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    shared = compiled(**often)(*jax.device_put(arrays, spread))
+    for a, b, c in zip(wanted, mapped, shared, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(a, c, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32])
+def test_dtypes_and_no_planes(dtype):
+    arrays = np.zeros((40, 40, 1), np.float16), np.zeros((40, 40), dtype), np.zeros((40, 40, 0))
+    shapes = (jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays)
+    run = functools.partial(augment_slice, patch=(24, 20), num_classes=4)
+    image, labels, planes = jax.eval_shape(lambda *a: run(jax.random.key(0), *a), *shapes)
+    assert (image.shape, image.dtype) == ((24, 20, 1), np.float32)
+    assert (labels.shape, labels.dtype) == ((24, 20), dtype)
+    assert (planes.shape, planes.dtype) == ((24, 20, 0), np.float32)
+
+
+def test_nothing_gathers():
+    often = dict.fromkeys(EFFECTS, 0.5)
+    run = jax.vmap(functools.partial(augment_slice, patch=(24, 20), num_classes=4, **often))
+    text = str(jax.make_jaxpr(run)(keys(2), *samples(2)))
+    assert "dot_general" in text
+    for word in ("gather", "scatter", "dynamic_slice", "f64"):
+        assert word not in text
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit], ids=["eager", "jit"])
+@pytest.mark.parametrize(
+    "change, error, name",
+    [
+        ({"image": np.zeros((40, 40), np.float32)}, ValueError, "image"),
+        ({"image": np.zeros((40, 40, 1), np.int16)}, TypeError, "image"),
+        ({"image": np.zeros((40, 36, 1), np.float32)}, ValueError, "labels"),
+        ({"labels": np.zeros((40, 40), np.float32)}, TypeError, "labels"),
+        ({"planes": np.zeros((40, 39, 1), np.float32)}, ValueError, "planes"),
+        ({"planes": np.zeros((40, 40, 1), np.int32)}, TypeError, "planes"),
+        ({"patch": (41, 20)}, ValueError, "patch"),
+        ({"num_classes": 0}, ValueError, "num_classes"),
+        ({"rotate": 1.1}, ValueError, "rotate"),
+        ({"mirror": -0.1}, ValueError, "mirror"),
+        ({"gamma": float("nan")}, ValueError, "gamma"),
+        ({"rotate_degrees": 181.0}, ValueError, "rotate_degrees"),
+        ({"scale_low": 1.5}, ValueError, "scale_low"),
+        ({"scale_low": 0.0}, ValueError, "scale_low"),
+        ({"noise_variance": -1.0}, ValueError, "noise_variance"),
+        ({"blur_low": 2.0}, ValueError, "blur_low"),
+        ({"brightness_low": 1.3}, ValueError, "brightness_low"),
+        ({"contrast_low": 1.3}, ValueError, "contrast_low"),
+        ({"zoom_high": 1.1}, ValueError, "zoom_high"),
+        ({"gamma_low": 1.6}, ValueError, "gamma_low"),
+    ],
+)
+def test_errors_are_static(wrap, change, error, name):
+    arrays = dict(zip(("image", "labels", "planes"), (x[0] for x in samples(1)), strict=True))
+    arrays |= {key: value for key, value in change.items() if key in arrays}
+    options = {"patch": (24, 20), "num_classes": 4}
+    options |= {key: value for key, value in change.items() if key not in arrays}
+    run = wrap(lambda *arrays: augment_slice(jax.random.key(0), *arrays, **options))
+    with pytest.raises(error, match=f"`{name}`"):
+        run(*arrays.values())
+
+
+def test_turning_wants_a_square_and_unknown_options_are_refused():
+    arrays = np.zeros((40, 38, 1)), np.zeros((40, 38), int), np.zeros((40, 38, 1))
+    arrays = [x.astype("f4" if x.ndim == 3 else "i4") for x in arrays]
+    run = functools.partial(augment_slice, keys(1)[0], *arrays, patch=(24, 20), num_classes=2)
+    with pytest.raises(ValueError, match="square"):
+        run()
+    assert jax.eval_shape(lambda: run(rotate_degrees=15.0))[0].shape == (24, 20, 1)
+    with pytest.raises(TypeError, match="elastic"):
+        run(elastic=0.5)
+    with pytest.raises(TypeError, match="elastic"):
+        region_shape((24, 20), {"elastic": 0.5})

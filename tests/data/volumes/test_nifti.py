@@ -1,0 +1,279 @@
+"""Files are built byte by byte from the standard, so that no library reads its own writing."""
+
+import gzip
+import os
+import struct
+
+import numpy as np
+import pytest
+
+from segjax.data.volumes import nifti
+from segjax.data.volumes.nifti import Volume
+from segjax.errors import UserError
+
+CODES = {"uint8": 2, "int16": 4, "int32": 8, "float32": 16, "complex64": 32, "float64": 64}
+SPACING = (0.5, 1.5, 8.0)  # along x, y, z
+SROW = np.array([[0, -1.5, 0, 7.25], [0.5, 0, 0, -3], [0, 0, 8, 100]])
+
+
+def file_bytes(array, order="<", dim=None, pixdim=SPACING, slope=(0, 0), unit=2, srow=SROW):
+    """A single-file NIfTI-1 of an array (x, y, z)."""
+    head = bytearray(352)
+    shape = dim or (array.ndim, *array.shape)
+    pack = struct.pack_into
+    pack(f"{order}i", head, 0, 348)
+    pack(f"{order}8h", head, 40, *shape, *[1] * (8 - len(shape)))
+    bits = 8 * array.dtype.itemsize
+    pack(f"{order}2h", head, 70, CODES.get(array.dtype.name, 128), bits)
+    pack(f"{order}8f", head, 76, 1, *pixdim, *[1] * (7 - len(pixdim)))
+    pack(f"{order}3f", head, 108, 352, *slope)
+    head[123] = unit
+    pack(f"{order}2h", head, 252, 0, 1)
+    pack(f"{order}12f", head, 280, *np.ravel(srow))
+    head[344:348] = b"n+1\0"
+    stored = array if array.dtype.names else array.astype(array.dtype.newbyteorder(order))
+    return bytes(head) + stored.tobytes(order="F")
+
+
+def second_bytes(array):
+    """The same as NIfTI-2."""
+    head = bytearray(544)
+    struct.pack_into("<i8s2h8q", head, 0, 540, b"n+2\0\r\n\x1a\n", 4, 16, 3, *array.shape, *[1] * 4)
+    struct.pack_into("<8d q", head, 104, 1, *SPACING, 1, 1, 1, 1, 544)
+    struct.pack_into("<2i", head, 344, 0, 1)
+    struct.pack_into("<12d", head, 400, *SROW.ravel())
+    struct.pack_into("<i", head, 500, 2)
+    return bytes(head) + array.astype("<i2").tobytes(order="F")
+
+
+@pytest.fixture
+def array():
+    rng = np.random.default_rng(0)
+    return rng.integers(-900, 900, (4, 5, 3)).astype(np.int16)
+
+
+def put(path, data):
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["int16", "int32", "float32", "float64"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_axes_are_reversed_and_the_affine_is_the_files_own(tmp_path, array, order, dtype, zipped):
+    data = file_bytes(array.astype(dtype), order)
+    path = put(tmp_path / "v.nii", gzip.compress(data) if zipped else data)
+    volume = nifti.read_volume(path)
+    assert volume.array.dtype == np.float32 and volume.array.flags.c_contiguous
+    assert volume.array.shape == (3, 5, 4)
+    for x, y, z in np.ndindex(4, 5, 3):
+        assert volume.array[z, y, x] == array[x, y, z]
+    assert volume.spacing.dtype == np.float32
+    np.testing.assert_array_equal(volume.spacing, np.float32(SPACING[::-1]))
+    assert volume.affine.dtype == np.float64
+    np.testing.assert_array_equal(volume.affine, [*SROW, [0, 0, 0, 1]])
+
+
+def test_the_second_standard_is_read_too(tmp_path, array):
+    volume = nifti.read_volume(put(tmp_path / "v.nii.gz", gzip.compress(second_bytes(array))))
+    np.testing.assert_array_equal(volume.array, array.T)
+    np.testing.assert_array_equal(volume.affine[:3], SROW)
+    np.testing.assert_array_equal(volume.spacing, SPACING[::-1])
+
+
+def test_stored_integers_are_scaled_as_the_header_says(tmp_path, array):
+    path = put(tmp_path / "v.nii", file_bytes(array, slope=(0.25, -1024)))
+    np.testing.assert_array_equal(nifti.read_volume(path).array, array.T * 0.25 - 1024)
+
+
+def test_a_single_time_point_is_a_volume(tmp_path, array):
+    path = put(tmp_path / "v.nii", file_bytes(array[..., None, None]))
+    np.testing.assert_array_equal(nifti.read_volume(path).array, array.T)
+
+
+def test_the_voxels_outlive_the_file(tmp_path, array):
+    path = put(tmp_path / "v.nii", file_bytes(array.astype(np.float32)))
+    volume = nifti.read_volume(path)
+    path.write_bytes(b"")
+    np.testing.assert_array_equal(volume.array, array.T)
+
+
+def _flip(data, place):
+    return data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :]
+
+
+def _with(array, value):
+    array = array.astype(np.float32)
+    array[1, 2, 1] = value
+    return file_bytes(array)
+
+
+def _large():
+    """Larger than any buffer, so that reading the voxels alone stops before the checksum."""
+    voxels = np.random.default_rng(2).integers(0, 900, (64, 64, 40)).astype(np.int16)
+    return gzip.compress(file_bytes(voxels))
+
+
+RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+# how the file's bytes are made, and what the message holds beside its name
+BAD = {
+    "empty": (lambda a: b"", "the file is empty"),
+    "empty zipped": (lambda a: gzip.compress(b""), "the file is empty"),
+    "text": (lambda a: b"frame;label\n" * 99, "is not a NIfTI file"),
+    "zipped text": (lambda a: gzip.compress(b"frame;label\n" * 99), "is not a NIfTI file"),
+    "cut header": (lambda a: file_bytes(a)[:200], "is not a NIfTI file"),
+    "cut voxels": (lambda a: file_bytes(a)[:-3], "damaged or cut short"),
+    "cut zip": (lambda a: gzip.compress(file_bytes(a))[:-40], "damaged or cut short"),
+    "zip without end": (lambda a: gzip.compress(file_bytes(a))[:-8], "damaged or cut short"),
+    "wrong checksum": (lambda a: _flip(_large(), -7), "damaged or cut short: CRC check failed"),
+    "too large": (lambda a: file_bytes(a, dim=(3, 32767, 32767, 32767)), "damaged or cut short"),
+    "2-D": (lambda a: file_bytes(a[..., 0]), "has 4x5 voxels; three axes are taken"),
+    "4-D": (lambda a: file_bytes(np.stack([a, a], -1)), "has 4x5x3x2 voxels; three axes"),
+    "no voxels": (lambda a: file_bytes(a[:, :0]), "has 4x0x3 voxels; three axes are taken"),
+    "zero spacing": (lambda a: file_bytes(a, pixdim=(1, 0, 1)), "voxel size is 1 x 0 x 1;"),
+    "negative": (lambda a: file_bytes(a, pixdim=(1, 1, -2)), "voxel size is 1 x 1 x -2;"),
+    "NaN spacing": (lambda a: file_bytes(a, pixdim=(np.nan, 1, 1)), "voxel size is nan x 1 x 1"),
+    "inf spacing": (lambda a: file_bytes(a, pixdim=(1, np.inf, 1)), "voxel size is 1 x inf x 1"),
+    "metres": (lambda a: file_bytes(a, unit=1), "in metres; millimetres are taken"),
+    "microns": (lambda a: file_bytes(a, unit=3 + 8), "in micrometres; millimetres are taken"),
+    "flat affine": (lambda a: file_bytes(a, srow=SROW * 0), "affine cannot be inverted"),
+    "NaN affine": (lambda a: file_bytes(a, srow=SROW * np.nan), "affine cannot be inverted"),
+    "complex": (lambda a: file_bytes(a.astype(np.complex64)), "voxels are complex numbers; real"),
+    "RGB": (lambda a: file_bytes(np.zeros(a.shape, RGB)), "voxels are colours; real numbers"),
+    "NaN": (lambda a: _with(a, np.nan), "1 voxels are not finite numbers"),
+    "infinite": (lambda a: _with(a, -np.inf), "1 voxels are not finite numbers"),
+    "too far": (lambda a: file_bytes(a * 1e300), "voxels are not finite numbers"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_file_is_named(tmp_path, array, case):
+    make, part = BAD[case]
+    path = put(tmp_path / "bad.nii.gz", make(array))
+    with pytest.raises(UserError) as caught:
+        nifti.read_volume(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and part in message and "\n" not in message
+    if "finite" not in part:  # those voxels are refused as labels with another message
+        with pytest.raises(UserError) as caught:
+            nifti.read_labels(path, range(256))
+        assert str(caught.value) == message
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    with pytest.raises(UserError, match="none.nii.gz: no such file"):
+        nifti.read_volume(tmp_path / "none.nii.gz")
+    with pytest.raises(UserError, match=f"{tmp_path}: cannot be read: .*irectory"):
+        nifti.read_volume(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+def test_labels_of_every_kind_are_read_and_renamed(tmp_path, dtype):
+    stored = np.array([0, 1, 2, 4, 4, 0], dtype).reshape(1, 2, 3)
+    path = put(tmp_path / "l.nii", file_bytes(stored))
+    labels = nifti.read_labels(path, (0, 1, 2, 4))
+    assert labels.array.dtype == np.uint8
+    np.testing.assert_array_equal(labels.array, stored.T)
+    renamed = nifti.read_labels(path, (0, 1, 2, 4), {4: 3, 1: 7})
+    np.testing.assert_array_equal(renamed.array.T.ravel(), [0, 7, 2, 3, 3, 0])
+    np.testing.assert_array_equal(renamed.affine[:3], SROW)
+
+
+@pytest.mark.parametrize(
+    "dtype, value, shown",
+    [
+        ("uint8", 3, "3"),
+        ("int16", -1, "-1"),
+        ("int16", 256, "256"),  # 0 in eight bits
+        ("int32", 258, "258"),
+        ("float32", 1.5, "1.5"),
+        ("float32", np.nan, "nan"),
+        ("float64", np.inf, "inf"),
+        ("float64", -256.0, "-256"),
+    ],
+)
+def test_an_unknown_label_is_named(tmp_path, dtype, value, shown):
+    stored = np.zeros((2, 3, 4), dtype)
+    stored[1, 1, 1] = value
+    path = put(tmp_path / "l.nii", file_bytes(stored))
+    with pytest.raises(UserError) as caught:
+        nifti.read_labels(path, (4, 0, 2))
+    assert str(caught.value) == f"{path}: holds the label {shown}; taken are 0, 2, 4"
+
+
+def test_written_labels_are_whole_exact_and_reproducible(tmp_path):
+    labels = np.random.default_rng(1).integers(0, 256, (3, 5, 4))
+    affine = np.array([*SROW, [0, 0, 0, 1]])
+    path = tmp_path / "new" / "case.nii.gz"
+    nifti.write_labels(path, labels, affine, np.float32(SPACING[::-1]))
+    data = gzip.decompress(path.read_bytes())
+    assert path.read_bytes()[4:8] == bytes(4)  # no time of writing
+    assert struct.unpack_from("<8h", data, 40)[:4] == (3, 4, 5, 3)
+    assert struct.unpack_from("<h", data, 70) == (CODES["uint8"],)
+    assert struct.unpack_from("<4f", data, 76)[1:] == SPACING
+    assert data[123] & 7 == 2
+    assert struct.unpack_from("<h", data, 254)[0] > 0
+    np.testing.assert_array_equal(struct.unpack_from("<12f", data, 280), SROW.ravel())
+    start = int(struct.unpack_from("<f", data, 108)[0])
+    np.testing.assert_array_equal(np.frombuffer(data[start:], np.uint8), labels.ravel())
+    read = nifti.read_labels(path, range(256))
+    np.testing.assert_array_equal(read.array, labels)
+    np.testing.assert_array_equal(read.affine, affine)
+    np.testing.assert_array_equal(read.spacing, SPACING[::-1])
+    assert os.listdir(path.parent) == ["case.nii.gz"]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = put(tmp_path / "case.nii.gz", b"old")
+
+    def fail(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="no space"):
+        nifti.write_labels(path, np.zeros((2, 2, 2), np.uint8), np.eye(4), np.ones(3))
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["case.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    "name, labels, part",
+    [
+        ("a.nii", np.zeros((2, 2, 2), int), "nii.gz"),
+        ("a.nii.gz", np.zeros((2, 2), int), r"\[z, y, x\]"),
+        ("a.nii.gz", np.zeros((2, 2, 2)), "integers"),
+        ("a.nii.gz", np.full((2, 2, 2), 256), "0 to 255"),
+        ("a.nii.gz", np.full((2, 2, 2), -1), "0 to 255"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(tmp_path, name, labels, part):
+    with pytest.raises(ValueError, match=part):
+        nifti.write_labels(tmp_path / name, labels, np.eye(4), np.ones(3))
+    assert not os.listdir(tmp_path)
+
+
+def _volume(shape=(3, 5, 4), shift=0.0, turn=0.0):
+    affine = np.diag([0.5, 1.5, 8.0, 1])
+    affine[0, 3] += shift
+    affine[1, 0] += turn
+    return Volume(np.zeros(shape, np.float32), np.float32([8, 1.5, 0.5]), affine)
+
+
+@pytest.mark.parametrize(
+    "other, parts",
+    [
+        (_volume((3, 4, 5)), ["labels.nii: has 5x4x3 voxels, image.nii has 4x5x3"]),
+        (_volume(shift=0.06), ["labels.nii: its affine differs from that of image.nii", "0.06 mm"]),
+        # Three voxels along x, 0.02 mm each.
+        (_volume(turn=0.02), ["labels.nii: its affine differs", "0.06 mm"]),
+        (_volume(), None),
+        (_volume(shift=0.04), None),
+        (_volume(turn=0.016), None),
+    ],
+)
+def test_a_pair_shares_its_grid(other, parts):
+    if parts is None:
+        nifti.check_pair("image.nii", _volume(), "labels.nii", other)
+        return
+    with pytest.raises(UserError) as caught:
+        nifti.check_pair("image.nii", _volume(), "labels.nii", other)
+    assert all(part in str(caught.value) for part in parts)

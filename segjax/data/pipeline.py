@@ -17,6 +17,8 @@ from tqdm import tqdm
 from segjax.data import order
 
 Fields = dict[str, np.ndarray]
+# What a batch holds besides the fields of its examples.
+BOOKKEEPING = ("index", "slot", "weight")
 
 
 class Records:
@@ -78,7 +80,7 @@ class Streamed:
     def __init__(self, records: Records, *, threads: int = 8, buffer: int = 32):
         self.arrays: Fields = {}
         self.examples = len(records)
-        self._records = records
+        self.records = records
         self._reading = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=buffer)
 
     def train_batches(
@@ -91,7 +93,7 @@ class Streamed:
         def read(number: int) -> Fields:
             step, place = divmod(number, len(share))
             position = (start + step) * batch_size + share[place]
-            return self._records[order.example_at(seed, position, self.examples)]
+            return self.records[order.example_at(seed, position, self.examples)]
 
         numbers = grain.MapDataset.range(sys.maxsize // 2).map(read).batch(len(share))
         for fields in numbers.to_iter_dataset(self._reading):
@@ -102,16 +104,17 @@ class Streamed:
         plan = order.evaluation_batches(self.examples, batch_size)
         slots = np.arange(batch_size, dtype=np.int32)[rows]
         numbers = [int(i) for index, _ in plan for i in index[rows]]
-        data = grain.MapDataset.source(numbers).map(self._records.__getitem__).batch(len(slots))
+        data = grain.MapDataset.source(numbers).map(self.records.__getitem__).batch(len(slots))
         for fields, (_, weight) in zip(data.to_iter_dataset(self._reading), plan, strict=True):
             yield fields | {"slot": slots, "weight": weight[rows]}
 
 
 def gather(arrays: Mapping, batch: Mapping) -> dict:
     """The fields of a batch, inside jit: taken from the resident arrays, or as they came."""
+    fields = {name: array for name, array in batch.items() if name not in BOOKKEEPING}
     if "index" in batch:
-        return {name: array[batch["index"]] for name, array in arrays.items()}
-    return {name: array for name, array in batch.items() if name not in ("slot", "weight")}
+        fields |= {name: array[batch["index"]] for name, array in arrays.items()}
+    return fields
 
 
 def share_of(batch_size: int, process: int, processes: int) -> slice:

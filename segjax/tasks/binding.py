@@ -107,6 +107,24 @@ def combine(
     return {"loss": total} | (apart if len(apart) > 1 else {})
 
 
+def combine_scales(
+    terms: Sequence[Term],
+    scales: Sequence[tuple[float, Mapping]],
+    weights: Mapping[str, Array] | None = None,
+) -> dict[str, Array]:
+    """`combine` at several resolutions (deep supervision): every value is sum_s w_s value_s.
+
+    Args:
+        terms: from `make_term` or `bind`.
+        scales: (weight, fields) of each resolution; one of weight 0 is not computed.
+        weights: as in `combine`.
+
+    Returns: one value per image `[b]` under each name.
+    """
+    parts = [(share, combine(terms, fields, weights)) for share, fields in scales if share]
+    return {name: sum(share * part[name] for share, part in parts) for name in parts[0][1]}
+
+
 def bind(section: ConfigDict, offered: tuple[str, ...]) -> tuple[Term, ...]:
     """The terms of a `loss` section; UserError if a loss wants an array that the task lacks.
 

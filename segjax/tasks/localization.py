@@ -14,6 +14,7 @@ from segjax.data.resizing import resize_image
 from segjax.errors import UserError
 from segjax.metrics import euclidean_distance, r_aed_from_mean_distance
 from segjax.ops import heatmap
+from segjax.tasks.reporting import Reported
 from segjax.types import Array, Float
 
 DECODERS: dict[str, Callable] = {
@@ -44,6 +45,7 @@ class Localization:
     offers = ("heatmap", "points")
     headline, higher_is_better = "r_aed", True
     channels = 3
+    on_volumes = False
 
     def __init__(
         self,
@@ -94,6 +96,8 @@ class Localization:
 
     def augmented(self, keys: Array, fields: Mapping, strengths: Mapping[str, float]) -> dict:
         """Fields with images and points augmented together, each image with its own key."""
+        if not strengths:
+            return dict(fields)
 
         def one(key, image, point):
             image, points = augment(key, image, point[None], **strengths)
@@ -105,6 +109,10 @@ class Localization:
     def bind(self, outputs: Mapping[str, Array], fields: Mapping) -> dict[str, Array]:
         """The named arrays that losses take."""
         return {"heatmap": outputs["logits"][..., 0], "points": fields["points"]}
+
+    def scales(self, outputs: Mapping[str, Array], fields: Mapping) -> tuple:
+        """(weight, named arrays) of each resolution at which losses are taken: one."""
+        return ((1.0, self.bind(outputs, fields)),)
 
     def predict(self, outputs: Mapping[str, Array]) -> dict[str, Float[Array, "b 2"]]:
         """`points` [b, 2] in pixels of the resized image."""
@@ -134,6 +142,11 @@ class Localization:
         return {"r_aed": float(r_aed_from_mean_distance(means["distance"]))}
 
     @staticmethod
+    def host_means(rows: np.ndarray) -> dict[str, float]:
+        """Means of what only the table of images holds: nothing."""
+        return {}
+
+    @staticmethod
     def trivial_answer(fields: Mapping[str, np.ndarray]) -> list[float]:
         """What the trivial predictor always answers: the mean normalised training position."""
         return [float(v) for v in _normalised(fields).mean(axis=0, dtype=np.float64)]
@@ -152,6 +165,11 @@ class Localization:
     def headline_of(mean_distance):
         """The headline metric from a mean of the table's last column."""
         return 1.0 / (mean_distance + 0.1)
+
+    def reported(self) -> tuple[Reported, ...]:
+        """What a sweep's report shows: R-AED, made from the mean distance."""
+        score = self.headline_of
+        return (Reported("distance", "R-AED", True, transform=score, name=self.headline),)
 
     def rows(self, predictions: Mapping, fields: Mapping, labelled: bool = True) -> np.ndarray:
         """The table's numbers `[n, 5]`: original pixels, and the normalised distance."""

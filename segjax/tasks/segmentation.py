@@ -1,6 +1,7 @@
 """Segmentation of structures given as masks: one, or several as classes beside a background."""
 
 import functools
+import importlib.util
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,8 +12,13 @@ import numpy as np
 from segjax.data.augment import augment_with_masks, default_strengths
 from segjax.data.resizing import resize_image, resize_mask
 from segjax.errors import UserError
-from segjax.metrics import dice, jaccard
+from segjax.metrics import betti_error, cl_dice, dice, jaccard
+from segjax.tasks.deep_supervision import Scales, scales
+from segjax.tasks.reporting import Reported
 from segjax.types import Array, Float, Int
+
+# Measured on the host, if a config asks: what the table's columns of `topology` are called.
+TOPOLOGY = ("cl_dice", "betti_error_0", "betti_error_1")
 
 
 class Segmentation:
@@ -28,12 +34,24 @@ class Segmentation:
             target takes a model with one output (sigmoid) or two, k targets one with k + 1.
         within: a mask field outside which nothing counts, in metrics and in losses that take
             `where`.
+        cover: the share of a pixel that a structure covers to be its label, when images shrink.
+            Below one half thin lines stay in one piece, a little thicker.
+        topology: adds clDice and the errors of the Betti numbers to each image's row of the table,
+            and their means to the metrics of a split. They are found on the host, at the end only.
     """
 
     headline, higher_is_better = "dice", True
     channels = 3
+    on_volumes = False
 
-    def __init__(self, *, targets: Sequence[str] = ("optic_disc",), within: str | None = None):
+    def __init__(
+        self,
+        *,
+        targets: Sequence[str] = ("optic_disc",),
+        within: str | None = None,
+        topology: bool = False,
+        cover: float = 0.5,
+    ):
         if isinstance(targets, str):
             targets = (targets,)
         if not isinstance(targets, (tuple, list)) or not targets:
@@ -45,7 +63,11 @@ class Segmentation:
             )
         if within is not None and not (isinstance(within, str) and within):
             raise UserError(f"config.task_options.within={within!r}: takes a mask field, or none")
-        self.targets, self.within = tuple(targets), within
+        _check_topology(topology)
+        if not 0 < cover <= 1:
+            raise UserError(f"config.task_options.cover={cover!r}: takes a share above 0, up to 1")
+        self.cover = float(cover)
+        self.targets, self.within, self.topology = tuple(targets), within, topology
         masks = [field for target in targets for field in target.split("+")]
         masks += [within] if within else []
         self.masks = tuple(dict.fromkeys(masks))
@@ -59,7 +81,8 @@ class Segmentation:
         labels = np.zeros(image_size, np.uint8)
         for index, target in enumerate(self.targets, start=1):
             masks = [_mask(example, field) for field in target.split("+")]
-            labels[resize_mask(np.logical_or.reduce(masks), image_size)] = index
+            inside = resize_mask(np.logical_or.reduce(masks), image_size, cover=self.cover)
+            labels[inside] = index
         record = {"image": resize_image(example["image"], image_size), "labels": labels}
         if self.within:
             record["where"] = resize_mask(_mask(example, self.within), image_size)
@@ -93,6 +116,8 @@ class Segmentation:
 
     def augmented(self, keys: Array, fields: Mapping, strengths: Mapping[str, float]) -> dict:
         """Fields with images and labels augmented together, each image with its own key."""
+        if not strengths:
+            return dict(fields)
         planes = [fields["labels"] == k for k in range(len(self.targets) + 1)]
         planes += [fields["where"]] if self.within else []
         masks = jnp.stack(planes, axis=-1).astype(jnp.float32)
@@ -115,6 +140,10 @@ class Segmentation:
             )
         named = {"logits": logits, "labels": fields["labels"].astype(jnp.int32)}
         return named | ({"where": fields["where"]} if self.within else {})
+
+    def scales(self, outputs: Mapping[str, Array], fields: Mapping) -> Scales:
+        """(weight, named arrays) of each resolution at which the model has a head."""
+        return scales(self.bind(outputs, fields), outputs.get("deep_logits", ()))
 
     def predict(self, outputs: Mapping[str, Array]) -> dict[str, Int[Array, "b h w"]]:
         """`labels` [b, h, w], uint8: the most probable class, at the working size."""
@@ -158,12 +187,32 @@ class Segmentation:
     def columns(self) -> Sequence[str]:
         """Header of the prediction table behind `image`: areas are shares of the image."""
         each = [f"{word}_{t}" for t in self.targets for word in ("true_area", "area", "dice")]
-        return (*each, "mean_dice")
+        more = [f"{word}_{t}" for t in self.targets for word in TOPOLOGY if self.topology]
+        return (*each, *more, "mean_dice")
 
     @staticmethod
     def headline_of(mean_dice):
         """The headline metric from a mean of the table's last column: itself."""
         return mean_dice
+
+    def reported(self) -> tuple[Reported, ...]:
+        """What a sweep's report shows of each target, as far as the table has it."""
+        several = len(self.targets) > 1
+        titles = dict(
+            zip(("dice", *TOPOLOGY), ("Dice", "clDice", "b0 error", "b1 error"), strict=True)
+        )
+        found = [
+            Reported(
+                f"{word}_{t}",
+                f"{title} {t}",
+                "error" not in word,
+                name=f"{word}/{t}" if several else word,
+            )
+            for word, title in titles.items()
+            for t in self.targets
+        ]
+        mean = (Reported("mean_dice", "mean Dice", True, name="dice"),) if several else ()
+        return (*found, *mean)
 
     def rows(self, predictions: Mapping, fields: Mapping, labelled: bool = True) -> np.ndarray:
         """The table's numbers, nan where labels are needed and there are none."""
@@ -174,12 +223,28 @@ class Segmentation:
             scores.append(_overlap(here, fields, index)["dice"])
             areas = [mask.mean(axis=(1, 2), dtype=np.float64) for mask in (true, here)]
             columns += [*areas, scores[-1]]
+        if self.topology:
+            for index in range(1, len(self.targets) + 1):
+                columns += _topology(predictions["labels"] == index, fields, index)
         columns.append(np.mean(scores, axis=0))
         table = np.stack(columns, axis=-1)
         if not labelled:
             known = [name.startswith("area_") for name in self.columns()]
             table[:, ~np.array(known)] = np.nan
         return table
+
+    def host_means(self, rows: np.ndarray) -> dict[str, float]:
+        """Means of what only the table holds: over targets too, and of several each alone."""
+        if not self.topology:
+            return {}
+        columns = dict(zip(self.columns(), np.mean(rows, axis=0), strict=True))
+        means = {}
+        for word in TOPOLOGY:
+            each = {t: float(columns[f"{word}_{t}"]) for t in self.targets}
+            means[word] = float(np.mean(list(each.values())))
+            if len(each) > 1:
+                means |= {f"{word}/{target}": value for target, value in each.items()}
+        return means
 
     def write_pictures(
         self,
@@ -230,3 +295,20 @@ def _overlap(here: np.ndarray, fields: Mapping, index: int) -> dict[str, np.ndar
     either = (here | true).sum(axis=(1, 2), dtype=np.float64)
     share = np.where(either > 0, both / np.maximum(either, 1), 1.0)
     return {"dice": 2 * share / (1 + share), "jaccard": share}
+
+
+def _check_topology(topology: object) -> None:
+    if not isinstance(topology, bool):
+        raise UserError(f"config.task_options.topology={topology!r}: takes True or False")
+    if topology and importlib.util.find_spec("skimage") is None:
+        raise UserError(
+            "config.task_options.topology=True: needs the extra `topology`: "
+            "pip install 'segjax[topology]'"
+        )
+
+
+def _topology(here: np.ndarray, fields: Mapping, index: int) -> list[np.ndarray]:
+    """`TOPOLOGY` per image of masks `[n, h, w]` against one class."""
+    counted = np.asarray(fields["where"]) if "where" in fields else np.ones(here.shape, bool)
+    here, true = here & counted, (np.asarray(fields["labels"]) == index) & counted
+    return [cl_dice(here, true), *betti_error(here, true).T]

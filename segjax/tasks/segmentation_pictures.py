@@ -30,7 +30,7 @@ def cases_figure(cases: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]
         height, width = image.shape[:2]
         axes.imshow(image, extent=(0, width, height, 0))
         for labels, (colour, style) in zip(both, SHOWN.values(), strict=True):
-            _draw_contours(axes, labels, (height, width), colour, style)
+            draw_contours(axes, labels, (height, width), colour, style)
         axes.set_title(title, fontsize=9)
         axes.set_axis_off()
     handles = [Line2D([], [], color=c, linestyle=s, label=n) for n, (c, s) in SHOWN.items()]
@@ -39,7 +39,7 @@ def cases_figure(cases: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]
     return figure
 
 
-def _draw_contours(axes, labels: np.ndarray, size: tuple[int, int], colour: str, style: str):
+def draw_contours(axes, labels: np.ndarray, size: tuple[int, int], colour: str, style: str):
     """The outline of every class, in the coordinates of an image of `size` (height, width)."""
     # A rim of background closes the outlines of what touches the border.
     padded = np.pad(labels, 1)

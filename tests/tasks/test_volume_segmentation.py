@@ -1,0 +1,176 @@
+"""The task of volumes: what reaches the losses, and what a table of cases says."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from segjax import losses, maps
+from segjax.errors import UserError
+from segjax.tasks.binding import combine_scales, make_term
+from segjax.tasks.volume_segmentation import VolumeSegmentation, rectified_from_depth
+
+CLASSES = ("RV", "M", "LV")
+PATCH = (16, 16)
+
+
+def make(**options):
+    return VolumeSegmentation(**({"classes": CLASSES, "image_size": PATCH} | options))
+
+
+def slices(count=4, size=24):
+    """Nested squares with smooth images, and their rectified depth."""
+    labels = np.zeros((count, size, size), np.uint8)
+    for i in range(count):
+        labels[i, 4 + i : 18, 5:19] = 2
+        labels[i, 8 + i : 14, 9:15] = 3
+        labels[i, 6:12, 1:4] = 1
+    full = maps.rectified(jnp.asarray(labels, jnp.int32), 4)
+    depth = -np.take_along_axis(np.asarray(full), labels[..., None].astype(int), axis=-1)
+    image = labels[..., None].astype(np.float32) - 1
+    fields = {"image": image, "labels": labels, "rectified_planes": depth}
+    return {name: jnp.asarray(array) for name, array in fields.items()}, full
+
+
+def test_a_rectified_map_is_its_labels_and_one_depth():
+    fields, full = slices()
+    labels = fields["labels"].astype(jnp.int32)
+    made = rectified_from_depth(fields["rectified_planes"][..., 0], labels, 4)
+    np.testing.assert_array_equal(made, full)
+
+
+def test_without_augmentation_a_batch_is_its_patches():
+    fields, _ = slices()
+    task = make(volume_maps=("rectified",))
+    corner = jnp.array([[0, 0], [8, 8], [3, 5], [8, 0]])
+    cut = task.augmented(None, fields | {"corner": corner}, {})
+    for i, (y, x) in enumerate(np.asarray(corner)):
+        for name, field in fields.items():
+            wanted = field[i, y : y + 16, x : x + 16]
+            np.testing.assert_array_equal(cut[name][i], wanted)
+
+
+@pytest.mark.parametrize("strengths", ["mirror", "all"])
+def test_maps_stay_rectified_under_augmentation(strengths):
+    fields, _ = slices()
+    task = make(volume_maps=("rectified",))
+    options = task.augmentations()
+    if strengths == "mirror":
+        options = {"mirror": 0.5}
+    else:
+        options |= {"rotate": 1.0, "scale": 1.0}
+    keys = jax.random.split(jax.random.key(0), 4)
+    corner = jnp.full((4, 2), 4)
+    batch = fields | {"corner": corner}
+    moved = jax.jit(lambda k, f: task.augmented(k, f, options))(keys, batch)
+    logits = jax.random.normal(jax.random.key(1), (4, 16, 16, 4))
+    named = task.bind({"logits": logits}, moved)
+    assert named["labels"].shape == (4, 16, 16) and set(np.unique(named["labels"])) <= {0, 1, 2, 3}
+    z, labels = np.asarray(named["rectified_maps"]), np.asarray(named["labels"])
+    true = np.take_along_axis(z, labels[..., None], axis=-1)
+    assert np.all((true <= 0) & (true >= -1 - 1e-6))
+    others = np.arange(4) != labels[..., None]
+    assert np.all(z[others] == 1)
+    inside = (labels > 0) & (true[..., 0] < 0)
+    assert np.mean(inside[labels > 0]) > 0.95  # what came with the labels is not lost on the way
+
+
+def test_maps_of_the_volume_and_of_the_patch_differ():
+    fields, full = slices()
+    corner = jnp.zeros((4, 2), jnp.int32)
+    term = make_term(losses.region_wise, maps=maps.rectified)
+    logits = jax.random.normal(jax.random.key(1), (4, 16, 16, 4))
+    values = {}
+    for words, options in {"volume": {"volume_maps": ("rectified",)}, "patch": {}}.items():
+        task = make(**options)
+        cut = task.augmented(None, fields | {"corner": corner}, {})
+        values[words] = np.asarray(term(task.bind({"logits": logits}, cut)))
+    from_volume = losses.region_wise(logits, full[:, :16, :16])
+    np.testing.assert_allclose(values["volume"], from_volume, rtol=1e-6)
+    patch = maps.rectified(fields["labels"][:, :16, :16].astype(jnp.int32), 4)
+    np.testing.assert_allclose(values["patch"], losses.region_wise(logits, patch), rtol=1e-6)
+    assert np.all(np.abs(values["volume"] - values["patch"]) > 1e-4)
+
+
+def test_deep_heads_get_maps_of_their_own_scale():
+    fields, _ = slices()
+    terms = (make_term(losses.region_wise, maps=maps.rectified),)
+    key = jax.random.key(2)
+    outputs = {
+        "logits": jax.random.normal(key, (4, 24, 24, 4)),
+        "deep_logits": (jax.random.normal(key, (4, 12, 12, 4)), jnp.zeros((4, 6, 6, 4))),
+    }
+    labels = fields["labels"].astype(jnp.int32)
+    for options in ({"volume_maps": ("rectified",)}, {}):
+        task = make(image_size=(24, 24), **options)
+        scales = task.scales(outputs, fields)
+        assert [weight for weight, _ in scales] == pytest.approx([2 / 3, 1 / 3, 0])
+        half = dict(scales[1][1])
+        if options:
+            wanted = maps.rectified(labels, 4)[:, 1::2, 1::2]
+        else:
+            wanted = maps.rectified(labels[:, 1::2, 1::2], 4)
+        first = losses.region_wise(outputs["logits"], maps.rectified(labels, 4))
+        second = losses.region_wise(outputs["deep_logits"][0], wanted)
+        total = combine_scales(terms, scales)["loss"]
+        np.testing.assert_allclose(total, 2 / 3 * first + 1 / 3 * second, rtol=1e-5)
+        np.testing.assert_array_equal(half["labels"], labels[:, 1::2, 1::2])
+
+
+def test_shapes_without_data():
+    task = make(volume_maps=("boundary", "rectified"), channels=2, normalization=("zscore",) * 2)
+    blank = task.blank(PATCH, 2)
+    assert blank["boundary_planes"].shape == (2, 16, 16, 4)
+    assert blank["rectified_planes"].shape == (2, 16, 16, 1)
+    cut = functools.partial(task.augmented, strengths={})
+    assert jax.eval_shape(cut, None, blank)["image"].shape == (2, 16, 16, 2)
+
+
+def test_means_leave_out_distances_that_are_not_there():
+    task = make(classes=("a", "b"), groups=("ED", "ES"))
+    rows = np.array(
+        [
+            # dice, hausdorff, true volume, volume of a; of b; mean dice
+            [0.8, 3.0, 1, 1, 0.5, np.inf, 1, 0, 0.65],
+            [0.6, 5.0, 1, 1, 1.0, 0.0, 0, 0, 0.80],
+            [0.4, 7.0, 1, 1, 0.0, np.inf, 0, 2, 0.20],
+        ]
+    )
+    means = task.row_means(rows, ["p1_ED", "p1_ES", "p2_ED"])
+    assert means["dice"] == pytest.approx(0.55)
+    assert means["dice/a"] == pytest.approx(0.6) and means["dice/a/ED"] == pytest.approx(0.6)
+    assert means["hausdorff/a"] == pytest.approx(5) and means["hausdorff/a/ES"] == pytest.approx(5)
+    assert means["hausdorff/b"] == 0 and means["missing/b"] == 2
+    assert np.isnan(means["hausdorff/b/ED"]) and means["missing/b/ED"] == 2
+    assert len(task.columns()) == rows.shape[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"classes": ()}, "classes=() : takes different names"),
+        ({"classes": ("a", "a")}, "classes=('a', 'a'): takes different names"),
+        ({"channels": 0}, "channels=0: takes a whole number of at least 1"),
+        ({"pixel_spacing": (1.0, 0.0)}, "pixel_spacing=(1.0, 0.0): takes (height, width)"),
+        ({"pixel_spacing": (1.0,)}, "pixel_spacing=(1.0,): takes (height, width)"),
+        ({"normalization": ("minmax",)}, "normalization=('minmax',): takes one of zscore, CT"),
+        ({"normalization": ("CT",)}, "intensities=(): takes mean, sd"),
+        ({"foreground": 1.5}, "foreground=1.5: takes a number from 0 to 1"),
+        ({"tile_step": 0}, "tile_step=0: takes a number above 0, to 1"),
+        ({"epoch_batches": 0}, "epoch_batches=0: takes a whole number"),
+        ({"slice_axis": 3}, "slice_axis=3: takes 0, 1, 2 or none"),
+        ({"within_nonzero": (True, True)}, "within_nonzero=(True, True): takes true or false"),
+    ],
+)
+def test_wrong_options_are_named(options, words):
+    with pytest.raises(UserError) as caught:
+        make(**options)
+    assert words.replace(" :", ":") in str(caught.value)
+
+
+def test_outputs_that_do_not_fit_the_classes():
+    fields, _ = slices()
+    with pytest.raises(ValueError, match="3 outputs for 3 classes and the background"):
+        make().bind({"logits": jnp.zeros((4, 24, 24, 3))}, fields)

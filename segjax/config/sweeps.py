@@ -44,8 +44,13 @@ def point_id(point: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def row_label(point: Mapping[str, object]) -> str:
-    """What the point changes, without its seed: the points of one label are one row of a table."""
-    parts = [str(point["arg"])] if "arg" in point else []
+def row_label(point: Mapping[str, object], given: str = "") -> str:
+    """What the point changes, without its seed: the points of one label are one row of a table.
+
+    Words `given` to the whole sweep stand at the head of every point's `arg` and are left out.
+    """
+    arg = str(point.get("arg", ""))
+    own = arg.removeprefix(given).removeprefix(",") if given else arg
+    parts = [own] if own else []
     parts += [f"{key}={value}" for key, value in point.items() if key not in ("arg", "seed")]
     return ", ".join(parts) or "as written"

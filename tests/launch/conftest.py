@@ -1,0 +1,11 @@
+"""What the tests of reports share."""
+
+import pytest
+
+from segjax.launch.report import sweep
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Figures are drawn but not rendered, which takes most of the time."""
+    monkeypatch.setattr(sweep, "save_figure", lambda figure, path: None)

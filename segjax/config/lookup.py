@@ -33,7 +33,7 @@ FAMILIES = {
 }
 FOLDERS = ("datasets", "tasks")  # one class a file
 # Arrays and settings that the program supplies itself; a config never lists them as options.
-SUPPLIED = {"where", "weights", "spacing", "parent", "name", "dtype", "axis_name"}
+SUPPLIED = {"where", "weights", "spacing", "parent", "name", "dtype", "axis_name", "image_size"}
 
 
 def nearest(word: str, options: object) -> str:

@@ -21,10 +21,15 @@ def split_expression(config: ConfigDict, name: str) -> str:
 
 
 def count(config: ConfigDict, name: str) -> int:
-    """The number of examples of a split, from the prepared set's description alone."""
+    """The number of examples of a split, from the prepared set's description alone.
+
+    Volumes have no natural epoch: it is the patches of as many batches as the task says.
+    """
     made = store.ensure_prepared(config.data.name, config.data.data_dir)
     expression = split_expression(config, name)
-    return store.check_split(made, expression, path=f"config.data.splits.{name}")
+    examples = store.check_split(made, expression, path=f"config.data.splits.{name}")
+    batches = config.task_options.get("epoch_batches")
+    return batches * config.data.batch_size if batches and name == "train" else examples
 
 
 def image_names(config: ConfigDict, name: str) -> list[str]:
@@ -50,8 +55,12 @@ def open_records(config: ConfigDict, task: Any, name: str) -> pipeline.Records:
     return pipeline.Records(source, lambda example: task.record(example, size))
 
 
-def open_split(config: ConfigDict, task: Any, name: str) -> pipeline.Resident | pipeline.Streamed:
+def open_split(config: ConfigDict, task: Any, name: str):
     """The split as batches: resident on the device if it fits and the config lets it."""
+    if task.on_volumes:
+        from segjax.train import volumes
+
+        return volumes.open_patches(config, task, split_expression(config, name))
     records = open_records(config, task, name)
     fits = records.megabytes() <= config.data.resident_megabytes
     if config.data.resident == "yes" or (config.data.resident == "auto" and fits):

@@ -60,14 +60,18 @@ def unique_names(paths: Sequence[pathlib.Path]) -> list[str]:
 
 
 def predict(folder: pathlib.Path, inputs: Sequence[str], output: pathlib.Path, kind: str) -> int:
-    """Predicts every image; writes predictions.csv and the task's pictures; the number of images.
+    """Predicts every image or volume; writes predictions.csv and pictures; how many there were.
 
     Every image is read before the first is written, so that a bad file costs nothing.
     """
-    workdir.open_existing(folder)
+    config = workdir.open_existing(folder)
     checkpoint.require(folder, "latest")
-    paths = find_images(inputs)
     workdir.check_writable(output, "--output")
+    if preflight.make_task(config).on_volumes:
+        from segjax.train import volume_predictions
+
+        return volume_predictions.predict(load_trained(folder, kind), inputs, output)
+    paths = find_images(inputs)
     quiet = not sys.stderr.isatty()
     for path in tqdm(paths, desc="checking images", disable=quiet):
         read_image(path)

@@ -102,6 +102,11 @@ def _case_figures(folder: pathlib.Path, trained: Trained, split: str) -> dict[st
     """The task's pictures of single cases, from the photographs as they are stored."""
     plan, config = trained.plan, trained.plan.config
     names, rows = read_predictions(folder / f"predictions_{split}.csv")
+    if plan.task.on_volumes:
+        from segjax.train import volumes
+
+        evaluator = volumes.evaluator(plan, datasets.split_expression(config, split))
+        return plan.task.figures(lambda cases: evaluator.panels(trained.state, cases), rows, names)
     made = store.ensure_prepared(config.data.name, config.data.data_dir)
     expression = datasets.split_expression(config, split)
     source = store.open_split(made, expression, plan.task.fields)
@@ -159,6 +164,12 @@ def _table(result: dict, paper) -> list[str]:
     ]
     for name, value in result["metrics"].items():
         cells = [f"{value:.4g}"]
-        cells += [f"{column[name]:.4g}" if name in column else "" for column in (trivial, paper)]
+        own = trivial.get(name), paper.get(name, paper.get(name.replace("/", "_", 1)))
+        cells += ["" if figure is None else _figure(figure) for figure in own]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return [*lines, ""]
+
+
+def _figure(value: float | tuple) -> str:
+    """A number, or a mean and its standard deviation."""
+    return " ± ".join(f"{part:.4g}" for part in (value if isinstance(value, tuple) else (value,)))

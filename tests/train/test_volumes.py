@@ -1,0 +1,283 @@
+"""Training on volumes, from the data set to NIfTI predictions, on volumes that take seconds."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import time
+
+import nibabel
+import numpy as np
+import pytest
+
+from segjax import cli
+from segjax.config import files
+from segjax.train import preflight, volumes
+from segjax.train.checkpoint import parameters_digest
+from segjax.train.restore import load_trained
+from tests.train import runs
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CONFIG = str(ROOT / "experiments" / "regionwise" / "demo.py")
+SETTINGS = {
+    "data.name": "synthetic_cardiac/48px_3_2_1",
+    "data.image_size": "(32, 32)",
+    "data.batch_size": 8,
+    "model.features": "(4, 8)",
+    "model.strides": "((1, 1), (2, 2))",
+    "evaluate.batch_size": 8,
+    "train.steps": 4,
+    "log.every_steps": 1,
+    "log.tensorboard": False,
+}
+
+
+def words(workdir, data_dir, arg="rrw", **more):
+    chosen = SETTINGS | {"data.data_dir": data_dir}
+    chosen |= {key.replace("__", "."): value for key, value in more.items()}
+    flags = [f"--config.{key}={value}" for key, value in chosen.items()]
+    return ["train", "--config", f"{CONFIG}:{arg}", "--workdir", str(workdir), *flags]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return tmp_path_factory.mktemp("volumes")
+
+
+@pytest.fixture(scope="module")
+def folder(data, tmp_path_factory, command_settings):
+    """A folder trained for a few steps."""
+    folder = tmp_path_factory.mktemp("runs") / "rrw"
+    assert cli.main(words(folder, data)) == 0
+    return folder
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_its_files(folder):
+    metrics = json.loads((folder / "metrics_validation.json").read_text())
+    assert metrics["count"] == 4  # two patients, two phases
+    names = {"dice", *(f"{w}/{c}" for w in ("dice", "hausdorff", "missing") for c in ("RV", "LV"))}
+    assert names <= set(metrics["metrics"])
+    rows = table(folder / "predictions_validation.csv")
+    assert [set(row) for row in rows] == [set(rows[0])] * 4
+    assert {row["image"].rpartition("_")[2] for row in rows} == {"ED", "ES"}
+    dice = np.mean([float(row["mean_dice"]) for row in rows])
+    assert dice == pytest.approx(metrics["metrics"]["dice"], rel=1e-4)
+    for name in ("learning_curves", "cases_validation"):
+        assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
+    assert "hausdorff/RV" in (folder / "report.md").read_text()
+
+
+def test_the_loss_falls(folder):
+    losses = runs.logged(folder, "train", "loss")
+    assert sorted(losses) == [1, 2, 3, 4] and np.all(np.isfinite(list(losses.values())))
+
+
+@pytest.mark.parametrize("resident", ["yes", "no"])
+def test_resident_and_streamed_train_alike(folder, data, tmp_path, resident, command_settings):
+    assert cli.main(words(tmp_path / "run", data, data__resident=resident)) == 0
+    one, two = (load_trained(path, "latest").state.params for path in (folder, tmp_path / "run"))
+    import jax
+
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+
+
+def test_a_killed_run_goes_on_exactly(data, tmp_path):
+    settings = {"train__steps": 6, "checkpoint__every_steps": 1, "evaluate__every_steps": 3}
+    head = [*runs.command(tmp_path, data)[:3]]
+    for name in ("whole", "killed"):
+        command = [*head, *words(tmp_path / name, data, **settings)]
+        if name == "killed":
+            kill_after_first_save(command, tmp_path / name)
+        runs.train(command)
+    with preflight_settings():
+        states = [load_trained(tmp_path / name, "latest").state for name in ("whole", "killed")]
+    assert parameters_digest(states[0]) == parameters_digest(states[1])
+    assert runs.logged(tmp_path / "whole", "train", "loss") == runs.logged(
+        tmp_path / "killed", "train", "loss"
+    )
+
+
+def preflight_settings():
+    import contextlib
+
+    import jax
+
+    stack = contextlib.ExitStack()
+    stack.enter_context(jax.numpy_dtype_promotion("standard"))
+    stack.enter_context(jax.numpy_rank_promotion("allow"))
+    return stack
+
+
+def kill_after_first_save(command, workdir):
+    import subprocess
+
+    child = subprocess.Popen(command, env=runs.environment(), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and child.poll() is None:
+        saved = list((workdir / "checkpoints" / "latest").glob("[0-9]*/_CHECKPOINT_METADATA"))
+        if saved:
+            os.kill(child.pid, signal.SIGKILL)
+            break
+        time.sleep(0.01)
+    child.wait()
+
+
+def test_evaluation_is_of_whole_volumes_in_millimetres(folder, command_settings):
+    trained = load_trained(folder)
+    evaluator = volumes.evaluator(trained.plan, "validation")
+    case = evaluator.cases[0]
+    assert case.stored_labels.shape == case.stored_labels.shape
+    placed = evaluator.placed(trained.state)
+    labels = evaluator.labels_of(case.image, case.geometry, placed)
+    assert labels.shape == case.stored_labels.shape
+    row = evaluator.table(trained.state).rows[0]
+    columns = dict(zip(trained.plan.task.columns(), row, strict=True))
+    here, true = labels == 3, np.asarray(case.stored_labels) == 3
+    if here.any():
+        overlap = 2 * np.sum(here & true) / (here.sum() + true.sum())
+        assert columns["dice_LV"] == pytest.approx(overlap)
+        assert columns["hausdorff_LV"] == pytest.approx(
+            brute_hausdorff(here, true, case.stored_spacing), rel=1e-6
+        )
+    volume = true.sum() * np.prod(case.stored_spacing) / 1000
+    assert columns["true_volume_LV"] == pytest.approx(volume)
+
+
+def brute_hausdorff(a, b, spacing):
+    """From every boundary voxel to every other, float64."""
+    from scipy import ndimage
+
+    points = []
+    for mask in (a, b):
+        cross = ndimage.generate_binary_structure(3, 1)
+        inner = ndimage.binary_erosion(mask, cross, border_value=0)
+        points.append(np.argwhere(mask & ~inner) * np.asarray(spacing, np.float64))
+    far = np.sqrt(((points[0][:, None] - points[1][None]) ** 2).sum(-1))
+    return max(far.min(axis=0).max(), far.min(axis=1).max())
+
+
+def test_mirroring_and_the_largest_component_change_the_final_table(folder, data, command_settings):
+    trained = load_trained(folder)
+    plan = trained.plan
+    found = {}
+    for words_, options in {"": {}, "mirror": {"mirror": False}}.items():
+        config = files.from_json(folder / "config.json").copy_and_resolve_references()
+        config.unlock()
+        config.task_options.update(options)
+        plan = preflight.build(config.lock(), 100, 8)
+        made = volumes.VolumeEvaluator(plan, volumes.open_cases(config, plan.task, "validation"))
+        found[words_] = made.table(trained.state).rows
+    assert not np.array_equal(found[""], found["mirror"])
+
+
+@pytest.fixture(scope="module")
+def nifti(tmp_path_factory):
+    """Two volumes of a person's own, one of them anisotropic with an oblique affine."""
+    generator = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("own")
+    oblique = np.array([[1.4, 0.1, 0, 5], [-0.1, 1.4, 0, -3], [0, 0, 9, 2], [0, 0, 0, 1.0]])
+    for name, shape, affine in (
+        ("plain", (40, 44, 5), np.diag([1.5, 1.5, 10, 1])),
+        ("oblique", (37, 30, 4), oblique),
+    ):
+        image = nibabel.Nifti1Image(generator.normal(100, 20, shape).astype(np.float32), affine)
+        nibabel.save(image, folder / f"{name}.nii.gz")
+    return folder
+
+
+def test_predictions_have_the_place_of_their_volume(folder, nifti, tmp_path, command_settings):
+    out = tmp_path / "out"
+    command = ["predict", "--workdir", str(folder), "--input", str(nifti), "--output", str(out)]
+    assert cli.main(command) == 0
+    for name in ("plain", "oblique"):
+        given = nibabel.load(nifti / f"{name}.nii.gz")
+        made = nibabel.load(out / f"{name}.nii.gz")
+        assert made.shape == given.shape
+        np.testing.assert_allclose(made.affine, given.affine, atol=1e-5)
+        assert set(np.unique(made.get_fdata())) <= {0, 1, 2, 3}
+        assert (out / "overlays" / f"{name}.png").stat().st_size > 3000
+    rows = {row["image"]: row for row in table(out / "predictions.csv")}
+    labels = nibabel.load(out / "plain.nii.gz").get_fdata()
+    wanted = np.sum(labels == 2) * 1.5 * 1.5 * 10 / 1000
+    assert float(rows["plain"]["volume_M"]) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_prediction_equals_the_evaluation(folder, data, tmp_path, command_settings):
+    """A case of the data set, written as a file, gets the labels that it got in the table."""
+    from segjax.data import store
+
+    trained = load_trained(folder)
+    made = store.ensure_prepared(SETTINGS["data.name"], str(data))
+    example = store.open_split(made, "validation")[0]
+    image = nibabel.Nifti1Image(example["image"][..., 0].T, example["affine"])
+    nibabel.save(image, tmp_path / "case.nii.gz")
+    out = tmp_path / "out"
+    command = ["predict", "--workdir", str(folder), "--output", str(out)]
+    assert cli.main([*command, "--input", str(tmp_path / "case.nii.gz")]) == 0
+    evaluator = volumes.evaluator(trained.plan, "validation")
+    case = evaluator.cases[0]
+    placed = evaluator.placed(trained.state)
+    wanted = evaluator.labels_of(case.image, case.geometry, placed)
+    found = nibabel.load(out / "case.nii.gz").get_fdata().T
+    assert np.mean(found == wanted) > 0.999
+
+
+def wrong(capsys, command, *parts):
+    assert cli.main(command) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    for part in parts:
+        assert part in lines[0], lines[0]
+
+
+def test_wrong_volumes_to_predict(folder, nifti, tmp_path, capsys, command_settings):
+    head = ["predict", "--workdir", str(folder), "--output", str(tmp_path / "out"), "--input"]
+    text = tmp_path / "note.txt"
+    text.write_text("no volume")
+    wrong(capsys, [*head, str(text)], "note.txt", "takes volumes")
+    wrong(capsys, [*head, str(tmp_path / "absent.nii.gz")], "absent.nii.gz", "no such file")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    wrong(capsys, [*head, str(empty)], "no volume in this folder")
+    cut = tmp_path / "cut.nii.gz"
+    cut.write_bytes((nifti / "plain.nii.gz").read_bytes()[:5000])
+    wrong(capsys, [*head, str(nifti / "oblique.nii.gz"), str(cut)], "cut.nii.gz")
+    flat = tmp_path / "four.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 3), np.float32), np.eye(4)), flat)
+    wrong(capsys, [*head, str(flat)], "four.nii.gz", "4x4x4x3")
+    assert not (tmp_path / "out" / "oblique.nii.gz").exists()  # all are read before one is written
+
+
+def test_wrong_volume_configs(data, tmp_path, capsys, command_settings):
+    run = tmp_path / "run"
+    wrong(capsys, words(run, data, data__name="synthetic_fundus"), "has no field 'labels'")
+    wrong(capsys, words(run, data, task_options__volume_maps="('rectifed',)"), "rectified")
+    wrong(capsys, words(run, data, model__classes=3), "3 outputs for 3 classes")
+    wrong(capsys, words(run, data, data__augment__mirror=2.0), "mirror")
+    wrong(capsys, words(run, data, arg="rw"), "rw")
+    plan = tmp_path / "plan.json"
+    plan.write_text("{}")
+    wrong(capsys, words(run, data, arg=f"rrw,plan={plan}"), "plan.json")
+    assert not run.exists()
+
+
+def test_a_plan_is_made_read_and_of_its_own_set_only(data, tmp_path, capsys, command_settings):
+    name, path = SETTINGS["data.name"], tmp_path / "plan.json"
+    head = ["plan", name, "--data_dir", str(data), "--output", str(path)]
+    assert cli.main(head) == 0
+    text = capsys.readouterr().out
+    assert "patch" in text and f"wrote {path}" in text
+    wrong(
+        capsys,
+        words(tmp_path / "run", data, arg=f"rrw,plan={path}"),
+        f"is a plan of {name}",
+    )
+    wrong(capsys, ["plan", "acdc", "--data_dir", str(data)], "not prepared")
+    wrong(capsys, ["plan", "synthetic_fundus/48px_2_2_2", "--data_dir", str(data)], "volumes")

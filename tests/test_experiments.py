@@ -18,6 +18,13 @@ ARGUMENTS = {
     "fovea/idrid.py": ("cpu", "paper"),
     "fovea/refuge2.py": ("cpu", "paper"),
     "fovea/table1.py": ("paper", "data=idrid,cpu"),
+    "regionwise/acdc.py": ("rrw,cpu", "boundary,by_step", "dice", "focal,on_patch"),
+    "regionwise/brats18.py": ("weighted_cross_entropy,cpu",),
+    "regionwise/kits19.py": ("boundary,cpu",),
+    "regionwise/convergence.py": ("cpu", "rw_boundary"),
+    "regionwise/strategies.py": ("cpu,rw_boundary+gradual_dice",),
+    "regionwise/table5.py": ("cpu",),
+    "segmentation/drive.py": ("loss=soft_cl_dice", "loss=dice+topological", "full"),
     "segmentation/demo.py": ("loss=hausdorff_dt", "loss=dice+focal,target=disc_cup"),
 }
 CASES = [

@@ -1,0 +1,20 @@
+"""Outlines three nested structures in drawn cardiac volumes, with any loss of the paper.
+
+Command:   segjax train --config experiments/regionwise/demo.py --workdir work/regionwise
+Arguments: a loss by its word, as in demo.py:rrw or demo.py:boundary (common.LOSSES);
+           on_patch, by_step: see acdc.py
+Hardware:  two CPU cores, a few minutes.
+Expected:  see docs/benchmarks.md.
+"""
+
+from experiments.regionwise import common
+from experiments.regionwise.common import Size
+
+CLASSES, MODALITIES = ("RV", "M", "LV"), ("MR",)
+SIZE = Size(patch=(64, 64), pools=(3, 3), batch_size=16, features=16, most_features=64)
+
+
+def get_config(arg=None):
+    args = common.arguments(arg)
+    config = common.volumes("synthetic_cardiac", CLASSES, MODALITIES, args, full=SIZE, cpu=SIZE)
+    return common.short_training(config, steps=300)

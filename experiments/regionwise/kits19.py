@@ -1,0 +1,25 @@
+"""Outlines kidneys and their tumours in CT (KiTS 2019), as in table 4 of the region-wise paper.
+
+Command:   segjax data prepare kits19 --manual_dir DOWNLOADS/kits19
+           segjax train --config experiments/regionwise/kits19.py:rrw --workdir work/kits19
+Arguments: those of acdc.py
+Hardware:  one GPU, 100 epochs of 250 batches; cpu: two cores.
+Expected:  not measured here (the data set is not at hand); the paper's figures stand in the report.
+"""
+
+from experiments.regionwise import common
+from experiments.regionwise.common import Size
+
+CLASSES, MODALITIES = ("kidney", "tumor"), ("CT",)
+# Slices are resized to 256 x 256 when the set is prepared, and kept in that grid.
+FULL = Size(patch=(256, 256), pools=(6, 6), batch_size=50)
+CPU = Size(patch=(128, 128), pools=(4, 4), batch_size=8, features=16, most_features=128)
+
+
+def get_config(arg=None):
+    args = common.arguments(arg)
+    config = common.volumes("kits19", CLASSES, MODALITIES, args, full=FULL, cpu=CPU)
+    config.paper = common.paper_figures("TABLE4", args["loss"])
+    if args["cpu"]:
+        return common.short_training(config, steps=1000)
+    return common.paper_training(config, epochs=100)

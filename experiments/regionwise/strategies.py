@@ -1,0 +1,33 @@
+"""What rescues unstable maps (section 4.4 of the paper, Fig. 6): a partner, equal or gradual.
+
+Command:   segjax sweep --config experiments/regionwise/strategies.py:cpu --engine population
+               --workdir work/strategies
+           segjax report work/strategies
+Arguments: cpu     drawn volumes and a small network, 3 models a strategy; otherwise ACDC, 50
+           and those of acdc.py
+Hardware:  cpu: two cores; otherwise one GPU.
+Expected:  the learning curves are panels (a) and (b) of the figure, the distribution of final
+           Dice its panel (c). Both maps with Dice or cross entropy beside them, in equal parts or
+           giving way to the maps; and each map alone.
+"""
+
+from experiments.regionwise import acdc, common, demo
+from segjax.config.sweeps import product
+
+
+def get_config(arg=None):
+    args = common.arguments(arg)
+    if args["cpu"]:
+        config = demo.get_config(arg)
+        # The partner gives way over the first third, as over 100 of the paper's 300 epochs.
+        for term in config.loss.values():
+            if not isinstance(term.weight, float):
+                term.weight.over_epochs, term.weight.over_percent = None, 100 / 3
+        return config
+    return acdc.get_config(arg)
+
+
+def sweep(arg=None):
+    models = 3 if common.arguments(arg)["cpu"] else 50
+    rows = [{"arg": loss} for loss in ("rw_boundary", "rrw", *common.STRATEGIES)]
+    return product(rows, seed=range(models))

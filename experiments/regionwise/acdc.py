@@ -26,5 +26,5 @@ def get_config(arg=None):
     config = common.volumes("acdc", CLASSES, MODALITIES, args, full=FULL, cpu=CPU)
     config.paper = common.paper_figures("TABLE2", args["loss"])
     if args["cpu"]:
-        return common.short_training(config, steps=1000)
+        return common.short_training(config, steps=1200)
     return common.paper_training(config, epochs=300)

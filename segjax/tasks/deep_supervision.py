@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from segjax.models.plain_unet import deep_supervision_weights
 from segjax.types import Array
 
 Scales = tuple[tuple[float, Mapping[str, Array]], ...]
@@ -45,9 +46,3 @@ def _factors(size: Sequence[int], smaller: Sequence[int]) -> tuple[int, ...]:
 def _taken(fields: Mapping[str, Array], factors: Sequence[int]) -> dict[str, Array]:
     index = (slice(None), *(slice(f // 2, None, f) for f in factors))
     return {name: array[index] for name, array in fields.items()}
-
-
-def deep_supervision_weights(levels: int) -> tuple[float, ...]:
-    raw = [0.5**i for i in range(levels)]
-    raw = raw[:-1] + [0.0] if levels > 1 else raw
-    return tuple(w / sum(raw) for w in raw)

@@ -105,18 +105,23 @@ class Size:
         )
 
 
-def arguments(arg, **more):
+def arguments(arg):
     """The words behind the colon: a loss by its name alone, and what every experiment takes."""
     words = [word.strip() for word in (arg or "").split(",") if word.strip()]
     named = [f"loss={word}" if word in LOSSES else word for word in words]
     defaults = {"loss": "rrw", "cpu": False, "on_patch": False, "by_step": False, "plan": ""}
-    values = parse_arg(",".join(named), **defaults, **more)
+    values = parse_arg(",".join(named), **defaults, seeds=0)
     if values["loss"] not in LOSSES:
         raise UserError(
             f"loss={values['loss']!r}: takes one of {', '.join(LOSSES)}"
             f"{nearest(values['loss'], LOSSES)}"
         )
     return values
+
+
+def seeds(arg, usual):
+    """The seeds of a sweep: as many as the words behind the colon say, or the usual number."""
+    return range(arguments(arg)["seeds"] or usual)
 
 
 def volumes(data, classes, modalities, args, *, full, cpu):

@@ -4,7 +4,7 @@ Command:   segjax sweep --config experiments/regionwise/convergence.py:cpu --eng
                --workdir work/convergence
            segjax report work/convergence
 Arguments: cpu     drawn volumes and a small network, 12 models a map; otherwise ACDC, 50 models
-           and those of acdc.py
+           seeds=N models a map, and those of acdc.py
 Hardware:  cpu: two cores, about half an hour; otherwise one GPU, 100 trainings of 50 epochs.
 Expected:  the figure of the report shows the share of models that reached a Dice of x or less.
            The paper: all RRW models above 0.9, some RW-boundary models near 0.5, on ACDC.
@@ -27,5 +27,5 @@ def get_config(arg=None):
 
 
 def sweep(arg=None):
-    models = 12 if common.arguments(arg)["cpu"] else 50
-    return product([{"arg": "rw_boundary"}, {"arg": "rrw"}], seed=range(models))
+    models = common.seeds(arg, 12 if common.arguments(arg)["cpu"] else 50)
+    return product([{"arg": "rw_boundary"}, {"arg": "rrw"}], seed=models)

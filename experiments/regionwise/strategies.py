@@ -4,7 +4,7 @@ Command:   segjax sweep --config experiments/regionwise/strategies.py:cpu --engi
                --workdir work/strategies
            segjax report work/strategies
 Arguments: cpu     drawn volumes and a small network, 3 models a strategy; otherwise ACDC, 50
-           and those of acdc.py
+           seeds=N models a strategy, and those of acdc.py
 Hardware:  cpu: two cores; otherwise one GPU.
 Expected:  the learning curves are panels (a) and (b) of the figure, the distribution of final
            Dice its panel (c). Both maps with Dice or cross entropy beside them, in equal parts or
@@ -28,6 +28,6 @@ def get_config(arg=None):
 
 
 def sweep(arg=None):
-    models = 3 if common.arguments(arg)["cpu"] else 50
+    models = common.seeds(arg, 3 if common.arguments(arg)["cpu"] else 50)
     rows = [{"arg": loss} for loss in ("rw_boundary", "rrw", *common.STRATEGIES)]
-    return product(rows, seed=range(models))
+    return product(rows, seed=models)

@@ -2,17 +2,16 @@
 
 Command:   segjax sweep --config experiments/regionwise/table2.py:cpu --workdir work/table2
            segjax report work/table2 --against rrw
-Arguments: those of acdc.py
+Arguments: seeds=N, and those of acdc.py
 Hardware:  15 trainings of acdc.py.
 Expected:  the paper's own figures stand beside ours in the report, marked as such.
 """
 
-from experiments.regionwise import acdc
-from experiments.regionwise.common import ROWS
+from experiments.regionwise import acdc, common
 from segjax.config.sweeps import product
 
 get_config = acdc.get_config
 
 
-def sweep():
-    return product([{"arg": loss} for loss in ROWS], seed=[0, 1, 2])
+def sweep(arg=None):
+    return product([{"arg": loss} for loss in common.ROWS], seed=common.seeds(arg, 3))

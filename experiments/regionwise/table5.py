@@ -1,7 +1,7 @@
 """Table 5 of the region-wise paper: the variant for the test set of ACDC, by phase of the heart.
 
 Command:   segjax sweep --config experiments/regionwise/table5.py --workdir work/table5
-Arguments: those of acdc.py
+Arguments: seeds=N, and those of acdc.py
 Hardware:  three trainings on one GPU, 300 epochs of 250 batches; cpu: two cores.
 Expected:  not measured here: the official test set is judged online. The figures are of the
            validation patients, ED and ES apart; the paper's stand beside them, marked as such.
@@ -31,5 +31,5 @@ def get_config(arg=None):
     return config
 
 
-def sweep():
-    return product([{"arg": "rrw"}], seed=[0, 1, 2])
+def sweep(arg=None):
+    return product([{"arg": "rrw"}], seed=common.seeds(arg, 3))

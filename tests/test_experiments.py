@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from segjax.config import files
-from segjax.launch import local
+from segjax.launch import sweep
 from segjax.train import preflight
 
 pytestmark = pytest.mark.usefixtures("command_settings")
@@ -55,7 +55,7 @@ def test_experiment_builds_and_opens_with_its_command(text, tmp_path):
 
 @pytest.mark.parametrize("text", SWEEPS, ids=lambda text: pathlib.Path(text).name)
 def test_sweep_points_build(text):
-    points = local.load_points(text)
+    points = sweep.load_points(text)
     settings = {point["arg"]: point for point in points}
     for point in settings.values():
         config = files.load(f"{text}:cpu,{point['arg']}")
@@ -64,7 +64,7 @@ def test_sweep_points_build(text):
 
 
 def test_table1_has_the_nine_rows_of_the_paper():
-    points = local.load_points(str(ROOT / "experiments" / "fovea" / "table1.py"))
+    points = sweep.load_points(str(ROOT / "experiments" / "fovea" / "table1.py"))
     figures = {}
     for point in points:
         config = files.load(f"{ROOT / 'experiments' / 'fovea' / 'table1.py'}:{point['arg']}")

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=64)
 def _permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
     """A permutation of the examples that belongs to one epoch."""
     generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, epoch]))

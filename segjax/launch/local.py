@@ -1,48 +1,26 @@
-"""Runs the points of a sweep on this machine, one subprocess after the other.
+"""Runs the points of a sweep on this machine, each in a subprocess, several at once if asked.
 
-    DIR/sweep.json            the points, with their ids
-    DIR/points/ID/            each point's work folder, and ID.txt, what it printed
-
-A point is done when its metrics_validation.json is there, written at its very end; running the
-sweep again runs what is missing, and a point that was interrupted goes on from its checkpoint.
+The processor cores are shared out among those that run at the same time. A signal (Ctrl-C,
+SIGTERM) goes on to the children, which save and end; a second one ends them at once.
 """
 
-import json
+import contextlib
+import os
 import pathlib
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-
-from tqdm import tqdm
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from segjax.config import files, sweeps
 from segjax.errors import Interrupted, UserError
+from segjax.launch import sweep
+from segjax.launch.sweep import check_points, folder_of, load_points, open_folder
 
-MANIFEST = "sweep.json"
-DONE = "metrics_validation.json"
-
-
-def load_points(text: str) -> list[sweeps.Point]:
-    """The points of an experiment file's sweep(); UserError if it has none, or two are the same."""
-    path, arg = files.split_name(text)
-    module = files.load_module(path)
-    if not hasattr(module, "sweep"):
-        raise UserError(f"--config {path}: the file has no sweep()")
-    try:
-        points = module.sweep()
-    except UserError:
-        raise
-    except Exception as error:
-        raise files.failed(text, path, error) from error
-    if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
-        raise UserError(f"--config {path}: sweep() gives a list of dicts of config paths")
-    if arg:
-        points = [sweeps.product([{"arg": arg}], [point])[0] for point in points]
-    if not points:
-        raise UserError(f"--config {text}: sweep() gives no point")
-    if len({sweeps.point_id(point) for point in points}) < len(points):
-        raise UserError(f"--config {text}: sweep() gives the same point twice")
-    return points
+PAUSE = 0.05  # seconds between two looks at the children
 
 
 def command_of(text: str, point: sweeps.Point, extra: Mapping[str, str], workdir) -> list[str]:
@@ -55,106 +33,101 @@ def command_of(text: str, point: sweeps.Point, extra: Mapping[str, str], workdir
     return [*head, "--config", config, "--workdir", str(workdir), *flags]
 
 
-def check_points(text: str, points: list[sweeps.Point], extra: Mapping[str, str]) -> None:
-    """Checks every point's config and data, so that a mistake shows before the first one trains."""
-    from segjax.data import store
-    from segjax.train import preflight
+def run_sweep(text: str, extra: Mapping[str, str], workdir: pathlib.Path, *, jobs: int = 1) -> None:
+    """Runs every point that is not done, `jobs` at once; a failed point does not stop the rest.
 
-    path, _ = files.split_name(text)
-    for point in points:
-        config = f"{path}:{point['arg']}" if "arg" in point else str(path)
-        settings = {k: str(v) for k, v in point.items() if k != "arg"}
-        loaded = files.load(config, settings | dict(extra))
-        preflight.check_parts(loaded)
-        store.require(loaded.data.name, loaded.data.data_dir)
-
-
-def open_folder(text: str, points: list[sweeps.Point], extra: Mapping, workdir: pathlib.Path):
-    """Writes the manifest, or checks that the folder holds this very sweep."""
-    manifest = {
-        "config": text,
-        "overrides": dict(extra),
-        "points": {sweeps.point_id(point): point for point in points},
-    }
-    path = workdir / MANIFEST
-    if path.exists():
-        if read_manifest(workdir) != json.loads(json.dumps(manifest)):
-            raise UserError(f"--workdir {workdir}: holds another sweep; take another folder")
-        return
-    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
-        raise UserError(f"--workdir {workdir}: occupied by other files; take another folder")
-    try:
-        files.write_atomic(path, json.dumps(manifest, indent=2) + "\n")
-    except OSError as error:
-        raise UserError(f"--workdir {workdir}: cannot write there: {error}") from error
-
-
-def read_manifest(workdir: pathlib.Path) -> dict:
-    """The manifest of a sweep's folder; UserError if it is damaged."""
-    try:
-        return json.loads((workdir / MANIFEST).read_text())
-    except ValueError as error:
-        raise UserError(f"{workdir / MANIFEST}: damaged: {error}") from error
-
-
-def run_sweep(
-    text: str, extra: Mapping[str, str], workdir: pathlib.Path, *, only_status: bool = False
-) -> None:
-    """Runs every point that is not done; a failed point does not stop the rest."""
+    Raises: UserError for wrong input; Interrupted after a signal, and when points failed.
+    """
+    if jobs < 1:
+        raise UserError(f"--jobs {jobs}: takes a whole number of at least 1")
     points = load_points(text)
-    if only_status:
-        _print_status(points, workdir)
-        return
     check_points(text, points, extra)
     open_folder(text, points, extra, workdir)
-    missing = [p for p in points if not (folder_of(workdir, p) / DONE).exists()]
-    print(f"{len(points)} points, {len(points) - len(missing)} done, {len(missing)} to run")
-    failed = []
-    for point in tqdm(missing, desc="sweep", unit="point", disable=not sys.stderr.isatty()):
-        folder = folder_of(workdir, point)
-        code = _run_point(command_of(text, point, extra, folder), folder)
-        name = f"{sweeps.point_id(point)} ({describe(point)})"
-        tqdm.write(f"{'done' if code == 0 else 'FAILED'}: {name}")
-        if code:
-            failed.append(f"{sweeps.point_id(point)}: {_last_line(folder)}")
-    if failed:
-        raise Interrupted(
-            f"{len(failed)} of {len(points)} points failed ({'; '.join(failed)}); "
-            "the same command runs them again"
-        )
-    from segjax.launch import table
-
-    print(f"wrote {table.write(workdir)}")
+    with sweep.Progress(workdir, points) as progress, _signals() as asked:
+        commands = {}
+        for point in progress.missing:
+            folder = folder_of(workdir, point)
+            commands[sweeps.point_id(point)] = command_of(text, point, extra, folder)
+        Children(jobs, asked).run(progress, commands)
+        progress.conclude()
 
 
-def folder_of(workdir: pathlib.Path, point: sweeps.Point) -> pathlib.Path:
-    """A point's work folder."""
-    return workdir / "points" / sweeps.point_id(point)
+@dataclass
+class Children:
+    """The subprocesses of a sweep, at most `jobs` at a time."""
+
+    jobs: int
+    asked: list[int]  # the signals that came
+    running: dict[int, tuple[sweeps.Point, subprocess.Popen]] = field(default_factory=dict)
+
+    def run(self, progress: sweep.Progress, commands: Mapping[str, list[str]]) -> None:
+        """Runs the missing points of a sweep, by their commands; raises Interrupted on a signal."""
+        waiting, told = list(progress.missing), 0
+        while waiting or self.running:
+            while waiting and len(self.running) < self.jobs and not self.asked:
+                point = waiting.pop(0)
+                progress.begins(point)
+                self._start(point, folder_of(progress.workdir, point), commands)
+            for slot, (point, child) in list(self.running.items()):
+                if child.poll() is None:
+                    continue
+                del self.running[slot]
+                if child.returncode == 0:
+                    progress.ended(point)
+                elif not self.asked:
+                    folder = folder_of(progress.workdir, point)
+                    progress.ended(point, sweep.last_line(sweep.output_of(folder)))
+            if len(self.asked) > told:
+                told = len(self.asked)
+                for _, child in self.running.values():
+                    child.terminate() if told == 1 else child.kill()
+            if self.asked and not self.running:
+                raise Interrupted("stopped by a signal, points saved; the same command goes on")
+            time.sleep(PAUSE)
+
+    def _start(self, point: sweeps.Point, folder: pathlib.Path, commands: Mapping) -> None:
+        slot = next(slot for slot in range(self.jobs) if slot not in self.running)
+        with sweep.output_of(folder).open("a") as output:
+            child = subprocess.Popen(
+                commands[sweeps.point_id(point)],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=_environment(self.jobs),
+                start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
+            )
+        if self.jobs > 1 and hasattr(os, "sched_setaffinity"):
+            with contextlib.suppress(OSError):  # it has ended already
+                # The child is importing still: threads that it starts later inherit this.
+                os.sched_setaffinity(child.pid, cores_of(slot, self.jobs))
+        self.running[slot] = point, child
 
 
-def describe(point: sweeps.Point) -> str:
-    """A point in words."""
-    seed = f", seed {point['seed']}" if "seed" in point else ""
-    return sweeps.row_label(point) + seed
+def cores_of(slot: int, jobs: int) -> set[int]:
+    """The processor cores of one of `jobs` children; with fewer cores than jobs, one each."""
+    cores = sorted(os.sched_getaffinity(0))
+    return set(cores[slot::jobs]) or {cores[slot % len(cores)]}
 
 
-def _output_of(folder: pathlib.Path) -> pathlib.Path:
-    return folder.with_name(f"{folder.name}.txt")
+def _environment(jobs: int) -> dict[str, str]:
+    """The children's environment: on an accelerator each takes its share of the memory."""
+    share = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / jobs:.3f}"} if jobs > 1 else {}
+    return share | os.environ
 
 
-def _run_point(command: list[str], folder: pathlib.Path) -> int:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _output_of(folder).open("a") as output:
-        return subprocess.run(command, stdout=output, stderr=subprocess.STDOUT).returncode
-
-
-def _last_line(folder: pathlib.Path) -> str:
-    lines = _output_of(folder).read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "no output"
-
-
-def _print_status(points: list[sweeps.Point], workdir: pathlib.Path) -> None:
-    for point in points:
-        folder = folder_of(workdir, point)
-        state = "done" if (folder / DONE).exists() else "begun" if folder.exists() else "missing"
-        print(f"{sweeps.point_id(point)}  {state:8} {describe(point)}")
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects the signals that ask for an end, instead of ending."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {
+        name: signal.signal(getattr(signal, name), lambda number, frame: asked.append(number))
+        for name in names
+    }
+    try:
+        yield asked
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)

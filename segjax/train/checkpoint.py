@@ -74,22 +74,37 @@ class Checkpoints:
         with another number of devices. A checkpoint that cannot be read is named and moved aside.
         Raises UserError when there were some and none can be read: nobody starts over unasked.
         """
-        manager = self._managers[kind]
-        target = _saved(jax.tree.map(_abstract, template))
-        found = sorted(manager.all_steps(), reverse=True)
+        found = sorted(self.steps(kind), reverse=True)
         for step in found:
-            items = {"state": ocp.args.StandardRestore(target), "book": ocp.args.JsonRestore()}
-            try:
-                restored = manager.restore(step, args=ocp.args.Composite(**items))
-                return template.replace(**restored["state"]), restored["book"]
-            except Exception as error:
-                self._set_aside(kind, step, error)
+            if (restored := self.restore_step(kind, step, template)) is not None:
+                return restored
         if found:
             raise UserError(
                 f"{self.folder / kind}: none of {len(found)} checkpoints can be read; they lie in "
                 f"{self.folder / 'damaged'}; the same command now starts from step 0"
             )
         return None
+
+    def steps(self, kind: str) -> list[int]:
+        """The steps that were saved whole."""
+        return list(self._managers[kind].all_steps())
+
+    def restore_step(self, kind: str, step: int, template: State) -> tuple[State, dict] | None:
+        """`restore` of one step; None when it cannot be read and was moved aside."""
+        target = _saved(jax.tree.map(_abstract, template))
+        items = {"state": ocp.args.StandardRestore(target), "book": ocp.args.JsonRestore()}
+        try:
+            restored = self._managers[kind].restore(step, args=ocp.args.Composite(**items))
+            return template.replace(**restored["state"]), restored["book"]
+        except Exception as error:
+            self._set_aside(kind, step, error)
+            return None
+
+    def forget_after(self, kind: str, step: int) -> None:
+        """Deletes what was saved beyond `step`."""
+        for later in self.steps(kind):
+            if later > step:
+                self._managers[kind].delete(later)
 
     def _set_aside(self, kind: str, step: int, error: Exception) -> None:
         path = self.folder / kind / str(step)
@@ -110,6 +125,7 @@ class Checkpoints:
 def _saved(state: State) -> dict[str, Any]:
     """The fields that a checkpoint holds: loss weights only where they remember something."""
     fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    del fields["numbers"]  # the config has them
     if not state.loss_weights:
         del fields["loss_weights"]
     return fields

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import jax
@@ -40,12 +40,13 @@ class Book:
 
 
 class Stop:
-    """Set by SIGTERM. Several processes agree on the answer, so that all stop at one step."""
+    """Set by a signal. Several processes agree on the answer, so that all stop at one step."""
 
-    def __init__(self):
+    def __init__(self, *signals: signal.Signals):
         self._asked = False
         if threading.current_thread() is threading.main_thread() and jax.process_count() == 1:
-            signal.signal(signal.SIGTERM, self._ask)
+            for number in signals or (signal.SIGTERM,):
+                signal.signal(number, self._ask)
 
     def _ask(self, *unused) -> None:
         self._asked = True
@@ -76,11 +77,9 @@ class Loop:
 
     def run(self, state: State, book: Book, stop: Stop) -> tuple[State, Book]:
         """Trains from `state` to the end, to an early stop, or to SIGTERM (raises Interrupted)."""
-        plan, done = self.plan, int(state.step)
+        plan, done = self.plan, int(reading(state.step))
         arrays = self.devices.replicate(self.split.arrays)
-        size = plan.config.data.batch_size
-        rows = share_of(size, jax.process_index(), jax.process_count())
-        batches = self.split.train_batches(plan.config.seed, done, size, rows)
+        batches = self._batches(done)
         bar = tqdm(
             total=plan.total_steps, initial=done, desc="training", unit="step", disable=_quiet()
         )
@@ -90,7 +89,7 @@ class Loop:
             while True:
                 if stop.at(done):
                     self._save(done, state, book)
-                    self.checkpoints.wait()
+                    self._wait()
                     raise Interrupted(
                         f"stopped by a signal at step {done}, saved; the same command goes on"
                     )
@@ -104,7 +103,7 @@ class Loop:
                     self._save(done, state, book)
                 if final:
                     return state, book
-                batch = self.devices.place(next(batches))
+                batch = next(batches)
                 with jax.profiler.StepTraceAnnotation("train", step_num=done):
                     state, sums = self.step(state, arrays, batch)
                 done += 1
@@ -115,6 +114,18 @@ class Loop:
                     self._log(done, logged, state, book, pending, began, bar)
                     pending, began, logged = {}, time.perf_counter(), done
                 self._profile(done)
+
+    def batches(self, done: int) -> Iterator[dict]:
+        """This run's batches from step `done` on, still on the host."""
+        size = self.plan.config.data.batch_size
+        rows = share_of(size, jax.process_index(), jax.process_count())
+        return self.split.train_batches(self.plan.config.seed, done, size, rows)
+
+    def _batches(self, done: int) -> Iterator[dict]:
+        return map(self.devices.place, self.batches(done))
+
+    def _wait(self) -> None:
+        self.checkpoints.wait()
 
     def _rests(self, done: int) -> bool:
         """Whether an evaluation or a save follows: sums are logged first, so none are lost."""
@@ -150,14 +161,22 @@ class Loop:
     def _log(self, done, logged, state: State, book: Book, pending: dict, began: float, bar: tqdm):
         """Writes the means since the last log; stops if a step since then was not finite."""
         means, count = merged_means(pending)
-        good = int(reading(state.step))
         if bool(reading(state.halted)):
-            self._save(good, state.replace(halted=jax.numpy.zeros_like(state.halted)), book)
-            self.checkpoints.wait()
-            raise FloatingPointError(
-                f"loss or gradient is not finite at step {good + 1}; "
-                f"the last good state is saved at step {good} in {self.workdir}"
-            )
+            self.halt(state, book)
+        self.record(done, logged, means, count, began, bar)
+
+    def halt(self, state: State, book: Book) -> None:
+        """Saves the last good state, which a halted one is, and says so."""
+        good = int(reading(state.step))
+        self._save(good, state.replace(halted=jax.numpy.zeros_like(state.halted)), book)
+        self.checkpoints.wait()
+        raise FloatingPointError(
+            f"loss or gradient is not finite at step {good + 1}; "
+            f"the last good state is saved at step {good} in {self.workdir}"
+        )
+
+    def record(self, done: int, logged: int, means: dict, count: float, began: float, bar) -> None:
+        """Writes the means of the steps since `logged`, with the learning rate and the speed."""
         rate = (done - logged) * self.plan.config.data.batch_size
         rate /= max(time.perf_counter() - began, 1e-9)
         extra = {

@@ -15,6 +15,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 
+import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
@@ -123,7 +124,8 @@ def steal(
     without a highest.
     """
     _check_numbers(start=start, lowest=lowest, highest=math.inf if highest is None else highest)
-    if isinstance(change, bool) or not isinstance(change, (int, float)) or not abs(change) < 1e9:
+    number = isinstance(change, (int, float)) and not isinstance(change, bool)
+    if not isinstance(change, jax.Array) and not (number and abs(change) < 1e9):
         raise ValueError(f"change={change!r}: takes a number")
     _check_every(every)
 
@@ -212,8 +214,10 @@ def _check_every(every: str) -> None:
 
 
 def _check_numbers(**options: float) -> None:
-    """ValueError for an option that is not a number of at least 0."""
+    """ValueError for an option that is not a number of at least 0; arrays were checked before."""
     for name, value in options.items():
+        if isinstance(value, jax.Array):
+            continue
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not value >= 0 or (math.isinf(value) and name != "highest"):
             raise ValueError(f"{name}={value!r}: takes a number of at least 0")

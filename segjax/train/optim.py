@@ -1,8 +1,13 @@
-"""The optimiser of a config: schedule, clipping and transformation in one optax chain."""
+"""The optimiser of a config: schedule, clipping and transformation in one optax chain.
+
+Inside the compiled step of a population, numbers of the config are arrays (`train/numbers.py`);
+they were checked in the members' own configs.
+"""
 
 import math
 from collections.abc import Mapping
 
+import jax
 import optax
 from ml_collections import ConfigDict
 
@@ -13,12 +18,14 @@ from segjax.errors import UserError
 def schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
     """The learning rate as a function of the step."""
     rate = config.optimizer.learning_rate
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate < math.inf:
-        raise UserError(f"config.optimizer.learning_rate={rate!r}: takes a number above 0")
+    if not isinstance(rate, jax.Array):
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate < math.inf:
+            raise UserError(f"config.optimizer.learning_rate={rate!r}: takes a number above 0")
+        rate = float(rate)
     function, options = lookup.resolve("schedules", config.schedule, "config.schedule")
     _check_numbers(options, "config.schedule")
     try:
-        return function(float(rate), total_steps, **options)
+        return function(rate, total_steps, **options)
     except ValueError as error:
         raise UserError(f"config.schedule.{error}") from error
 
@@ -26,6 +33,8 @@ def schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
 def _check_numbers(options: Mapping[str, object], path: str) -> None:
     """UserError for an option that is not a finite number of at least 0 (True and False are)."""
     for name, value in options.items():
+        if isinstance(value, jax.Array):
+            continue
         if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
             raise UserError(f"{path}.{name}={value!r}: takes a number of at least 0")
 

@@ -1,5 +1,6 @@
 """Builds everything shape-only: a mistake in a config surfaces before data or device time."""
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Plan:
     weights: Weights
     transformation: optax.GradientTransformation
     schedule: optax.Schedule
+    clock: Clock
     total_steps: int
     evaluate_every: int
     checkpoint_every: int
@@ -146,6 +148,8 @@ def make_task(config: ConfigDict) -> Any:
     target = lookup.find("tasks", config.task, "config.task")
     options = dict(config.task_options)
     lookup.check_options(target.__init__, options, "config.task_options")
+    if "image_size" in inspect.signature(target).parameters:
+        options["image_size"] = config.data.image_size
     return target(**options)
 
 
@@ -191,6 +195,7 @@ def build(config: ConfigDict, examples: int, devices: int) -> Plan:
         weights=weights,
         transformation=transformation,
         schedule=optim.schedule(config, total),
+        clock=clock,
         total_steps=total,
         evaluate_every=every("evaluate"),
         checkpoint_every=every("checkpoint"),
@@ -278,10 +283,13 @@ def _trace(config, task, model, terms, weights, transformation) -> int:
             raise UserError(f"config.loss.{term.name}: {written} does not work: {error}") from error
     try:
         jax.eval_shape(train, began, {}, batch)
-        sums, _ = jax.eval_shape(evaluate, began.without_optimizer, {}, batch)
+        if task.on_volumes:
+            values = task.value_names()
+        else:
+            sums, _ = jax.eval_shape(evaluate, began.without_optimizer, {}, batch)
+            values = [*sums, *task.derived(dict.fromkeys(sums, 0.0))]
     except MISFITS as error:
         raise UserError(f"config: model, losses and task do not fit together: {error}") from error
-    values = [*sums, *task.derived(dict.fromkeys(sums, 0.0))]
     if (best := config.evaluate.best) not in values:
         raise UserError(
             f"config.evaluate.best={best!r}: evaluation gives no such value{nearest(best, values)} "

@@ -1,6 +1,7 @@
 """The state of a run: begun from its seed, or restored from its checkpoints."""
 
 import pathlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -36,6 +37,32 @@ def restore_or_begin(plan: Plan, devices, checkpoints: Checkpoints) -> tuple[sta
     if restored is None:
         return devices.replicate(jax.device_get(jax.jit(lambda: begin(plan))())), Book()
     return devices.replicate(jax.device_get(restored[0])), Book(**restored[1])
+
+
+def restore_common(
+    template: states.State, checkpoints: Sequence[Checkpoints]
+) -> list[tuple[states.State, Book]] | None:
+    """The states of several runs at the newest step that all have; None if there is no such step.
+
+    Checkpoints beyond that step are deleted: the runs come by there again.
+    """
+    damaged = False
+    while True:
+        shared = set.intersection(*(set(kept.steps("latest")) for kept in checkpoints))
+        step = max(shared, default=0)
+        if step == 0 and damaged:
+            raise UserError(
+                f"{checkpoints[0].folder.parent}: no checkpoint is left that it shares with the "
+                "members trained beside it; the same command now starts them from step 0"
+            )
+        for kept in checkpoints:
+            kept.forget_after("latest", step)
+        if step == 0:
+            return None
+        restored = [kept.restore_step("latest", step, template) for kept in checkpoints]
+        if all(one is not None for one in restored):
+            return [(state, Book(**book)) for state, book in restored]
+        damaged = True
 
 
 def template(plan: Plan, devices) -> states.State:

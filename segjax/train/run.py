@@ -10,8 +10,16 @@ from ml_collections import ConfigDict
 
 from segjax.config import files
 from segjax.data import store
-from segjax.data.pipeline import read_all
-from segjax.train import checkpoint, datasets, parallel, predictions, preflight, report, workdir
+from segjax.data.pipeline import Resident, Streamed
+from segjax.train import (
+    checkpoint,
+    datasets,
+    parallel,
+    predictions,
+    preflight,
+    report,
+    workdir,
+)
 from segjax.train.checkpoint import Checkpoints
 from segjax.train.evaluate import Evaluator, Result
 from segjax.train.logs import Log, environment
@@ -43,7 +51,7 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, float]:
         plan = check(config, folder)
         first = jax.process_index() == 0
         if first:
-            _describe(config, folder, plan)
+            describe(config, folder, plan)
         if not (folder / DONE).exists():
             book = _train(plan, folder, stop)
             if first:
@@ -63,7 +71,8 @@ def wait_for_others(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def _describe(config: ConfigDict, folder: pathlib.Path, plan: Plan) -> None:
+def describe(config: ConfigDict, folder: pathlib.Path, plan: Plan) -> None:
+    """Writes config.json and env.json of a work folder."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / workdir.CONFIG).exists():
         files.write_atomic(folder / workdir.CONFIG, files.to_json(config))
@@ -71,12 +80,19 @@ def _describe(config: ConfigDict, folder: pathlib.Path, plan: Plan) -> None:
     files.write_atomic(folder / "env.json", json.dumps(described, indent=2) + "\n")
 
 
+def open_training(plan: Plan, *folders: pathlib.Path) -> Resident | Streamed:
+    """The training split; what the trivial predictor learns from it goes into every folder."""
+    split = datasets.open_split(plan.config, plan.task, "train")
+    if split.arrays and not plan.task.on_volumes and jax.process_index() == 0:
+        answer = plan.task.trivial_answer(split.arrays)
+        for folder in folders:
+            files.write_atomic(folder / TRIVIAL, json.dumps(answer) + "\n")
+    return split
+
+
 def _train(plan: Plan, folder: pathlib.Path, stop: Stop) -> Book:
     config, devices = plan.config, parallel.make(plan.config.parallel)
-    split = datasets.open_split(config, plan.task, "train")
-    if split.arrays and jax.process_index() == 0:
-        answer = plan.task.trivial_answer(split.arrays)
-        files.write_atomic(folder / TRIVIAL, json.dumps(answer) + "\n")
+    split = open_training(plan, folder)
     train_step = devices.compile_train(plan.train_step(devices.axis_name))
     with Checkpoints(folder, config.checkpoint.keep) as checkpoints:
         state, book = restore_or_begin(plan, devices, checkpoints)
@@ -86,7 +102,7 @@ def _train(plan: Plan, folder: pathlib.Path, stop: Stop) -> Book:
             tensorboard=config.log.tensorboard,
             active=jax.process_index() == 0,
         )
-        evaluator = _evaluator(plan, devices, "validation")
+        evaluator = evaluator_of(plan, devices, "validation")
         loop = Loop(plan, devices, train_step, split, evaluator, checkpoints, log, folder)
         try:
             _, book = loop.run(state, book, stop)
@@ -95,18 +111,29 @@ def _train(plan: Plan, folder: pathlib.Path, stop: Stop) -> Book:
     return book
 
 
-def _evaluator(plan: Plan, devices, name: str) -> Evaluator:
+def evaluator_of(plan: Plan, devices, name: str) -> "Evaluator | VolumeEvaluator":
+    """What evaluates a state on a split, the data read once."""
+    if plan.task.on_volumes:
+        from segjax.train import volumes
+
+        return volumes.evaluator(plan, datasets.split_expression(plan.config, name))
     step = plan.evaluation_step(devices.axis_name)
     split = datasets.open_split(plan.config, plan.task, name)
     return Evaluator(split, plan.task, step, devices, plan.config.evaluate.batch_size)
 
 
-def evaluate(folder: pathlib.Path, split: str, trained: Trained) -> dict[str, float]:
-    """Evaluates on a split; writes metrics_<split>.json and predictions_<split>.csv."""
-    evaluator = _evaluator(trained.plan, trained.devices, split)
-    result = evaluator.run(trained.state)
+def evaluate(
+    folder: pathlib.Path, split: str, trained: Trained, evaluator: Evaluator | None = None
+) -> dict[str, float]:
+    """Evaluates on a split; writes metrics_<split>.json and predictions_<split>.csv.
+
+    `evaluator` is the split's where there is one already.
+    """
+    answer = json.loads((folder / TRIVIAL).read_text()) if (folder / TRIVIAL).exists() else None
+    evaluator = evaluator or evaluator_of(trained.plan, trained.devices, split)
+    result = evaluator.table(trained.state, answer)
     if jax.process_index() == 0:
-        _write_result(folder, trained, evaluator, result, split)
+        _write_result(folder, trained, result, split)
     return result.means
 
 
@@ -118,22 +145,16 @@ def evaluate_folder(folder: pathlib.Path, split: str, kind: str) -> dict[str, fl
     return evaluate(folder, split, load_trained(folder, kind))
 
 
-def _write_result(
-    folder: pathlib.Path, trained: Trained, evaluator: Evaluator, result: Result, split: str
-) -> None:
+def _write_result(folder: pathlib.Path, trained: Trained, result: Result, split: str) -> None:
     plan = trained.plan
-    fields = evaluator.split.arrays or read_all(
-        datasets.open_records(plan.config, plan.task, split), label=split
-    )
-    answer = json.loads((folder / TRIVIAL).read_text()) if (folder / TRIVIAL).exists() else None
     content = {
         "split": split,
         "step": int(trained.state.step),
         "count": result.count,
         "metrics": result.means,
-        "trivial": plan.task.trivial_scores(answer, fields) if answer else None,
+        "trivial": result.trivial,
     }
     files.write_atomic(folder / f"metrics_{split}.json", json.dumps(content, indent=2) + "\n")
     names = datasets.image_names(plan.config, split)
-    rows = plan.task.rows(result.predictions, fields)
-    predictions.write_table(folder / f"predictions_{split}.csv", plan.task.columns(), names, rows)
+    path, columns = folder / f"predictions_{split}.csv", plan.task.columns()
+    predictions.write_table(path, columns, names, result.rows)

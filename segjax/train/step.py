@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from segjax.data.pipeline import gather
-from segjax.tasks.binding import Term, combine
+from segjax.tasks.binding import Term, combine, combine_scales
 from segjax.train.loss_weights import Weights
 from segjax.train.state import State
 
@@ -52,16 +52,14 @@ def make_train_step(
             train=True,
             mutable=["batch_stats"],
         )
-        values = combine(terms, task.bind(outputs, fields), scheduled)
+        values = combine_scales(terms, task.scales(outputs, fields), scheduled)
         sums = weighted_sums(values, weight)
         return sums["loss"][0], (sums, changed.get("batch_stats", {}))
 
     def step(state: State, arrays: Mapping, batch: Mapping) -> tuple[State, Sums]:
-        fields = gather(arrays, batch)
-        if augment:
-            key = jax.random.fold_in(jax.random.key(seed), state.step)
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch["slot"])
-            fields = task.augmented(keys, fields, augment)
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch["slot"])
+        fields = task.augmented(keys, gather(arrays, batch), augment or {})
         scheduled = weights.at(state.step, state.loss_weights)
         gradient = jax.grad(forward, has_aux=True)
         grads, (sums, batch_stats) = gradient(

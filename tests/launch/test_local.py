@@ -2,14 +2,20 @@
 
 import csv
 import json
+import os
+import signal
+import sys
 import textwrap
+import threading
+import time
 
 import numpy as np
 import pytest
 
 from segjax.config import sweeps
 from segjax.errors import Interrupted, UserError
-from segjax.launch import local, table
+from segjax.launch import local, sweep
+from segjax.launch.report import cases
 from tests.train import runs
 
 pytestmark = pytest.mark.usefixtures("command_settings")
@@ -47,35 +53,39 @@ def experiment(tmp_path, monkeypatch):
 
 def test_sweep_runs_what_is_missing_and_ends_in_a_table(tmp_path, data_dir, experiment):
     folder, extra = tmp_path / "sweep", {"data.data_dir": str(data_dir)}
-    points = local.load_points(str(experiment))
+    points = sweep.load_points(str(experiment))
     first, *rest = points
-    local.open_folder(str(experiment), points, extra, folder)
-    words = local.command_of(str(experiment), first, extra, local.folder_of(folder, first))
+    sweep.open_folder(str(experiment), points, extra, folder)
+    words = local.command_of(str(experiment), first, extra, sweep.folder_of(folder, first))
     runs.train(words)
-    done = local.folder_of(folder, first) / "metrics_validation.json"
+    done = sweep.folder_of(folder, first) / "metrics_validation.json"
     written = done.stat().st_mtime_ns
 
     local.run_sweep(str(experiment), extra, folder)
     assert done.stat().st_mtime_ns == written, "a finished point ran again"
     for point in rest:
-        assert (local.folder_of(folder, point) / "report.md").exists()
+        assert (sweep.folder_of(folder, point) / "report.md").exists()
 
-    header, *lines = csv.reader((folder / "report.csv").read_text().splitlines())
-    assert header == list(table.HEADER) and len(lines) == 2
-    rows = {line[0].removesuffix(" *"): line for line in lines}
-    assert set(rows) == {"loss=msce", "loss=mse"}
+    lines = list(csv.DictReader((folder / "report.csv").read_text().splitlines()))
+    rows = {line["row"]: line for line in lines}
+    assert len(lines) == 2 and set(rows) == {"loss=msce", "loss=mse"}
     scores = [
-        json.loads((local.folder_of(folder, p) / "metrics_validation.json").read_text())["metrics"][
+        json.loads((sweep.folder_of(folder, p) / "metrics_validation.json").read_text())["metrics"][
             "r_aed"
         ]
         for p in points[:2]
     ]
     msce = rows["loss=msce"]
-    assert msce[1] == "2" and float(msce[2]) == pytest.approx(np.mean(scores), abs=6e-4)
-    low, high = (float(v) for v in msce[3].split(" to "))
-    assert low <= float(msce[2]) <= high
-    assert msce[6] == "6.12" and rows["loss=mse"][6] == ""
-    assert "the paper's own figure" in (folder / "report.md").read_text()
+    assert msce["seeds"] == "0 1"
+    assert float(msce["mean"]) == pytest.approx(np.mean(scores), abs=6e-4)
+    assert [float(v) for v in msce["seed_means"].split()] == pytest.approx(scores, abs=6e-4)
+    assert float(msce["low"]) <= float(msce["mean"]) <= float(msce["high"])
+    assert msce["metric"] == "r_aed" and msce["sd"] == "" and msce["reference"] == "loss=msce"
+    assert msce["paper_mean"] == "6.12" and rows["loss=mse"]["paper_mean"] == ""
+    text = (folder / "report.md").read_text()
+    assert "the paper's own figure" in text and "*6.12*" in text
+    for name in ("cases_distance", "validation_curves", "convergence"):
+        assert (folder / "figures" / f"{name}.png").exists() and f"figures/{name}.png" in text
 
 
 def test_failed_point_does_not_stop_the_rest(tmp_path, data_dir, experiment):
@@ -87,22 +97,120 @@ def test_failed_point_does_not_stop_the_rest(tmp_path, data_dir, experiment):
     folder = tmp_path / "sweep"
     with pytest.raises(Interrupted, match="1 of 2 points failed.*not finite"):
         local.run_sweep(str(experiment), {"data.data_dir": str(data_dir)}, folder)
-    broken, good = local.load_points(str(experiment))
-    assert not (local.folder_of(folder, broken) / "metrics_validation.json").exists()
-    assert (local.folder_of(folder, good) / "metrics_validation.json").exists()
-    rows, missing = table.read_rows(folder)
-    assert missing == 1 and [row.label for row in rows] == ["loss=msce"]
+    broken, good = sweep.load_points(str(experiment))
+    assert not (sweep.folder_of(folder, broken) / "metrics_validation.json").exists()
+    assert (sweep.folder_of(folder, good) / "metrics_validation.json").exists()
+    read = cases.read(folder)
+    assert [row.label for row in read.rows] == ["loss=msce"]
+    assert read.done == {"broken": (0, 1), "loss=msce": (1, 1)}
 
 
 def test_other_sweep_is_refused(tmp_path, experiment):
-    points = local.load_points(str(experiment))
-    local.open_folder(str(experiment), points, {}, tmp_path / "sweep")
-    local.open_folder(str(experiment), points, {}, tmp_path / "sweep")
+    points = sweep.load_points(str(experiment))
+    sweep.open_folder(str(experiment), points, {}, tmp_path / "sweep")
+    sweep.open_folder(str(experiment), points, {}, tmp_path / "sweep")
     with pytest.raises(UserError, match="holds another sweep"):
-        local.open_folder(str(experiment), points[:1], {}, tmp_path / "sweep")
+        sweep.open_folder(str(experiment), points[:1], {}, tmp_path / "sweep")
 
 
 def test_argument_of_the_command_joins_those_of_the_points(experiment):
-    points = local.load_points(f"{experiment}:broken=false")
+    points = sweep.load_points(f"{experiment}:broken=false")
     assert [p["arg"] for p in points[:2]] == ["broken=false,loss=msce"] * 2
     assert len({sweeps.point_id(p) for p in points}) == 4
+
+
+class Recorded(sweep.Progress):
+    """Progress that remembers what ended, and with what."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.ends = {}
+
+    def ended(self, point, failure=None):
+        super().ended(point, failure)
+        self.ends[point["seed"]] = failure
+
+
+CHILD = """
+import os, pathlib, signal, sys, time
+here, number = pathlib.Path(sys.argv[1]), sys.argv[2]
+def stop(*unused):
+    (here / f"{number}.saved").touch()
+    sys.exit(1)
+signal.signal(signal.SIGTERM, stop)
+if number == "1":
+    sys.exit("this one is wrong")
+(here / f"{number}.begun").write_text(str(len(os.sched_getaffinity(0))))
+wait = int(sys.argv[3])
+while len(list(here.glob("*.begun"))) < wait:
+    time.sleep(0.01)
+"""
+
+
+def children(tmp_path, seeds, wait):
+    """A progress over points, and the command of a child that ends once `wait` have begun."""
+    points = sweeps.product(seed=seeds)
+    commands = {
+        sweeps.point_id(p): [sys.executable, "-c", CHILD, str(tmp_path), str(p["seed"]), str(wait)]
+        for p in points
+    }
+    return Recorded(tmp_path / "sweep", points), commands
+
+
+def test_two_jobs_run_at_once_and_a_failed_one_leaves_the_rest(tmp_path, capsys):
+    progress, commands = children(tmp_path, [0, 1, 2], wait=2)
+    local.Children(2, []).run(progress, commands)  # 0 and 2 wait for one another
+    assert progress.ends == {0: None, 1: "this one is wrong", 2: None}
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "3 points, 0 done, 3 to run" and len(lines) == 4
+    assert sum(line.startswith("done: ") for line in lines) == 2
+    assert sum(line.startswith("FAILED: ") and "seed 1" in line for line in lines) == 1
+    with pytest.raises(Interrupted, match="1 of 3 points failed .*this one is wrong"):
+        progress.conclude()
+    text = sweep.status(progress.workdir, progress.points)
+    assert "seed 1: failed: this one is wrong" in text
+    assert text.endswith("3 points: 1 failed, 2 missing")
+
+
+def test_signal_stops_the_children_which_save(tmp_path):
+    progress, commands = children(tmp_path, [0, 2, 3], wait=9)
+    process = os.getpid()
+
+    def send():
+        while len(list(tmp_path.glob("*.begun"))) < 2:
+            time.sleep(0.01)
+        os.kill(process, signal.SIGTERM)
+
+    sender = threading.Thread(target=send)
+    with local._signals() as asked:
+        sender.start()
+        with pytest.raises(Interrupted, match="stopped by a signal.*goes on"):
+            local.Children(2, asked).run(progress, commands)
+    sender.join()
+    assert sorted(p.name for p in tmp_path.glob("*.saved")) == ["0.saved", "2.saved"]
+    assert not progress.ends and not list((tmp_path / "sweep" / "points").glob("*.failed"))
+
+
+def test_cores_are_shared_out(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 5}, raising=False)
+    assert [local.cores_of(slot, 2) for slot in range(2)] == [{0, 2}, {1, 5}]
+    assert [local.cores_of(slot, 5) for slot in range(5)] == [{0}, {1}, {2}, {5}, {0}]
+
+
+def test_status_says_where_each_point_is(tmp_path):
+    points = sweeps.product(seed=[0, 1, 2])
+    begun, done = (sweep.folder_of(tmp_path, point) for point in points[:2])
+    for folder in (begun, done):
+        folder.mkdir(parents=True)
+        (folder / "env.json").write_text('{"total_steps": 40}')
+    (done / sweep.DONE).touch()
+    assert "seed 0: at step 0 of 40" in sweep.status(tmp_path, points)
+    row = '{"step": %d, "split": "train", "name": "loss", "value": 1.0, "count": 8.0}\n'
+    (begun / "metrics.jsonl").write_text("".join(row % step for step in range(300)) + '{"st')
+    lines = sweep.status(tmp_path, points).splitlines()
+    assert [line.split(": ", 1)[1] for line in lines[:3]] == [
+        "at step 299 of 40",
+        "done",
+        "missing",
+    ]
+    assert lines[3] == "3 points: 1 done, 1 begun, 1 missing"

@@ -1,0 +1,179 @@
+"""What each subcommand does; heavy imports wait until they are needed."""
+
+import argparse
+import pathlib
+
+from segjax.errors import UserError
+
+
+def train(args: argparse.Namespace) -> None:
+    from segjax.config import files
+    from segjax.train import parallel, run
+
+    _check_processes(args)
+    config = files.load(args.config, args.overrides)
+    if args.distributed or args.coordinator:
+        parallel.initialize_processes(args.coordinator, args.processes, args.process)
+    means = run.train(config, args.workdir)
+    if parallel.is_first():
+        print(f"{args.workdir}: validation " + _line(means))
+
+
+def _check_processes(args: argparse.Namespace) -> None:
+    """UserError unless the three flags that name a process come together and make sense."""
+    given = {
+        "--coordinator": args.coordinator,
+        "--processes": args.processes,
+        "--process": args.process,
+    }
+    missing = [flag for flag, value in given.items() if value is None]
+    if len(missing) == len(given):
+        return
+    if missing:
+        raise UserError(f"{missing[0]}: missing; {', '.join(given)} are given together")
+    host, _, port = args.coordinator.rpartition(":")
+    if not host or not port.isdigit():
+        raise UserError(f"--coordinator {args.coordinator}: takes HOST:PORT")
+    if not 0 <= args.process < args.processes:
+        raise UserError(
+            f"--process {args.process}: takes 0 to --processes - 1, here {args.processes - 1}"
+        )
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    from segjax.train import run
+
+    means = run.evaluate_folder(args.workdir, args.split, args.checkpoint)
+    print(f"{args.workdir}: {args.split} " + _line(means))
+
+
+def _line(means: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in means.items())
+
+
+def predict(args: argparse.Namespace) -> None:
+    from segjax.train import predictions
+
+    count = predictions.predict(args.workdir, args.input, args.output, args.checkpoint)
+    print(f"{count} images: {args.output / 'predictions.csv'} and {args.output / 'overlays'}")
+
+
+def export(args: argparse.Namespace) -> None:
+    from segjax.train import export
+
+    for path in export.export(args.workdir, args.output, args.checkpoint):
+        print(f"wrote {path}")
+
+
+def data_prepare(args: argparse.Namespace) -> None:
+    from segjax.data import store
+
+    made = store.builder(args.name, args.data_dir, path="data set")
+    fresh = store.prepare(made, args.manual_dir)
+    counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
+    print(f"{'prepared' if fresh else 'already prepared'}: {made.data_path} ({counts})")
+
+
+def data_show(args: argparse.Namespace) -> None:
+    from segjax.data import store
+    from segjax.data.contact_sheet import write_contact_sheet
+    from segjax.train.workdir import check_writable
+
+    if args.count < 1:
+        raise UserError(f"--count {args.count}: takes a whole number of at least 1")
+    output = args.output or pathlib.Path(args.name.replace("/", "-") + ".png")
+    if output.is_dir():
+        raise UserError(f"--output {output}: is a folder, not a file")
+    check_writable(output.parent, "--output")
+    made = store.ensure_prepared(args.name, args.data_dir)
+    examples = store.check_split(made, args.split, path="--split")
+    source = store.open_split(made, args.split)
+    shown = [source[i] for i in range(min(args.count, examples))]
+    write_contact_sheet(output, shown, classes=getattr(made, "CLASSES", ()))
+    print(f"wrote {output}")
+
+
+def data_list(args: argparse.Namespace) -> None:
+    from segjax.data import store
+
+    for name, state in store.listing(args.data_dir):
+        print(f"{name:32} {state}")
+
+
+def plan(args: argparse.Namespace) -> None:
+    from segjax.data.volumes import planning
+    from segjax.data.volumes.plan import read_plan
+    from segjax.train.workdir import check_writable
+
+    if args.output is not None:
+        if args.output.is_dir():
+            raise UserError(f"--output {args.output}: is a folder, not a file")
+        check_writable(args.output.parent, "--output")
+    made = (args.name, args.data_dir, args.output, args.version, args.split)
+    path = planning.write_plan(*made)
+    fingerprint = planning.read_fingerprint(planning.fingerprint_path(path))
+    print(f"{planning.describe(read_plan(path), fingerprint)}\nwrote {path}")
+
+
+def sweep(args: argparse.Namespace) -> None:
+    from segjax.launch import local, sweep
+
+    given = {"--jobs": (args.jobs, "local"), "--members": (args.members, "population")}
+    for flag, (value, engine) in given.items():
+        if value is not None and engine != args.engine:
+            raise UserError(f"{flag} {value}: goes with --engine {engine}")
+    if args.status:
+        print(sweep.status(args.workdir, sweep.load_points(args.config)))
+    elif args.engine == "local":
+        jobs = 1 if args.jobs is None else args.jobs
+        local.run_sweep(args.config, args.overrides, args.workdir, jobs=jobs)
+    else:
+        from segjax.launch import population
+
+        population.run_sweep(args.config, args.overrides, args.workdir, members=args.members)
+
+
+def report(args: argparse.Namespace) -> None:
+    from segjax.launch.report import cases, sweep
+    from segjax.train import report
+
+    options = {"against": args.against, "failed_below": args.failed_below}
+    for folder in args.folders:
+        if not cases.is_sweep(folder) and any(value is not None for value in options.values()):
+            raise UserError(f"{folder}: --against and --failed-below are for sweeps")
+    for folder in args.folders:
+        made = sweep.write(folder, **options) if cases.is_sweep(folder) else report.write(folder)
+        print(f"wrote {made}")
+
+
+def bench(args: argparse.Namespace) -> None:
+    from segjax.config import files
+    from segjax.train import bench
+
+    if not args.seconds > 0:
+        raise UserError(f"--seconds {args.seconds}: takes a number above 0")
+    print(bench.measure(files.load(args.config, args.overrides), args.seconds))
+
+
+def landscape(args: argparse.Namespace) -> None:
+    from segjax.launch import landscape_options
+    from segjax.train.workdir import check_writable
+
+    options, output = landscape_options.options(args), landscape_options.output(args)
+    check_writable(output.parent, "--output")
+
+    from segjax.launch import landscape
+    from segjax.train.report import save_figure
+
+    if args.kind == "parameters":
+        options |= {"folder": args.workdir, "kind": args.checkpoint}
+    save_figure(landscape.DRAWERS[args.kind](**options), output)
+    print(f"wrote {output}")
+
+
+def check(args: argparse.Namespace) -> int:
+    from segjax.explore import check_table
+
+    if args.seed < 0:
+        raise UserError(f"--seed {args.seed}: takes a whole number of at least 0")
+    return 1 if check_table.run(args.names, seed=args.seed) else 0

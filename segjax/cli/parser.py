@@ -1,0 +1,311 @@
+"""The words of the `segjax` command: its subcommands, their flags and their help."""
+
+import argparse
+import pathlib
+from collections.abc import Callable
+
+from segjax.cli import commands
+from segjax.config.lookup import nearest
+from segjax.errors import UserError
+
+EPILOG = """\
+examples:
+  segjax train --config experiments/fovea/demo.py --workdir work/demo
+  segjax train --config experiments/fovea/idrid.py:cpu --workdir work/idrid --config.seed=1
+  segjax predict --workdir work/demo --input photographs/ --output predicted/
+  segjax data prepare idrid --manual_dir downloads/idrid
+  segjax plan acdc
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, with the nearest flag."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(
+            *args,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **kwargs,
+        )
+
+    def error(self, message: str):
+        raise UserError(f"{message} (see `{self.prog} --help`)")
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Names an unknown flag before argparse complains of what its misspelling left out."""
+        if self.get_default("run"):
+            for word in args or ():
+                flag = word.partition("=")[0]
+                if flag.startswith("--") and not flag.startswith("--config."):
+                    self.check_flag(flag)
+        return super().parse_known_args(args, namespace)
+
+    def check_flag(self, flag: str) -> None:
+        """UserError with the nearest flag unless this parser takes `flag`."""
+        flags = [option for action in self._actions for option in action.option_strings]
+        if flag not in flags:
+            raise UserError(f"{flag}: `{self.prog}` has no such flag{nearest(flag, flags)}")
+
+    def _check_value(self, action, value):
+        if action.choices is not None and value not in action.choices:
+            name = "/".join(action.option_strings) or action.metavar or action.dest
+            raise UserError(
+                f"{name} {value!r}: `{self.prog}` has no such choice"
+                f"{nearest(value, action.choices)} "
+                f"It has: {', '.join(map(str, action.choices))}"
+            )
+
+
+def build_parser() -> Parser:
+    """The command with all its subcommands."""
+    parser = Parser(
+        prog="segjax",
+        description="Segmentation and localisation of biomedical images in JAX.",
+        epilog=EPILOG,
+    )
+    verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_train(verbs)
+    _add_evaluate(verbs)
+    _add_predict(verbs)
+    _add_export(verbs)
+    _add_data(verbs)
+    _add_plan(verbs)
+    _add_sweep(verbs)
+    _add_report(verbs)
+    _add_bench(verbs)
+    _add_landscape(verbs)
+    _add_check(verbs)
+    return parser
+
+
+def _command(verbs, name: str, run: Callable, help_text: str, more: str = "") -> Parser:
+    parser = verbs.add_parser(name, help=help_text, description=f"{help_text}\n\n{more}".strip())
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def _add_config(parser: Parser) -> None:
+    parser.add_argument(
+        "--config",
+        required=True,
+        metavar="FILE[:ARG]",
+        help="experiment file; ARG goes to its get_config, as in idrid.py:cpu,loss=sce",
+    )
+    parser.set_defaults(takes_overrides=True)
+
+
+def _add_workdir(parser: Parser, what: str) -> None:
+    parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help=what)
+
+
+def _add_kind(parser: Parser) -> None:
+    parser.add_argument(
+        "--checkpoint", choices=("best", "latest"), default="best", help="default: best"
+    )
+
+
+def _add_train(verbs) -> None:
+    parser = _command(
+        verbs,
+        "train",
+        commands.train,
+        "Train an experiment, or go on with one that was interrupted.",
+        "Any field of the config can be set: --config.optimizer.learning_rate=0.02\n"
+        "The work folder receives config.json, metrics.jsonl, checkpoints, figures and report.md.",
+    )
+    _add_config(parser)
+    _add_workdir(parser, "where results go; the same command on the same folder resumes")
+    group = parser.add_argument_group(
+        "several processes (Slurm, Open MPI and TPU pods by themselves)"
+    )
+    group.add_argument("--distributed", action="store_true", help="join the job that JAX detects")
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="or name the first process,")
+    group.add_argument("--processes", type=int, metavar="N", help="how many there are,")
+    group.add_argument("--process", type=int, metavar="I", help="and which one this is")
+
+
+def _add_evaluate(verbs) -> None:
+    parser = _command(
+        verbs,
+        "evaluate",
+        commands.evaluate,
+        "Evaluate a trained work folder on a split of its data.",
+    )
+    _add_workdir(parser, "a trained folder")
+    parser.add_argument("--split", default="validation", help="default: validation")
+    _add_kind(parser)
+
+
+def _add_predict(verbs) -> None:
+    parser = _command(
+        verbs,
+        "predict",
+        commands.predict,
+        "Predict on your own images: a table, and an overlay for each image.",
+        "PNG, JPEG, TIFF and BMP; 8 and 16 bit; grey or colour. A folder stands for its images.",
+    )
+    _add_workdir(parser, "a trained folder")
+    parser.add_argument(
+        "--input", required=True, nargs="+", metavar="PATH", help="files or folders"
+    )
+    parser.add_argument("--output", required=True, type=pathlib.Path, metavar="DIR")
+    _add_kind(parser)
+
+
+def _add_export(verbs) -> None:
+    parser = _command(
+        verbs,
+        "export",
+        commands.export,
+        "Write a trained model as files that JAX alone can run.",
+        "model.stablehlo (image to logits, any batch size, weights inside), weights.safetensors,\n"
+        "and model.json, which says what goes in and what comes out. See docs/export.md.",
+    )
+    _add_workdir(parser, "a trained folder")
+    parser.add_argument(
+        "--output", required=True, type=pathlib.Path, metavar="DIR", help="new, or of this run"
+    )
+    _add_kind(parser)
+
+
+def _add_data(verbs) -> None:
+    parser = verbs.add_parser("data", help="Prepare, show and list data sets.")
+    inner = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    prepare = _command(
+        inner,
+        "prepare",
+        commands.data_prepare,
+        "Read an official download, check it, and store it once.",
+    )
+    show = _command(
+        inner,
+        "show",
+        commands.data_show,
+        "Write a contact sheet of a prepared set, annotations drawn in.",
+    )
+    listing = _command(
+        inner, "list", commands.data_list, "List the data sets and which are prepared."
+    )
+    for verb in (prepare, show):
+        verb.add_argument(
+            "name", metavar="NAME", help="data set, or data set/config: idrid/grading"
+        )
+    prepare.add_argument("--manual_dir", metavar="DIR", help="the folder of the official download")
+    for verb in (prepare, show, listing):
+        verb.add_argument("--data_dir", default="data", metavar="DIR", help="default: data")
+    show.add_argument("--split", default="train", help="default: train")
+    show.add_argument("--count", type=int, default=12, help="images on the sheet; default: 12")
+    show.add_argument("--output", type=pathlib.Path, metavar="FILE", help="default: NAME.png")
+
+
+def _add_plan(verbs) -> None:
+    parser = _command(
+        verbs,
+        "plan",
+        commands.plan,
+        "Measure a set of volumes, and plan a 2-D network for it by the rules of nnU-Net.",
+        "Prints the plan in words and writes it as JSON, the fingerprint beside it. Experiment\n"
+        "files take it up: --config acdc.py:rrw,plan=data/plans/acdc-v1.json",
+    )
+    parser.add_argument("name", metavar="NAME", help="a prepared set of volumes, as in acdc")
+    parser.add_argument("--version", choices=("v1", "v2"), default="v1", help="default: v1")
+    parser.add_argument("--split", default="train", help="the training cases; default: train")
+    parser.add_argument("--data_dir", default="data", metavar="DIR", help="default: data")
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="default: DATA_DIR/plans/NAME-VERSION.json",
+    )
+
+
+def _add_sweep(verbs) -> None:
+    parser = _command(
+        verbs,
+        "sweep",
+        commands.sweep,
+        "Run every point of an experiment's sweep(); running it again runs what is missing.",
+        "local: each point in a process of its own. population: points that differ only in seed,\n"
+        "learning rate, weights of losses and such numbers train together in one program, which\n"
+        "saves compilation and start-up, and fills an accelerator that one run leaves idle.",
+    )
+    _add_config(parser)
+    _add_workdir(parser, "the sweep's folder; each point has its own below it")
+    parser.add_argument(
+        "--engine", choices=("local", "population"), default="local", help="default: local"
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="local: so many at once; default: 1")
+    parser.add_argument(
+        "--members",
+        type=int,
+        metavar="N",
+        help="population: so many at once; default: 8 on CPU, 16 elsewhere",
+    )
+    parser.add_argument("--status", action="store_true", help="only say where each point is")
+
+
+def _add_report(verbs) -> None:
+    parser = _command(
+        verbs,
+        "report",
+        commands.report,
+        "Write report.md and figures for runs and sweeps; of a sweep report.csv and .tex too.",
+    )
+    parser.add_argument("folders", nargs="+", type=pathlib.Path, metavar="DIR")
+    group = parser.add_argument_group("sweeps")
+    group.add_argument(
+        "--against", metavar="LABEL", help="row that the others are tested against; default: first"
+    )
+    group.add_argument(
+        "--failed-below",
+        type=float,
+        metavar="X",
+        help="final headline value below which a model failed to converge; "
+        "default: three quarters of the best row's median",
+    )
+
+
+def _add_bench(verbs) -> None:
+    parser = _command(
+        verbs,
+        "bench",
+        commands.bench,
+        "Time the step alone, the input alone, and both together.",
+    )
+    _add_config(parser)
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each part; default: 10")
+
+
+def _add_landscape(verbs) -> None:
+    from segjax.launch.landscape_options import EXAMPLES, KINDS
+
+    help_text = "Draw what a loss sees: positions, shapes, softmax vectors, trained parameters."
+    parser = verbs.add_parser("landscape", help=help_text, description=help_text, epilog=EXAMPLES)
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for kind, about in KINDS.items():
+        drawn = _command(kinds, kind, commands.landscape, about.summary, about.reading)
+        if kind == "parameters":
+            _add_workdir(drawn, "a trained folder")
+            _add_kind(drawn)
+        for name, flag in about.flags.items():
+            drawn.add_argument(f"--{name}", **flag.settings)
+        drawn.add_argument(
+            "--output", type=pathlib.Path, metavar="FILE", help=f"default: landscape_{kind}.png"
+        )
+
+
+def _add_check(verbs) -> None:
+    parser = _command(
+        verbs,
+        "check",
+        commands.check,
+        "Check the gradients of losses, all or the named ones; status 1 if one is wrong.",
+        "In float64, over ordinary and extreme inputs: jax.grad against the closed form and\n"
+        "finite differences, as errors relative to the largest component. At a kink a difference\n"
+        "means nothing: such directions are skipped, and counted.",
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="as in dice, or your own: package.module:loss"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the random inputs; default: 0")

@@ -1,0 +1,222 @@
+"""What the engines of sweeps share: points, the sweep's folder, who is done, and the end.
+
+    DIR/sweep.json            the points, with their ids
+    DIR/points/ID/            each point's work folder
+    DIR/points/ID.txt         what it printed
+    DIR/points/ID.failed      the line it failed with; gone when it runs again
+
+A point is done when its metrics_validation.json is there, written at its very end; running the
+sweep again runs what is missing, and a point that was interrupted goes on from its checkpoint.
+"""
+
+import inspect
+import json
+import pathlib
+import sys
+from collections import Counter
+from collections.abc import Mapping
+
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from segjax.config import files, sweeps
+from segjax.errors import Interrupted, UserError
+
+MANIFEST = "sweep.json"
+DONE = "metrics_validation.json"
+STATES = ("done", "failed", "begun", "missing")
+
+
+def load_points(text: str) -> list[sweeps.Point]:
+    """The points of an experiment file's sweep(), to which it may take the words behind the colon.
+
+    UserError if it has none, or two are the same.
+    """
+    path, arg = files.split_name(text)
+    module = files.load_module(path)
+    if not hasattr(module, "sweep"):
+        raise UserError(f"--config {path}: the file has no sweep()")
+    try:
+        takes_words = inspect.signature(module.sweep).parameters
+        points = module.sweep(arg) if takes_words else module.sweep()
+    except UserError:
+        raise
+    except Exception as error:
+        raise files.failed(text, path, error) from error
+    if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
+        raise UserError(f"--config {path}: sweep() gives a list of dicts of config paths")
+    if arg:
+        points = [sweeps.product([{"arg": arg}], [point])[0] for point in points]
+    if not points:
+        raise UserError(f"--config {text}: sweep() gives no point")
+    if len({sweeps.point_id(point) for point in points}) < len(points):
+        raise UserError(f"--config {text}: sweep() gives the same point twice")
+    return points
+
+
+def check_points(
+    text: str, points: list[sweeps.Point], extra: Mapping[str, str]
+) -> list[ConfigDict]:
+    """Every point's config, checked with its data, so that a mistake shows before one trains."""
+    from segjax.data import store
+    from segjax.train import preflight
+
+    path, _ = files.split_name(text)
+    configs = []
+    for point in points:
+        config = f"{path}:{point['arg']}" if "arg" in point else str(path)
+        settings = {k: str(v) for k, v in point.items() if k != "arg"}
+        loaded = files.load(config, settings | dict(extra))
+        preflight.check_parts(loaded)
+        store.require(loaded.data.name, loaded.data.data_dir)
+        configs.append(loaded)
+    return configs
+
+
+def open_folder(text: str, points: list[sweeps.Point], extra: Mapping, workdir: pathlib.Path):
+    """Writes the manifest, or checks that the folder holds this very sweep."""
+    manifest = {
+        "config": text,
+        "overrides": dict(extra),
+        "points": {sweeps.point_id(point): point for point in points},
+    }
+    path = workdir / MANIFEST
+    if path.exists():
+        if read_manifest(workdir) != json.loads(json.dumps(manifest)):
+            raise UserError(f"--workdir {workdir}: holds another sweep; take another folder")
+        return
+    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        raise UserError(f"--workdir {workdir}: occupied by other files; take another folder")
+    try:
+        files.write_atomic(path, json.dumps(manifest, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"--workdir {workdir}: cannot write there: {error}") from error
+
+
+def read_manifest(workdir: pathlib.Path) -> dict:
+    """The manifest of a sweep's folder; UserError if it is damaged."""
+    try:
+        return json.loads((workdir / MANIFEST).read_text())
+    except ValueError as error:
+        raise UserError(f"{workdir / MANIFEST}: damaged: {error}") from error
+
+
+def folder_of(workdir: pathlib.Path, point: sweeps.Point) -> pathlib.Path:
+    """A point's work folder."""
+    return workdir / "points" / sweeps.point_id(point)
+
+
+def output_of(folder: pathlib.Path) -> pathlib.Path:
+    """The file that takes what the point of a work folder prints."""
+    return folder.with_name(f"{folder.name}.txt")
+
+
+def failure_of(folder: pathlib.Path) -> pathlib.Path:
+    """The file that says that the point of a work folder failed."""
+    return folder.with_name(f"{folder.name}.failed")
+
+
+def is_done(workdir: pathlib.Path, point: sweeps.Point) -> bool:
+    """Whether a point has run to its very end."""
+    return (folder_of(workdir, point) / DONE).exists()
+
+
+def describe(point: sweeps.Point) -> str:
+    """A point in words."""
+    seed = f", seed {point['seed']}" if "seed" in point else ""
+    return sweeps.row_label(point) + seed
+
+
+def last_line(path: pathlib.Path) -> str:
+    """The last line of a file; `no output` where there is none."""
+    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+    return lines[-1] if lines else "no output"
+
+
+class Progress:
+    """Progress over a whole sweep: a bar on a terminal, and one line for every finished point."""
+
+    def __init__(self, workdir: pathlib.Path, points: list[sweeps.Point]):
+        self.workdir, self.points = workdir, points
+        self.missing = [point for point in points if not is_done(workdir, point)]
+        self._ended = len(points) - len(self.missing)
+        self._failed: list[str] = []
+        self._bar = tqdm(
+            total=len(points),
+            initial=self._ended,
+            desc="sweep",
+            unit="point",
+            disable=not sys.stderr.isatty(),
+        )
+        left = len(self.missing)
+        tqdm.write(f"{len(points)} points, {self._ended} done, {left} to run")
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *unused) -> None:
+        self._bar.close()
+
+    def begins(self, point: sweeps.Point) -> None:
+        """Makes ready for a point; what it failed with before is forgotten."""
+        folder = folder_of(self.workdir, point)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        failure_of(folder).unlink(missing_ok=True)
+
+    def ended(self, point: sweeps.Point, failure: str | None = None) -> None:
+        """Notes that a point is done, or the line with which it failed."""
+        name = sweeps.point_id(point)
+        self._ended += 1
+        if failure is not None:
+            files.write_atomic(failure_of(folder_of(self.workdir, point)), failure + "\n")
+            self._failed.append(f"{name}: {failure}")
+        word = "done" if failure is None else "FAILED"
+        tqdm.write(f"{word}: {name} ({describe(point)}) [{self._ended}/{len(self.points)}]")
+        self._bar.update()
+
+    def conclude(self) -> None:
+        """Writes the sweep's report; raises Interrupted instead when points failed."""
+        self._bar.close()
+        if self._failed:
+            raise Interrupted(
+                f"{len(self._failed)} of {len(self.points)} points failed "
+                f"({'; '.join(self._failed)}); the same command runs them again"
+            )
+        from segjax.launch.report import sweep
+
+        print(f"wrote {sweep.write(self.workdir)}")
+
+
+def status(workdir: pathlib.Path, points: list[sweeps.Point]) -> str:
+    """The state of each point, a line each, and a line of totals."""
+    lines, totals = [], Counter()
+    for point in points:
+        kind, shown = _state(folder_of(workdir, point))
+        totals[kind] += 1
+        lines.append(f"{sweeps.point_id(point)}  {describe(point)}: {shown}")
+    counts = ", ".join(f"{totals[kind]} {kind}" for kind in STATES if totals[kind])
+    return "\n".join([*lines, f"{len(points)} points: {counts}"])
+
+
+def _state(folder: pathlib.Path) -> tuple[str, str]:
+    """One of STATES, and what is shown for it."""
+    if (folder / DONE).exists():
+        return "done", "done"
+    if failure_of(folder).exists():
+        return "failed", f"failed: {last_line(failure_of(folder))}"
+    if not (folder / "env.json").exists():
+        return "missing", "missing"
+    total = json.loads((folder / "env.json").read_text())["total_steps"]
+    return "begun", f"at step {_last_step(folder / 'metrics.jsonl')} of {total}"
+
+
+def _last_step(path: pathlib.Path) -> int:
+    """The step of the last whole row of a metrics.jsonl; its end is read only."""
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 10_000))
+        rows = file.read().split(b"\n")
+    for row in reversed(rows[:-1]):  # behind the last line break stands nothing, or a cut row
+        return json.loads(row)["step"]
+    return 0

@@ -12,7 +12,14 @@ from experiments.regionwise.common import Size
 
 CLASSES, MODALITIES = ("NCR_NET", "ED", "ET"), ("T2", "T1", "T1ce", "FLAIR")
 FULL = Size(patch=(192, 160), pools=(5, 5), batch_size=107)
-CPU = Size(patch=(96, 80), pools=(4, 4), pixel_spacing=(2.0, 2.0), features=16, most_features=128)
+CPU = Size(
+    patch=(96, 80),
+    pools=(4, 4),
+    pixel_spacing=(2.0, 2.0),
+    batch_size=8,
+    features=16,
+    most_features=128,
+)
 
 
 def get_config(arg=None):
@@ -23,5 +30,5 @@ def get_config(arg=None):
     config.task_options.within_nonzero = (True,) * len(MODALITIES)
     config.paper = common.paper_figures("TABLE3", args["loss"])
     if args["cpu"]:
-        return common.short_training(config, steps=1000)
+        return common.short_training(config, steps=2000)
     return common.paper_training(config, epochs=100)

@@ -211,9 +211,14 @@ def paper_training(config, epochs, learning_rate=1e-4):
     return config
 
 
-def short_training(config, steps, learning_rate=2e-3):
-    """The same with a higher rate, for small networks that have minutes. Epochs are 10 batches."""
+def short_training(config, steps, learning_rate=3e-3):
+    """The same with a higher rate, for small networks that have minutes. Epochs are 10 batches.
+
+    Slices keep their orientation: a network that has to know them in every one learns later.
+    """
     paper_training(config, epochs=1, learning_rate=learning_rate)
+    config.data.augment.mirror, config.data.augment.rotate_degrees = 0.0, 30.0
+    config.task_options.mirror = False
     config.task_options.epoch_batches = 10
     config.train.steps, config.train.epochs = steps, None
     config.evaluate.every_epochs, config.evaluate.every_percent = None, 20

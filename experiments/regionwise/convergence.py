@@ -18,7 +18,7 @@ def get_config(arg=None):
     args = common.arguments(arg)
     if args["cpu"]:
         config = demo.get_config(arg)
-        config.train.steps = 200
+        config.train.steps = 300
         config.evaluate.every_percent = 50
         return config
     config = acdc.get_config(arg)

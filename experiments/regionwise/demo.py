@@ -11,10 +11,10 @@ from experiments.regionwise import common
 from experiments.regionwise.common import Size
 
 CLASSES, MODALITIES = ("RV", "M", "LV"), ("MR",)
-SIZE = Size(patch=(64, 64), pools=(3, 3), batch_size=16, features=16, most_features=64)
+SIZE = Size(patch=(64, 64), pools=(3, 3), batch_size=8, features=16, most_features=64)
 
 
 def get_config(arg=None):
     args = common.arguments(arg)
     config = common.volumes("synthetic_cardiac", CLASSES, MODALITIES, args, full=SIZE, cpu=SIZE)
-    return common.short_training(config, steps=300)
+    return common.short_training(config, steps=500, learning_rate=5e-3)

@@ -21,5 +21,5 @@ def get_config(arg=None):
     config = common.volumes("kits19", CLASSES, MODALITIES, args, full=FULL, cpu=CPU)
     config.paper = common.paper_figures("TABLE4", args["loss"])
     if args["cpu"]:
-        return common.short_training(config, steps=1000)
+        return common.short_training(config, steps=2000)
     return common.paper_training(config, epochs=100)

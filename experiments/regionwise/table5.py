@@ -25,7 +25,7 @@ def get_config(arg=None):
     config.task_options.groups = ("ED", "ES")
     config.paper = common.paper_figures("TABLE5", args["loss"])
     if args["cpu"]:
-        return common.short_training(config, steps=1000)
+        return common.short_training(config, steps=2000)
     config = common.paper_training(config, epochs=300)
     config.evaluate.batch_size = 8
     return config

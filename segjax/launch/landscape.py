@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from segjax.config import lookup
+from segjax.data.pipeline import gather
 from segjax.explore import curvature, palette, parameters, position, shapes, simplex, training_maps
 from segjax.explore.choice import as_user_error, choose, label_of, on_one_pixel
-from segjax.tasks.binding import combine
+from segjax.tasks.binding import combine_scales
 from segjax.train import checkpoint, datasets, preflight, workdir
+from segjax.train.preflight import Plan
 from segjax.train.restore import Trained, load_trained
 from segjax.types import Array
 
@@ -23,9 +25,7 @@ def loss_of_folder(trained: Trained, split: str, examples: int) -> Callable[[obj
     augmented, scheduled weights are those of the checkpoint's step. All images go through at once.
     """
     plan, state = trained.plan, jax.device_get(trained.state.without_optimizer)
-    records = datasets.open_records(plan.config, plan.task, split)
-    rows = [records[index] for index in range(min(examples, len(records)))]
-    fields = {name: jnp.stack([row[name] for row in rows]) for name in rows[0]}
+    fields = _first(plan, split, examples)
     inputs = plan.task.inputs(fields)
     model = preflight.make_model(plan.config)
     scheduled = plan.weights.at(state.step, state.loss_weights)
@@ -33,9 +33,23 @@ def loss_of_folder(trained: Trained, split: str, examples: int) -> Callable[[obj
     def loss(params: object) -> Array:
         variables = {**state.variables, "params": params}
         outputs = model.apply(variables, inputs, train=False)
-        return jnp.mean(combine(plan.terms, plan.task.bind(outputs, fields), scheduled)["loss"])
+        scales = plan.task.scales(outputs, fields)
+        return jnp.mean(combine_scales(plan.terms, scales, scheduled)["loss"])
 
     return loss
+
+
+def _first(plan: Plan, split: str, examples: int) -> dict[str, Array]:
+    """The fields of the first examples of a split; of volumes, of the first patches drawn."""
+    config, task = plan.config, plan.task
+    if task.on_volumes:
+        patches = datasets.open_split(config, task, split)
+        drawn = patches.train_batches(config.seed, 0, examples, slice(0, examples))
+        batch, arrays = jax.tree.map(jnp.asarray, (next(drawn), patches.arrays))
+        return task.augmented(None, gather(arrays, batch), {})
+    records = datasets.open_records(config, task, split)
+    rows = [records[index] for index in range(min(examples, len(records)))]
+    return {name: jnp.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def parameters_figure(

@@ -11,7 +11,7 @@ import pathlib
 import signal
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from segjax.config import sweeps
 from segjax.errors import Interrupted, UserError
 from segjax.launch import sweep
-from segjax.train import numbers
+from segjax.train import checkpoint, numbers
 from segjax.train import population as training
 from segjax.train.loop import Stop
 
@@ -124,11 +124,26 @@ def _to_run(made: list[Group], progress: sweep.Progress) -> Iterator[Group]:
     failed = {place for place, folder in enumerate(folders) if sweep.failure_of(folder).exists()}
     for group in made:
         left = tuple(i for i in group.places if ids[i] in missing and i not in failed)
-        if left:
-            yield Group(left, group.paths)
+        for together in _at_one_step(left, folders):
+            yield Group(together, group.paths)
     for place in sorted(failed):
         if ids[place] in missing:
             yield Group((place,), ())
+
+
+def _at_one_step(places: Sequence[int], folders: list[pathlib.Path]) -> Iterator[tuple[int, ...]]:
+    """Places whose folders share a checkpoint, or have none: the others would lose their steps."""
+    parts: list[tuple[set[int], list[int]]] = []
+    for place in places:
+        own = checkpoint.steps_of(folders[place], "latest")
+        for shared, part in parts:
+            if shared & own or not (shared or own):
+                shared &= own
+                part.append(place)
+                break
+        else:
+            parts.append((own, [place]))
+    return (tuple(part) for _, part in parts)
 
 
 def _run(group: Group, configs: list[ConfigDict], progress: sweep.Progress, stop: Stop) -> None:

@@ -135,10 +135,16 @@ def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None))
 
 
+def steps_of(workdir: pathlib.Path, kind: str) -> set[int]:
+    """The steps of a folder's finished checkpoints, without opening any."""
+    folder = workdir / FOLDER / kind
+    names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
+    return {int(name) for name in names if name.isdigit()}
+
+
 def has_any(workdir: pathlib.Path, kind: str) -> bool:
     """Whether the folder holds a finished checkpoint of this kind."""
-    folder = workdir / FOLDER / kind
-    return folder.is_dir() and any(p.name.isdigit() for p in folder.iterdir())
+    return bool(steps_of(workdir, kind))
 
 
 def require(workdir: pathlib.Path, kind: str) -> None:

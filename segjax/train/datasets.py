@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from segjax.config.lookup import nearest
 from segjax.data import pipeline, store
 from segjax.errors import UserError
+from segjax.train import volumes
 
 
 def split_expression(config: ConfigDict, name: str) -> str:
@@ -58,8 +59,6 @@ def open_records(config: ConfigDict, task: Any, name: str) -> pipeline.Records:
 def open_split(config: ConfigDict, task: Any, name: str):
     """The split as batches: resident on the device if it fits and the config lets it."""
     if task.on_volumes:
-        from segjax.train import volumes
-
         return volumes.open_patches(config, task, split_expression(config, name))
     records = open_records(config, task, name)
     fits = records.megabytes() <= config.data.resident_megabytes

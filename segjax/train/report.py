@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from segjax.config import files
 from segjax.data import store
 from segjax.errors import UserError
-from segjax.train import datasets, preflight, workdir
+from segjax.train import datasets, preflight, volumes, workdir
 from segjax.train.logs import read_rows
 from segjax.train.restore import Trained, load_trained
 
@@ -103,8 +103,6 @@ def _case_figures(folder: pathlib.Path, trained: Trained, split: str) -> dict[st
     plan, config = trained.plan, trained.plan.config
     names, rows = read_predictions(folder / f"predictions_{split}.csv")
     if plan.task.on_volumes:
-        from segjax.train import volumes
-
         evaluator = volumes.evaluator(plan, datasets.split_expression(config, split))
         return plan.task.figures(lambda cases: evaluator.panels(trained.state, cases), rows, names)
     made = store.ensure_prepared(config.data.name, config.data.data_dir)

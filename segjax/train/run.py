@@ -18,6 +18,7 @@ from segjax.train import (
     predictions,
     preflight,
     report,
+    volumes,
     workdir,
 )
 from segjax.train.checkpoint import Checkpoints
@@ -26,6 +27,7 @@ from segjax.train.logs import Log, environment
 from segjax.train.loop import Book, Loop, Stop
 from segjax.train.preflight import Plan
 from segjax.train.restore import Trained, load_trained, restore_or_begin
+from segjax.train.volumes import VolumeEvaluator
 
 DONE = "done.json"
 TRIVIAL = "trivial.json"
@@ -111,11 +113,9 @@ def _train(plan: Plan, folder: pathlib.Path, stop: Stop) -> Book:
     return book
 
 
-def evaluator_of(plan: Plan, devices, name: str) -> "Evaluator | VolumeEvaluator":
+def evaluator_of(plan: Plan, devices, name: str) -> Evaluator | VolumeEvaluator:
     """What evaluates a state on a split, the data read once."""
     if plan.task.on_volumes:
-        from segjax.train import volumes
-
         return volumes.evaluator(plan, datasets.split_expression(plan.config, name))
     step = plan.evaluation_step(devices.axis_name)
     split = datasets.open_split(plan.config, plan.task, name)

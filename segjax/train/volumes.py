@@ -182,7 +182,9 @@ class VolumeEvaluator:
         """Labels in the grid of the data set, from a preprocessed image [d, h, w, c]."""
         probabilities = self._predictor(variables, image, mirror=self.task.mirror)
         labels = preprocess.restore(probabilities, geometry)
-        return components.keep_largest(labels) if self.task.largest_component else labels
+        if not self.task.largest_component:
+            return labels
+        return components.keep_largest(labels, range(1, self.task.num_classes))
 
     def _row(self, case: Case, labels: np.ndarray) -> list[float]:
         scores = _dice_of_classes(labels, case.stored_labels, self.task.num_classes)

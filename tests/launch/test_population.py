@@ -274,3 +274,13 @@ def test_program_gives_the_types_that_it_takes(base):
     out, _ = jax.eval_shape(training.train_step(plan, None), states, {}, batches)
     described = [jax.tree.map(lambda x: (x.shape, x.dtype), tree) for tree in (states, out)]
     assert described[0] == described[1]
+
+
+def test_members_without_a_common_checkpoint_train_apart(tmp_path):
+    saved = {0: (2, 4), 1: (4, 6), 2: (), 3: (8,), 4: (), 5: (4,)}
+    folders = [tmp_path / str(place) for place in saved]
+    for place, steps in saved.items():
+        for step in steps:
+            (folders[place] / "checkpoints" / "latest" / str(step)).mkdir(parents=True)
+    parts = list(population._at_one_step(list(saved), folders))
+    assert parts == [(0, 1, 5), (2, 4), (3,)]

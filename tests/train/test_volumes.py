@@ -2,18 +2,17 @@
 
 import csv
 import json
-import os
 import pathlib
-import signal
-import time
 
+import jax
 import nibabel
 import numpy as np
 import pytest
 
 from segjax import cli
 from segjax.config import files
-from segjax.train import preflight, volumes
+from segjax.launch import sweep
+from segjax.train import loop, preflight, volumes
 from segjax.train.checkpoint import parameters_digest
 from segjax.train.restore import load_trained
 from tests.train import runs
@@ -78,62 +77,31 @@ def test_the_loss_falls(folder):
     assert sorted(losses) == [1, 2, 3, 4] and np.all(np.isfinite(list(losses.values())))
 
 
-@pytest.mark.parametrize("resident", ["yes", "no"])
-def test_resident_and_streamed_train_alike(folder, data, tmp_path, resident, command_settings):
-    assert cli.main(words(tmp_path / "run", data, data__resident=resident)) == 0
+def test_resident_and_streamed_train_alike(folder, data, tmp_path, command_settings):
+    assert cli.main(words(tmp_path / "run", data, data__resident="no")) == 0
     one, two = (load_trained(path, "latest").state.params for path in (folder, tmp_path / "run"))
-    import jax
-
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
 
 
-def test_a_killed_run_goes_on_exactly(data, tmp_path):
-    settings = {"train__steps": 6, "checkpoint__every_steps": 1, "evaluate__every_steps": 3}
-    head = [*runs.command(tmp_path, data)[:3]]
-    for name in ("whole", "killed"):
-        command = [*head, *words(tmp_path / name, data, **settings)]
-        if name == "killed":
-            kill_after_first_save(command, tmp_path / name)
-        runs.train(command)
-    with preflight_settings():
-        states = [load_trained(tmp_path / name, "latest").state for name in ("whole", "killed")]
+def test_a_stopped_run_goes_on_exactly(folder, data, tmp_path, monkeypatch, command_settings):
+    stopped = tmp_path / "stopped"
+    command = words(stopped, data)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Stop, "at", lambda self, step: step == 2)
+        assert cli.main(command) == 1
+    assert list(runs.logged(stopped, "train", "loss")) == [1, 2]
+    assert cli.main(command) == 0
+    states = [load_trained(path, "latest").state for path in (folder, stopped)]
     assert parameters_digest(states[0]) == parameters_digest(states[1])
-    assert runs.logged(tmp_path / "whole", "train", "loss") == runs.logged(
-        tmp_path / "killed", "train", "loss"
-    )
-
-
-def preflight_settings():
-    import contextlib
-
-    import jax
-
-    stack = contextlib.ExitStack()
-    stack.enter_context(jax.numpy_dtype_promotion("standard"))
-    stack.enter_context(jax.numpy_rank_promotion("allow"))
-    return stack
-
-
-def kill_after_first_save(command, workdir):
-    import subprocess
-
-    child = subprocess.Popen(command, env=runs.environment(), stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and child.poll() is None:
-        saved = list((workdir / "checkpoints" / "latest").glob("[0-9]*/_CHECKPOINT_METADATA"))
-        if saved:
-            os.kill(child.pid, signal.SIGKILL)
-            break
-        time.sleep(0.01)
-    child.wait()
+    for name in ("loss", "gradient_norm"):
+        assert runs.logged(folder, "train", name) == runs.logged(stopped, "train", name)
 
 
 def test_evaluation_is_of_whole_volumes_in_millimetres(folder, command_settings):
     trained = load_trained(folder)
     evaluator = volumes.evaluator(trained.plan, "validation")
     case = evaluator.cases[0]
-    assert case.stored_labels.shape == case.stored_labels.shape
     placed = evaluator.placed(trained.state)
     labels = evaluator.labels_of(case.image, case.geometry, placed)
     assert labels.shape == case.stored_labels.shape
@@ -167,14 +135,46 @@ def test_mirroring_and_the_largest_component_change_the_final_table(folder, data
     trained = load_trained(folder)
     plan = trained.plan
     found = {}
-    for words_, options in {"": {}, "mirror": {"mirror": False}}.items():
+    for name, options in {
+        "plain": {},
+        "mirrored": {"mirror": True},
+        "largest": {"largest_component": True},
+    }.items():
         config = files.from_json(folder / "config.json").copy_and_resolve_references()
         config.unlock()
         config.task_options.update(options)
         plan = preflight.build(config.lock(), 100, 8)
         made = volumes.VolumeEvaluator(plan, volumes.open_cases(config, plan.task, "validation"))
-        found[words_] = made.table(trained.state).rows
-    assert not np.array_equal(found[""], found["mirror"])
+        found[name] = made.table(trained.state).rows
+    assert not np.array_equal(found["plain"], found["mirrored"])
+    volumes_of = [column.startswith("volume") for column in plan.task.columns()]
+    smaller = found["largest"][:, volumes_of] <= found["plain"][:, volumes_of]
+    assert np.all(smaller) and np.any(found["largest"] != found["plain"])
+
+
+def test_a_population_of_volumes_is_its_single_runs(folder, data, tmp_path, command_settings):
+    experiment = tmp_path / "seeds.py"
+    experiment.write_text(
+        f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        "from experiments.regionwise.demo import get_config\n"
+        "def sweep():\n    return [{'seed': 0}, {'seed': 1}]\n"
+    )
+    flags = [word for word in words("", data) if word.startswith("--config.")]
+    command = ["sweep", "--config", str(experiment), "--workdir", str(tmp_path / "sweep")]
+    assert cli.main([*command, "--engine", "population", *flags]) == 0
+    member = sweep.folder_of(tmp_path / "sweep", {"seed": 0})
+    one, two = (load_trained(path, "latest").state.params for path in (folder, member))
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    report = (tmp_path / "sweep" / "report.md").read_text()
+    assert "HD RV" in report and (tmp_path / "sweep" / "report.tex").exists()
+
+
+def test_the_loss_around_trained_parameters(folder, tmp_path, command_settings):
+    picture = tmp_path / "around.png"
+    command = ["landscape", "parameters", "--workdir", str(folder), "--output", str(picture)]
+    assert cli.main([*command, "--points=3", "--examples=2", "--eigenvalues=1"]) == 0
+    assert picture.stat().st_size > 10_000
 
 
 @pytest.fixture(scope="module")

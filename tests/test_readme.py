@@ -22,7 +22,12 @@ MINIATURE = runs.SMALL | {"train.steps": 2}
 # These want the official downloads, which the tests do not have: they end in one clear line.
 NEEDS_DOWNLOAD = ("idrid", "refuge2", "acdc", "table2")
 # The network of volumes names its strides too.
-VOLUMES = {"data.name": "synthetic_cardiac/32px_2_1_1", "model.strides": "((1, 1), (2, 2))"}
+VOLUMES = {
+    "data.name": "synthetic_cardiac/32px_2_1_1",
+    "model.name": "PlainUNet",
+    "model.features": "(4, 8)",
+    "model.strides": "((1, 1), (2, 2))",
+}
 # Pictures with few points.
 COARSE = {
     "shift": ["--size=32", "--radius=6", "--steps=3"],

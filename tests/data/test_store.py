@@ -24,7 +24,7 @@ def test_names_and_configs_are_found(tmp_path):
 @pytest.mark.parametrize(
     "name, wanted",
     [
-        ("idird", ["did you mean 'idrid'?", "It has: idrid", "synthetic_fundus"]),
+        ("idird", ["did you mean 'idrid'?", "It has: acdc, ", "synthetic_fundus"]),
         ("idrid/gradin", ["did you mean 'grading'?", "localization, segmentation, grading"]),
         ("synthetic_fundus/smal", ["did you mean 'small'?", "SIZEpx_TRAIN_VALIDATION_TEST"]),
         ("synthetic_fundus/1px_2_2_2", ["synthetic_fundus/1px_2_2_2", "from"]),

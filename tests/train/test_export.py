@@ -111,7 +111,8 @@ def apply(model):
 def run(tmp_path_factory):
     """A work folder with a real network, its export by the command, and what the network says."""
     folder = tmp_path_factory.mktemp("exported")
-    model, variables = saved(folder / "run")
+    real = {"model__name": "CellposeUNet", "model__features": (4, 8)}
+    model, variables = saved(folder / "run", **real)
     assert main(["export", "--workdir", str(folder / "run"), "--output", str(folder / "out")]) == 0
     logits = {kind: np.asarray(apply(model)(variables[kind], IMAGES)) for kind in variables}
     return folder / "out", variables, logits

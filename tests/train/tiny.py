@@ -3,6 +3,8 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
+from segjax.models.layers import BatchNorm, Conv
+
 
 class Tiny(nn.Module):
     """Two convolutions; takes the options of CellposeUNet, whose place it takes in a config."""
@@ -19,3 +21,13 @@ class Tiny(nn.Module):
         hidden = nn.relu(nn.Conv(self.features[0], (5, 5), dtype=self.dtype)(image))
         logits = nn.Conv(self.outputs, (3, 3), dtype=self.dtype)(hidden)
         return {"logits": logits.astype(jnp.float32)}
+
+
+class Normed(Tiny):
+    """With batch statistics, and the gradient of segjax's own convolution."""
+
+    @nn.compact
+    def __call__(self, image, *, train):
+        hidden = Conv(self.features[0], 3, self.dtype)(image)
+        hidden = nn.relu(BatchNorm(self.momentum, self.axis_name)(hidden, train=train))
+        return {"logits": Conv(self.outputs, 3, self.dtype)(hidden).astype(jnp.float32)}

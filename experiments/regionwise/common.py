@@ -219,6 +219,10 @@ def short_training(config, steps, learning_rate=3e-3):
     paper_training(config, epochs=1, learning_rate=learning_rate)
     config.data.augment.mirror, config.data.augment.rotate_degrees = 0.0, 30.0
     config.task_options.mirror = False
+    # A partner gives way over the first third, as over 100 of the paper's 300 epochs.
+    for section in config.loss.values():
+        if not isinstance(section.weight, (int, float)):
+            section.weight.over_epochs, section.weight.over_percent = None, 100 / 3
     config.task_options.epoch_batches = 10
     config.train.steps, config.train.epochs = steps, None
     config.evaluate.every_epochs, config.evaluate.every_percent = None, 20

@@ -16,15 +16,7 @@ from segjax.config.sweeps import product
 
 
 def get_config(arg=None):
-    args = common.arguments(arg)
-    if args["cpu"]:
-        config = demo.get_config(arg)
-        # The partner gives way over the first third, as over 100 of the paper's 300 epochs.
-        for term in config.loss.values():
-            if not isinstance(term.weight, float):
-                term.weight.over_epochs, term.weight.over_percent = None, 100 / 3
-        return config
-    return acdc.get_config(arg)
+    return (demo if common.arguments(arg)["cpu"] else acdc).get_config(arg)
 
 
 def sweep(arg=None):

@@ -159,7 +159,7 @@ class VolumeSegmentation:
         return 1 if name == "rectified" else self.num_classes
 
     def inputs(self, fields: Mapping[str, Array]) -> Float[Array, "b h w c"]:
-        """Normalised slices: z-scores of the volume, or CT by the training set."""
+        """Slices, normalised: z-scores of the volume, or CT by the training set."""
         return fields["image"]
 
     augmentations = staticmethod(default_options)

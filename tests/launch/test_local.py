@@ -28,7 +28,8 @@ from segjax.config.sweeps import product
 
 def get_config(arg=None):
     args = parse_arg(arg, loss="msce", broken=False)
-    config = common.localization("{data}", args["loss"], "max/sum", (4, 8), 32)
+    config = common.localization("{data}", args["loss"], "max/sum", (4,), 32)
+    config.model.name = "tests.train.tiny:Normed"
     quick_optimizer(config, steps=2, learning_rate=1e30 if args["broken"] else 1e-3)
     config.train.clip_norm = None
     config.evaluate.batch_size = 8

@@ -8,11 +8,10 @@ from scipy import ndimage
 
 from segjax.data import store
 from segjax.data.cardiac import generate_cardiac
-from segjax.data.sets import synthetic_cardiac
+from segjax.data.sets.generated import SPLITS
 from segjax.data.sets.synthetic_cardiac import (
     SyntheticCardiac,
     SyntheticCardiacConfig,
-    split_seeds,
 )
 from segjax.errors import UserError
 
@@ -179,12 +178,12 @@ def test_errors(arguments, message):
 
 
 def test_seeds_of_splits_are_disjoint():
-    largest = synthetic_cardiac.SEEDS_A_SPLIT
+    largest = SyntheticCardiacConfig.most
     config = SyntheticCardiacConfig(name="x", train=largest, validation=largest, test=largest)
-    seeds = [set(split_seeds(config, split)) for split in synthetic_cardiac.SPLITS]
+    seeds = [set(config.seeds(split)) for split in SPLITS]
     assert len(set.union(*seeds)) == 3 * largest
     small = SyntheticCardiacConfig(name="y")
-    assert split_seeds(small, "validation") == range(largest, largest + 8)
+    assert small.seeds("validation") == range(largest, largest + 8)
 
 
 def test_configs_by_name(tmp_path):
@@ -211,7 +210,7 @@ def test_builder_round_trip(tmp_path):
         for example in source:
             name, phase = example["image_id"].decode().split("_")
             seed = int(name.removeprefix("patient"))
-            assert seed in split_seeds(builder.builder_config, split)
+            assert seed in builder.builder_config.seeds(split)
             wanted = generate_cardiac(seed, 32, phase)
             assert builder.info.features["phase"].names[example["phase"]] == phase
             for field in ("image", "labels", "spacing", "affine"):

@@ -6,8 +6,8 @@ from scipy import ndimage
 
 from segjax.data.fundus import MASKS, generate_fundus
 from segjax.data.fundus_lesions import KINDS, grade_of
-from segjax.data.sets import synthetic_fundus
-from segjax.data.sets.synthetic_fundus import SyntheticFundus, SyntheticFundusConfig, split_seeds
+from segjax.data.sets.generated import SPLITS
+from segjax.data.sets.synthetic_fundus import SyntheticFundus, SyntheticFundusConfig
 
 SIZE = 96
 FIELDS = ["image", "image_id", "eye", "fovea", "disc", *MASKS, "findings", "grade"]
@@ -207,7 +207,7 @@ def test_config_errors_and_disjoint_splits():
     with pytest.raises(ValueError, match="`test` takes 1 to"):
         SyntheticFundusConfig(name="x", test=0)
     most = SyntheticFundusConfig(name="x", train=10_000_000)
-    ranges = [split_seeds(most, split) for split in synthetic_fundus.SPLITS]
+    ranges = [most.seeds(split) for split in SPLITS]
     for one, next_one in zip(ranges, ranges[1:], strict=False):
         assert one.stop <= next_one.start
 
@@ -232,7 +232,7 @@ def test_builder_round_trip(tmp_path):
     for split, count in (("train", 3), ("validation", 2), ("test", 2)):
         source = builder.as_data_source(split=split)
         assert len(source) == count
-        expected = {f"fundus_{seed:08d}": seed for seed in split_seeds(config, split)}
+        expected = {f"fundus_{seed:08d}": seed for seed in config.seeds(split)}
         for example in source:
             name = example["image_id"].decode()
             wanted = generate_fundus(expected[name], 48)

@@ -1,22 +1,19 @@
 """The data set that comes with segjax: drawn colour fundus photographs, nothing to download."""
 
 import dataclasses
-import re
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from segjax.data.features import EncodedImage
 from segjax.data.fundus import MASKS, SMALLEST, generate_fundus
-from segjax.errors import UserError
+from segjax.data.sets.generated import GeneratedConfig, GeneratedSet
 
-SEEDS_A_SPLIT = 10_000_000
-SPLITS = ("train", "validation", "test")
 GRADES = ("none", "microaneurysms", "moderate", "severe")
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
-class SyntheticFundusConfig(tfds.core.BuilderConfig):
+class SyntheticFundusConfig(GeneratedConfig):
     """How large the pictures are and how many each split holds.
 
     Attributes:
@@ -29,27 +26,18 @@ class SyntheticFundusConfig(tfds.core.BuilderConfig):
     validation: int = 60
     test: int = 60
 
-    def __post_init__(self):
-        if self.size < SMALLEST:
-            raise ValueError(f"`size` takes pixels from {SMALLEST}, got {self.size}")
-        for split in SPLITS:
-            count = getattr(self, split)
-            if not 1 <= count <= SEEDS_A_SPLIT:
-                raise ValueError(f"`{split}` takes 1 to {SEEDS_A_SPLIT} pictures, got {count}")
+    smallest = SMALLEST
+    most = 10_000_000
+    subjects = "pictures"
 
 
-def split_seeds(config: SyntheticFundusConfig, split: str) -> range:
-    """The seeds of a split; those of different splits are disjoint, whatever the configs."""
-    first = SPLITS.index(split) * SEEDS_A_SPLIT
-    return range(first, first + getattr(config, split))
-
-
-class SyntheticFundus(tfds.core.GeneratorBasedBuilder):
+class SyntheticFundus(GeneratedSet):
     """Synthetic colour fundus photographs with points, masks, findings and grade."""
 
     # The pictures are a function of seed, size and this version: a change to the drawing bumps it.
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}
+    CONFIG = SyntheticFundusConfig
     BUILDER_CONFIGS = [
         SyntheticFundusConfig(name="small", description="128 pixels, for demonstrations."),
         SyntheticFundusConfig(
@@ -61,19 +49,6 @@ class SyntheticFundus(tfds.core.GeneratorBasedBuilder):
     ]
 
     CONFIG_PATTERN = ", or SIZEpx_TRAIN_VALIDATION_TEST as in 96px_300_50_50"
-
-    @staticmethod
-    def config_named(name: str) -> SyntheticFundusConfig | None:
-        """The config that a name such as `96px_300_50_50` spells out, or None for other names."""
-        found = re.fullmatch(r"(\d+)px_(\d+)_(\d+)_(\d+)", name)
-        if found is None:
-            return None
-        size, *counts = (int(number) for number in found.groups())
-        try:
-            named = dict(zip(SPLITS, counts, strict=True))
-            return SyntheticFundusConfig(name=name, size=size, **named)
-        except ValueError as error:
-            raise UserError(f"synthetic_fundus/{name}: {error}") from error
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
@@ -94,11 +69,6 @@ class SyntheticFundus(tfds.core.GeneratorBasedBuilder):
                 "installations. Nothing measured on them says anything about patients."
             ),
         )
-
-    def _split_generators(self, dl_manager):
-        del dl_manager  # nothing to download
-        config = self.builder_config
-        return {split: self._generate_examples(split_seeds(config, split)) for split in SPLITS}
 
     def _generate_examples(self, seeds: range):
         for seed in seeds:

@@ -1,0 +1,68 @@
+"""What the sets that are drawn, not downloaded, share: sizes, counts and seeds by config."""
+
+import dataclasses
+import re
+from typing import ClassVar
+
+import tensorflow_datasets as tfds
+
+from segjax.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class GeneratedConfig(tfds.core.BuilderConfig):
+    """How large the pictures are and how many subjects each split holds.
+
+    Attributes:
+        size: height and width in pixels.
+        train, validation, test: number of subjects in each split, each with a seed of its own.
+        smallest: the least size that can be drawn.
+        most: seeds set aside for each split, whatever the config.
+        subjects: what is counted, in words.
+    """
+
+    size: int
+    train: int
+    validation: int
+    test: int
+    smallest: ClassVar[int]
+    most: ClassVar[int]
+    subjects: ClassVar[str]
+
+    def __post_init__(self):
+        if self.size < self.smallest:
+            raise ValueError(f"`size` takes pixels from {self.smallest}, got {self.size}")
+        for split in SPLITS:
+            count = getattr(self, split)
+            if not 1 <= count <= self.most:
+                raise ValueError(f"`{split}` takes 1 to {self.most} {self.subjects}, got {count}")
+
+    def seeds(self, split: str) -> range:
+        """The seeds of a split; those of different splits are disjoint, whatever the configs."""
+        first = SPLITS.index(split) * self.most
+        return range(first, first + getattr(self, split))
+
+
+class GeneratedSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A set that is a function of its config; `_generate_examples` takes the seeds of a split."""
+
+    CONFIG: ClassVar[type[GeneratedConfig]]
+
+    @classmethod
+    def config_named(cls, name: str) -> GeneratedConfig | None:
+        """The config that a name such as `96px_300_50_50` spells out, or None for other names."""
+        found = re.fullmatch(r"(\d+)px_(\d+)_(\d+)_(\d+)", name)
+        if found is None:
+            return None
+        size, *counts = (int(number) for number in found.groups())
+        try:
+            return cls.CONFIG(name=name, size=size, **dict(zip(SPLITS, counts, strict=True)))
+        except ValueError as error:
+            raise UserError(f"{cls.name}/{name}: {error}") from error
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+        del dl_manager  # nothing to download
+        config = self.builder_config
+        return {split: self._generate_examples(config.seeds(split)) for split in SPLITS}

@@ -13,7 +13,7 @@ Expected:  rrw,cpu: mean Dice 0.825 on the validation patients at hand (measured
            not measured. The paper's figures stand beside ours in the report, marked as such.
 """
 
-from experiments.regionwise import common
+from experiments.regionwise import common, paper
 from experiments.regionwise.common import Size
 
 CLASSES, MODALITIES = ("RV", "M", "LV"), ("MR",)
@@ -30,9 +30,6 @@ CPU = Size(
 
 
 def get_config(arg=None):
-    args = common.arguments(arg)
-    config = common.volumes("acdc", CLASSES, MODALITIES, args, full=FULL, cpu=CPU)
-    config.paper = common.paper_figures("TABLE2", args["loss"])
-    if args["cpu"]:
-        return common.short_training(config, steps=2000)
-    return common.paper_training(config, epochs=300)
+    return common.table_row(
+        arg, "acdc", CLASSES, MODALITIES, full=FULL, cpu=CPU, table=paper.TABLE2, epochs=300
+    )

@@ -7,7 +7,7 @@ Hardware:  one GPU, 100 epochs of 250 batches; cpu: two cores.
 Expected:  not measured here (the data set is not at hand); the paper's figures stand in the report.
 """
 
-from experiments.regionwise import common
+from experiments.regionwise import common, paper
 from experiments.regionwise.common import Size
 
 CLASSES, MODALITIES = ("NCR_NET", "ED", "ET"), ("T2", "T1", "T1ce", "FLAIR")
@@ -23,12 +23,10 @@ CPU = Size(
 
 
 def get_config(arg=None):
-    args = common.arguments(arg)
-    config = common.volumes("brats18", CLASSES, MODALITIES, args, full=FULL, cpu=CPU)
+    config = common.table_row(
+        arg, "brats18", CLASSES, MODALITIES, full=FULL, cpu=CPU, table=paper.TABLE3, epochs=100
+    )
     # Skull-stripped: a quarter of the volume is not zero, so scores are taken there.
     config.task_options.slice_axis = 0
     config.task_options.within_nonzero = (True,) * len(MODALITIES)
-    config.paper = common.paper_figures("TABLE3", args["loss"])
-    if args["cpu"]:
-        return common.short_training(config, steps=2000)
-    return common.paper_training(config, epochs=100)
+    return config

@@ -199,6 +199,14 @@ def follow(config, path, data):
     )
 
 
+def table_row(arg, data, classes, modalities, *, full, cpu, table, epochs):
+    """A row of one of the paper's tables, in the size and with the training that `arg` says."""
+    args = arguments(arg)
+    config = volumes(data, classes, modalities, args, full=full, cpu=cpu)
+    config.paper = dict(table.get(args["loss"], {}))
+    return short_training(config, steps=2000) if args["cpu"] else paper_training(config, epochs)
+
+
 def paper_training(config, epochs, learning_rate=1e-4):
     """Adam with poly decay and coupled L2, epochs of 250 batches, as the paper trains."""
     config.optimizer = spec("optimizers", "adam", learning_rate=learning_rate, weight_decay=3e-5)
@@ -229,10 +237,3 @@ def short_training(config, steps, learning_rate=3e-3):
     config.checkpoint.every_epochs, config.checkpoint.every_percent = None, 10
     config.evaluate.batch_size = 16
     return config
-
-
-def paper_figures(table, loss):
-    """The paper's own means and standard deviations for a row of its table, if it has the row."""
-    from experiments.regionwise import paper
-
-    return dict(getattr(paper, table).get(loss, {}))

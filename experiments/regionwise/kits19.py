@@ -7,7 +7,7 @@ Hardware:  one GPU, 100 epochs of 250 batches; cpu: two cores.
 Expected:  not measured here (the data set is not at hand); the paper's figures stand in the report.
 """
 
-from experiments.regionwise import common
+from experiments.regionwise import common, paper
 from experiments.regionwise.common import Size
 
 CLASSES, MODALITIES = ("kidney", "tumor"), ("CT",)
@@ -17,9 +17,6 @@ CPU = Size(patch=(128, 128), pools=(4, 4), batch_size=8, features=16, most_featu
 
 
 def get_config(arg=None):
-    args = common.arguments(arg)
-    config = common.volumes("kits19", CLASSES, MODALITIES, args, full=FULL, cpu=CPU)
-    config.paper = common.paper_figures("TABLE4", args["loss"])
-    if args["cpu"]:
-        return common.short_training(config, steps=2000)
-    return common.paper_training(config, epochs=100)
+    return common.table_row(
+        arg, "kits19", CLASSES, MODALITIES, full=FULL, cpu=CPU, table=paper.TABLE4, epochs=100
+    )

@@ -11,7 +11,7 @@ paper's own size of patches cannot be halved six times, and it does not say whic
 320 x 320 can, at the 1.25 mm of Isensee et al. (2017).
 """
 
-from experiments.regionwise import acdc, common
+from experiments.regionwise import acdc, common, paper
 from experiments.regionwise.common import Size
 from segjax.config.sweeps import product
 
@@ -19,15 +19,12 @@ FULL = Size(patch=(320, 320), pools=(6, 6), pixel_spacing=(1.25, 1.25), batch_si
 
 
 def get_config(arg=None):
-    args = common.arguments(arg)
-    config = common.volumes("acdc", acdc.CLASSES, acdc.MODALITIES, args, full=FULL, cpu=acdc.CPU)
+    sizes = {"full": FULL, "cpu": acdc.CPU}
+    config = common.table_row(
+        arg, "acdc", acdc.CLASSES, acdc.MODALITIES, **sizes, table=paper.TABLE5, epochs=300
+    )
     config.model.norm = "batch"
     config.task_options.groups = ("ED", "ES")
-    config.paper = common.paper_figures("TABLE5", args["loss"])
-    if args["cpu"]:
-        return common.short_training(config, steps=2000)
-    config = common.paper_training(config, epochs=300)
-    config.evaluate.batch_size = 8
     return config
 
 

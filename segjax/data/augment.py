@@ -1,9 +1,7 @@
 """Augmentation of one image with its points or masks, on the device, inside jit and under vmap.
 
-Nothing here gathers: an affine is two scanline passes (Catmull and Smith, 1980). Each pass scales
-and shifts one axis by a small matrix product, then shears it by whole pixels with a barrel shifter
-(static slices chosen bit by bit) and the remaining fraction by linear interpolation. Gather-based
-warps are slow on TPUs, and this form is no slower on a CPU.
+An affine is two scanline passes (`segjax/ops/scanline.py`): each scales and shifts one axis by a
+small matrix product, then shears it.
 """
 
 import inspect
@@ -12,10 +10,9 @@ import math
 import jax
 import jax.numpy as jnp
 
-from segjax.ops import checks
+from segjax.ops import checks, scanline
 from segjax.types import Array, Float, PRNGKeyArray
 
-MAX_ROTATION = 45.0
 # The options of `augment` that move pixels; the others change their values.
 GEOMETRY = ("flip_horizontal", "flip_vertical", "rotate", "scale", "translate")
 
@@ -77,7 +74,7 @@ def augment(
     for name, value, highest in (
         ("flip_horizontal", flip_horizontal, 1.0),
         ("flip_vertical", flip_vertical, 1.0),
-        ("rotate", rotate, MAX_ROTATION),
+        ("rotate", rotate, scanline.MAX_ROTATION),
         ("scale", scale, 0.9),
         ("translate", translate, 1.0),
         ("brightness", brightness, 1.0),
@@ -207,11 +204,11 @@ def _warp(image: Array, angle: Array, factor: Array, shift: Array, reach: tuple[
     rows = _centres(height) - height / 2
     columns = _centres(width) - width / 2 - shift[0]
     matrix = _resampling(width, reach[0], 1 / (factor * cos), shift[0])
-    planes = _product("chw,uw->chu", planes, matrix)
-    planes = _shear(planes, factor * jnp.sin(angle) * rows, reach[0], axis=2)
+    planes = scanline.scale_columns(planes, matrix)
+    planes = scanline.shear(planes, factor * jnp.sin(angle) * rows, reach[0], axis=2)
     matrix = _resampling(height, reach[1], cos / factor, shift[1])
-    planes = _product("chw,vh->cvw", planes, matrix)
-    planes = _shear(planes, -jnp.tan(angle) * columns, reach[1], axis=1)
+    planes = scanline.scale_rows(planes, matrix)
+    planes = scanline.shear(planes, -jnp.tan(angle) * columns, reach[1], axis=1)
     return jnp.moveaxis(planes, 0, -1)
 
 
@@ -219,48 +216,15 @@ def _centres(size: int) -> Array:
     return jnp.arange(size, dtype=jnp.float32) + 0.5
 
 
-def _product(form: str, planes: Array, matrix: Array) -> Array:
-    return jnp.einsum(form, planes, matrix, precision=jax.lax.Precision.HIGHEST)
-
-
 def _resampling(size: int, reach: int, step: Array, shift: Array) -> Array:
     """Linear interpolation at step * (out - centre - shift) + centre, as a matrix [out, source].
 
-    The output starts `reach` pixels before the image and has the margin that `_shear` consumes.
+    The output starts `reach` pixels before the image and has the margin that `shear` takes.
     """
-    length = size + _margin(reach)
+    length = size + scanline.margin(reach)
     out = jnp.arange(length, dtype=jnp.float32) + (0.5 - reach)
     source = jnp.clip(step * (out - size / 2 - shift) + size / 2, 0.5, size - 0.5)
     return jnp.maximum(1 - jnp.abs(source[:, None] - _centres(size)[None, :]), 0)
-
-
-def _margin(reach: int) -> int:
-    """Pixels that the barrel shifter uses up for shears up to `reach` either way, and the lerp."""
-    return 2 ** (2 * reach).bit_length() if reach else 0
-
-
-def _shear(planes: Array, offsets: Array, reach: int, *, axis: int) -> Array:
-    """Reads along `axis` at position + offset, one offset per line; removes the margin."""
-    if not reach:
-        return planes
-    start = jnp.clip(offsets + reach, 0, 2 * reach)
-    offsets = start[None, :, None] if axis == 2 else start[None, None, :]
-    whole = jnp.floor(offsets)
-    fraction, whole = offsets - whole, whole.astype(jnp.int32)
-    for bit in reversed(range((2 * reach).bit_length())):
-        step = 2**bit
-        stay, move = _drop_last(planes, step, axis), _drop_first(planes, step, axis)
-        planes = jnp.where((whole >> bit) & 1 == 1, move, stay)
-    here, following = _drop_last(planes, 1, axis), _drop_first(planes, 1, axis)
-    return here + fraction * (following - here)
-
-
-def _drop_first(planes: Array, count: int, axis: int) -> Array:
-    return jax.lax.slice_in_dim(planes, count, planes.shape[axis], axis=axis)
-
-
-def _drop_last(planes: Array, count: int, axis: int) -> Array:
-    return jax.lax.slice_in_dim(planes, 0, planes.shape[axis] - count, axis=axis)
 
 
 def _change_intensity(

@@ -1,15 +1,15 @@
 """Rotation and scaling of planes about their centre, cut to a patch, without a gather.
 
 Right-angle turns are transposes and flips. What is left of the angle, at most 45 degrees, and the
-scale are two scanline passes, as in `segjax/data/augment.py`: a matrix product scales one axis, a
-barrel shifter shears it. Here the output is smaller than the source, and what lies outside is 0.
+scale are two scanline passes, as in `segjax/data/augment.py`. Here the output is smaller than the
+source, and what lies outside is 0.
 """
 
 import math
 
 import jax.numpy as jnp
 
-from segjax.data.augment import MAX_ROTATION, _margin, _product, _shear
+from segjax.ops.scanline import MAX_ROTATION, margin, scale_columns, scale_rows, shear
 from segjax.types import Array, Float, Int, Shaped
 
 
@@ -80,13 +80,13 @@ def affine(
     across, down = _reach(patch, sides[0], largest_angle, largest_factor)
     cos = jnp.cos(angle)
     matrix = _resampling(sides[1], width, across, 1 / (factor * cos))
-    planes = _product("nhw,uw->nhu", planes, matrix)
+    planes = scale_columns(planes, matrix)
     rows = _positions(sides[0], sides[0], 0)
-    planes = _shear(planes, factor * jnp.sin(angle) * rows, across, axis=2)
+    planes = shear(planes, factor * jnp.sin(angle) * rows, across, axis=2)
     matrix = _resampling(sides[0], height, down, cos / factor)
-    planes = _product("nhw,vh->nvw", planes, matrix)
+    planes = scale_rows(planes, matrix)
     columns = _positions(sides[1], width, 0)
-    return _shear(planes, -jnp.tan(angle) * columns, down, axis=1)
+    return shear(planes, -jnp.tan(angle) * columns, down, axis=1)
 
 
 def _reach(patch: tuple[int, int], rows: int, angle: float, factor: float) -> tuple[int, int]:
@@ -106,7 +106,7 @@ def _reach(patch: tuple[int, int], rows: int, angle: float, factor: float) -> tu
 def _positions(source: int, size: int, reach: int) -> Array:
     """Centres of the pixels of the centre crop, from the source's centre, and of its margins."""
     start = (source - size) // 2 - reach
-    index = jnp.arange(size + _margin(reach), dtype=jnp.float32)
+    index = jnp.arange(size + margin(reach), dtype=jnp.float32)
     return index + (start + 0.5 - source / 2)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from segjax.data.volumes.components import Postprocessing, choose_postprocessing, keep_largest
+from segjax.data.volumes.components import keep_largest
 
 
 def flood(where):
@@ -72,109 +72,6 @@ def test_nothing_in_the_volume_is_allowed():
     np.testing.assert_array_equal(keep_largest(empty, [1]), empty)
 
 
-def line(*values):
-    return np.array([values], np.uint8)
-
-
-TRUTH = line(1, 1, 1, 2, 2, 0, 0, 0, 0, 0)
-STRAY_ONE = line(1, 1, 1, 2, 2, 0, 1, 0, 0, 0)
-
-
-@pytest.mark.parametrize(
-    "predicted, true, wanted",
-    [
-        # A false island of class 1 away from everything: all foreground, and then nothing is left.
-        ([STRAY_ONE], [TRUTH], (True, ())),
-        # An island that is right: removing it makes its class worse.
-        ([line(1, 1, 1, 0, 0, 2, 2, 0, 0, 0)], [line(1, 1, 1, 0, 0, 2, 2, 0, 0, 0)], (False, ())),
-        # Class 1 lies in two true places, class 2 has a false island: only class 2 by itself.
-        (
-            [line(1, 1, 0, 1, 0, 2, 2, 2, 0, 2)],
-            [line(1, 1, 0, 1, 0, 2, 2, 2, 0, 0)],
-            (False, (2,)),
-        ),
-        # One class better and the other worse: not all foreground, though the mean would rise.
-        (
-            [line(1, 1, 1, 1, 0, 1, 1, 1, 0, 2)],
-            [line(1, 1, 1, 1, 0, 0, 0, 0, 0, 2)],
-            (False, (1,)),
-        ),
-        # All foreground first; an island of class 2 inside the large component is left for step 2.
-        (
-            [line(2, 1, 1, 1, 2, 2, 0, 0, 1, 0)],
-            [line(0, 1, 1, 1, 2, 2, 0, 0, 0, 0)],
-            (True, (2,)),
-        ),
-        # Three cases, the mean over which rises; then two, over which it falls.
-        (
-            [STRAY_ONE, line(1, 0, 1, 1, 1, 1, 0, 0, 0, 0), TRUTH],
-            [TRUTH, line(1, 1, 1, 1, 1, 1, 0, 0, 0, 0), TRUTH],
-            (True, ()),
-        ),
-        (
-            [STRAY_ONE, line(1, 1, 0, 1, 1, 1, 0, 0, 0, 0)],
-            [TRUTH, line(1, 1, 0, 1, 1, 1, 0, 0, 0, 0)],
-            (False, ()),
-        ),
-        ([line(0, 0)], [line(0, 0)], (False, ())),
-        ([], [], (False, ())),
-    ],
-    ids=["stray", "right", "class", "worse", "both", "gain", "loss", "empty", "no cases"],
-)
-def test_the_rule_chooses(predicted, true, wanted):
-    assert choose_postprocessing(predicted, true, 3) == Postprocessing(*wanted)
-    assert choose_postprocessing(iter(predicted), iter(true), 3) == Postprocessing(*wanted)
-
-
-def test_one_class_is_asked_once():
-    chosen = choose_postprocessing([line(1, 1, 0, 1)], [line(1, 1, 0, 0)], 2)
-    assert chosen == Postprocessing(True, ())
-
-
-def dice(found, truth, classes):
-    for c in classes:
-        a, b = found == c, truth == c
-        yield 2 * (a & b).sum() / (a.sum() + b.sum()) if (a | b).any() else np.nan
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_the_choice_equals_the_rule_written_out(seed):
-    generator = np.random.default_rng(seed)
-    true = [random_labels(10 * seed + i, (3, 6, 6), 4) for i in range(4)]
-    true = [oracle(t, (1, 2, 3)) if seed % 2 else t for t in true]
-    found = [
-        np.where(generator.random(t.shape) < 0.1, generator.integers(0, 4, t.shape), t)
-        for t in true
-    ]
-    classes = (1, 2, 3)
-
-    def means(cases):
-        scores = [list(dice(f, t, classes)) for f, t in zip(cases, true, strict=True)]
-        return np.nanmean(scores, axis=0)
-
-    raw, merged = means(found), means([oracle(f) for f in found])
-    foreground = merged.mean() > raw.mean() and all(merged >= raw)
-    source = [oracle(f) for f in found] if foreground else found
-    alone = means([oracle(s, classes) for s in source])
-    better = tuple(c for c in classes if alone[c - 1] > (merged if foreground else raw)[c - 1])
-    got = choose_postprocessing(found, true, 4)
-    assert got == Postprocessing(foreground, better)
-    for case, start in zip(found, source, strict=True):
-        np.testing.assert_array_equal(got.apply(case), oracle(start, better))
-
-
-@pytest.mark.parametrize(
-    "predicted, true, number, name",
-    [
-        ([TRUTH], [TRUTH, TRUTH], 3, "zip"),
-        ([TRUTH], [TRUTH[:, :4]], 3, "`true`"),
-        ([TRUTH], [TRUTH], 2, "`predicted`"),
-        ([TRUTH * 0], [TRUTH], 2, "`true`"),
-        ([TRUTH], [TRUTH], 1, "`num_classes`"),
-    ],
-)
-def test_errors(predicted, true, number, name):
-    with pytest.raises(ValueError, match=name):
-        choose_postprocessing(predicted, true, number)
+def test_labels_are_integers():
     with pytest.raises(TypeError, match="`labels`"):
         keep_largest(np.zeros((2, 2)))

@@ -261,7 +261,7 @@ def _add_report(verbs) -> None:
         "--failed-below",
         type=float,
         metavar="X",
-        help="final headline value below which a model failed to converge; "
+        help="headline value of the best checkpoint below which a model failed to converge; "
         "default: three quarters of the best row's median",
     )
 

@@ -1,6 +1,7 @@
 """Segmentation of volumes slice by slice: trained on 2-D patches, judged on whole volumes."""
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
@@ -258,13 +259,14 @@ class VolumeSegmentation:
         return {"cases": pictures.cases_figure(panels_of(titled))}
 
     def reported(self) -> tuple[Reported, ...]:
-        """What a sweep's report shows: each class's Dice and Hausdorff distance, and the mean."""
-        found = []
-        for name in self.classes:
-            dice, distance = f"dice/{name}", f"hausdorff/{name}"
-            found.append(Reported(f"dice_{name}", f"Dice {name}", True, name=dice))
-            found.append(Reported(f"hausdorff_{name}", f"HD {name}", False, "mm", name=distance))
-        return (*found, Reported("mean_dice", "mean Dice", True, name="dice"))
+        """What a sweep's report shows: each class's Dice and Hausdorff distance, and the mean.
+
+        With `groups`, Dice and distance of each group of cases instead of all.
+        """
+        apart = itertools.product(self.classes, self.groups or ("",))
+        pairs = (_dice_and_distance(name, group) for name, group in apart)
+        mean = Reported("mean_dice", "mean Dice", True, name="dice")
+        return (*itertools.chain.from_iterable(pairs), mean)
 
     @staticmethod
     def headline_of(mean_dice):
@@ -298,6 +300,16 @@ def _for_each(augment: Callable, rows: tuple) -> tuple:
     if jax.default_backend() == "cpu" and jax.device_count() == 1:
         return jax.lax.map(lambda row: augment(*row), rows)
     return jax.vmap(augment)(*rows)
+
+
+def _dice_and_distance(name: str, group: str) -> tuple[Reported, Reported]:
+    """Dice and Hausdorff distance of a class, over the cases of a group."""
+    title = f"{name} {group}".strip()
+    dice, distance = f"dice/{name}", f"hausdorff/{name}"
+    return (
+        Reported(f"dice_{name}", f"Dice {title}", True, name=dice, cases=group),
+        Reported(f"hausdorff_{name}", f"HD {title}", False, "mm", name=distance, cases=group),
+    )
 
 
 def _mean(values: np.ndarray) -> float:

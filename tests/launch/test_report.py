@@ -11,8 +11,10 @@ from segjax.launch.report import sweep
 from segjax.launch.sweep import folder_of
 from segjax.tasks.localization import Localization
 from segjax.tasks.segmentation import Segmentation
+from segjax.tasks.volume_segmentation import VolumeSegmentation
 from tests.launch.fabricated import (
     CASES,
+    CLASSES,
     COLUMNS,
     DICE,
     DISTANCE,
@@ -195,6 +197,32 @@ def test_rows_are_compared_over_the_cases_that_all_have_in_whatever_order(tmp_pa
     assert float(line["mean"]) == pytest.approx(by_case[1].mean())
     assert float(line["p"]) == pytest.approx(exact_p(by_case[1], by_case[0]))
     assert "2 cases that only some of the points have" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_groups_of_cases_come_apart_with_the_papers_figures(tmp_path):
+    names = [f"p{i}_{phase}" for i in range(3) for phase in ("ED", "ES")]
+    options = {"classes": CLASSES, "groups": ("ED", "ES")}
+    columns = VolumeSegmentation(**options).columns()
+    tables = np.round(np.random.default_rng(2).uniform(0.1, 0.9, (2, 6, len(columns))), 6)
+    write_manifest(tmp_path, POINTS[:2])
+    for point, table in zip(POINTS[:2], tables, strict=True):
+        write_point(
+            tmp_path, point, table, columns=columns, cases=names, task="volume_segmentation",
+            task_options=options, data={"image_size": (8, 8)},
+            paper={"dice_RV/ED": 0.95, "hausdorff_RV/ES": 13.9},
+        )  # fmt: skip
+    sweep.write(tmp_path)
+    lines = lines_of(tmp_path)
+    assert len(lines) == 2 * 3 * 2 + 1
+    column = columns.index("hausdorff_RV")
+    for phase, first, paper in (("ED", 0, ""), ("ES", 1, "13.9")):
+        line = lines["loss=region_wise", f"hausdorff/RV/{phase}"]
+        by_case = tables[:, first::2, column].mean(axis=0)
+        assert line["cases"] == "3" and float(line["mean"]) == pytest.approx(by_case.mean())
+        assert line["paper_mean"] == paper
+    assert lines["loss=region_wise", "dice/RV/ED"]["paper_mean"] == "0.95"
+    assert lines["loss=region_wise", "dice"]["cases"] == "6"
 
 
 @pytest.mark.usefixtures("no_pictures")

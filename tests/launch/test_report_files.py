@@ -66,25 +66,25 @@ def test_latex_is_sound_whatever_a_label_holds(tmp_path):
 
 
 def test_eq_8_and_the_share_that_failed():
-    finals = np.array([0.9, 0.5, 0.92, 0.5, math.nan])
+    reached = np.array([0.9, 0.5, 0.92, 0.5, math.nan])
     x = np.array([0.4, 0.5, 0.9, 1.0])
-    wanted = [np.mean([d <= at for d in finals]) for at in x]
-    np.testing.assert_allclose(statistics.cdf(finals, x), wanted)
+    wanted = [np.mean([d <= at for d in reached]) for at in x]
+    np.testing.assert_allclose(statistics.cdf(reached, x), wanted)
     assert wanted == [0, 0.4, 0.6, 0.8]
-    assert statistics.failed_share(finals, 0.6) == 0.6
-    assert statistics.failed_share(finals, 0.5) == 0.2  # at the threshold it has converged
+    assert statistics.failed_share(reached, 0.6) == 0.6
+    assert statistics.failed_share(reached, 0.5) == 0.2  # at the threshold it has converged
     assert statistics.failed_share(np.array([1.0, 9.0]), 2.0, higher_is_better=False) == 0.5
     assert math.isnan(statistics.failed_share(np.array([]), 0.5))
 
 
 @pytest.mark.usefixtures("no_pictures")
 def test_models_that_failed_to_converge_are_counted(tmp_path):
-    finals = {"rectified": (0.9, 0.92), "boundary": (0.5, 0.9)}
-    points = sweeps.product([{"arg": name} for name in finals], seed=[0, 1])
+    reached = {"rectified": (0.9, 0.92), "boundary": (0.5, 0.9)}
+    points = sweeps.product([{"arg": name} for name in reached], seed=[0, 1])
     write_manifest(tmp_path, points)
     for point in points:
-        final = finals[point["arg"]][point["seed"]]
-        write_point(tmp_path, point, VALUES[0, 0], metrics={"dice": final})
+        dice = reached[point["arg"]][point["seed"]]
+        write_point(tmp_path, point, VALUES[0, 0], metrics={"dice": dice})
     read = cases.read(tmp_path)
     assert statistics.failure_threshold(read) == pytest.approx(0.75 * 0.91)
     sweep.write(tmp_path)

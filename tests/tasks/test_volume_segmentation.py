@@ -145,6 +145,10 @@ def test_means_leave_out_distances_that_are_not_there():
     assert means["hausdorff/b"] == 0 and means["missing/b"] == 2
     assert np.isnan(means["hausdorff/b/ED"]) and means["missing/b/ED"] == 2
     assert len(task.columns()) == rows.shape[1]
+    keys = [metric.key for metric in task.reported()]
+    assert keys[:4] == ["dice/a/ED", "hausdorff/a/ED", "dice/a/ES", "hausdorff/a/ES"]
+    assert {metric.column for metric in task.reported()} < set(task.columns())
+    assert set(keys) <= set(means) and keys[-1] == "dice"
 
 
 @pytest.mark.parametrize(

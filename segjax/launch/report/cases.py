@@ -27,8 +27,9 @@ class Row:
 
     label: str
     seeds: tuple[int, ...]
-    values: dict[str, np.ndarray]  # column -> [seeds, cases]; not finite where there is no value
-    finals: np.ndarray  # [seeds], the headline metric of each model
+    # metric's key -> [seeds, cases that count]; not finite where there is no value
+    values: dict[str, np.ndarray]
+    reached: np.ndarray  # [seeds], the headline metric of each best checkpoint
     curves: tuple[Curves, ...]  # one a seed
     paper: dict[str, tuple[float, float]]  # mean, and standard deviation or nan
 
@@ -52,7 +53,7 @@ class _Point:
     seed: int
     cases: list[str]
     columns: dict[str, np.ndarray]
-    final: float
+    reached: float
     curves: Curves
     paper: dict[str, tuple[float, float]]
 
@@ -82,7 +83,12 @@ def read(workdir: pathlib.Path) -> Sweep:
     read_points = [_read_point(folder_of(workdir, point), point, task, given) for point in done]
     cases, dropped = _common_cases(workdir, read_points)
     reported = task.reported()
-    metrics = tuple(m for m in reported if all(m.column in p.columns for p in read_points))
+    metrics = tuple(
+        metric
+        for metric in reported
+        if all(metric.column in point.columns for point in read_points)
+        and any(case.endswith(metric.cases) for case in cases)
+    )
     if not metrics:
         names = ", ".join(metric.column for metric in reported)
         raise UserError(f"{workdir}: no column that task {config.task!r} reports ({names})")
@@ -114,13 +120,13 @@ def _read_point(folder: pathlib.Path, point: sweeps.Point, task: Any, given: str
         int(point.get("seed", config.get("seed", 0))),
         cases,
         columns,
-        _final(folder / DONE, task.headline),
+        _headline(folder / DONE, task.headline),
         read_curves(folder / "metrics.jsonl"),
         _paper(path, config),
     )
 
 
-def _final(path: pathlib.Path, headline: str) -> float:
+def _headline(path: pathlib.Path, headline: str) -> float:
     """The headline metric of a finished point."""
     content = read_json(path)
     metrics = content.get("metrics") if isinstance(content, dict) else None
@@ -199,18 +205,20 @@ def _common_cases(workdir: pathlib.Path, points: list[_Point]) -> tuple[tuple[st
 def _row(points: list[_Point], metrics: tuple[Reported, ...], cases: tuple[str, ...]) -> Row:
     """One setting: values as [seeds, cases], all seeds in one order of cases."""
     places = [dict(zip(point.cases, range(len(point.cases)), strict=True)) for point in points]
-    orders = [[place[case] for case in cases] for place in places]
-    values = {
-        metric.column: np.stack(
-            [p.columns[metric.column][order] for p, order in zip(points, orders, strict=True)]
+    values = {}
+    for metric in metrics:
+        counted = [case for case in cases if case.endswith(metric.cases)]
+        values[metric.key] = np.stack(
+            [
+                point.columns[metric.column][[place[case] for case in counted]]
+                for point, place in zip(points, places, strict=True)
+            ]
         )
-        for metric in metrics
-    }
     return Row(
         points[0].label,
         tuple(point.seed for point in points),
         values,
-        np.array([point.final for point in points]),
+        np.array([point.reached for point in points]),
         tuple(point.curves for point in points),
         points[0].paper,
     )

@@ -32,7 +32,7 @@ def cases_figure(sweep: Sweep, metric: Reported) -> Figure:
     # Of a metric with a transform, what has one value a case is the column itself.
     title = metric.column.replace("_", " ") if metric.transform else metric.title
     for index, row in enumerate(sweep.rows):
-        values = case_values(row.values[metric.column], every=bool(metric.transform))
+        values = case_values(row.values[metric.key], every=bool(metric.transform))
         kept = values[np.isfinite(values)]
         colour = palette.COLOURS[index % len(palette.COLOURS)]
         if kept.size:
@@ -138,18 +138,18 @@ def cdf_figure(sweep: Sweep, threshold: float) -> Figure:
     """The share of models that end at a value or below it, a curve a row."""
     figure, grid = palette.panels(1, 1, width=5.6, height=3.4)
     axes = grid[0, 0]
-    finals = np.concatenate([row.finals for row in sweep.rows])
-    known = finals[np.isfinite(finals)]
+    reached = np.concatenate([row.reached for row in sweep.rows])
+    known = reached[np.isfinite(reached)]
     ends = [*known, threshold] if math.isfinite(threshold) else list(known)
     low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
     margin = 0.05 * (high - low) or 0.05
     labels = []
     for index, row in enumerate(sweep.rows):
-        inside = np.sort(row.finals[np.isfinite(row.finals)])
+        inside = np.sort(row.reached[np.isfinite(row.reached)])
         x = np.concatenate([[low - margin], inside, [high + margin]])
-        axes.step(x, cdf(row.finals, x), where="post", **palette.style_of(index))
-        failed = failed_share(row.finals, threshold, sweep.task.higher_is_better)
-        share = f": {round(failed * len(row.finals))} of {len(row.finals)} failed"
+        axes.step(x, cdf(row.reached, x), where="post", **palette.style_of(index))
+        failed = failed_share(row.reached, threshold, sweep.task.higher_is_better)
+        share = f": {round(failed * len(row.reached))} of {len(row.reached)} failed"
         labels.append(row.label + (share if math.isfinite(threshold) else ""))
     if math.isfinite(threshold):
         side = "below" if sweep.task.higher_is_better else "above"
@@ -167,7 +167,9 @@ def cdf_figure(sweep: Sweep, threshold: float) -> Figure:
     axes.set_xlim(low - margin, high + margin)
     axes.set_ylim(-0.02, 1.02)
     axes.grid(color="#eeeeee", linewidth=0.6)
-    palette.describe(axes, x=f"final {sweep.task.headline} x", y="share of models at x or below")
+    palette.describe(
+        axes, x=f"{sweep.task.headline} x of the best checkpoint", y="share of models at x or below"
+    )
     _legend(figure, sweep, labels)
     return figure
 

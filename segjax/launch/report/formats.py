@@ -56,7 +56,7 @@ def csv_text(sweep: Sweep, comparison: Comparison) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for metric in sweep.metrics:
-        for row, summary in zip(sweep.rows, comparison.columns[metric.column], strict=True):
+        for row, summary in zip(sweep.rows, comparison.metrics[metric.key], strict=True):
             paper = summary.paper or (math.nan, math.nan)
             values = {
                 "row": row.label,
@@ -85,7 +85,7 @@ def _exact(value: object) -> str:
 
 def file_of(metric: Reported) -> str:
     """Where the cases of a metric are drawn, below the report's folder."""
-    name = re.sub(r"[^\w.-]+", "_", metric.column)
+    name = re.sub(r"[^\w.-]+", "_", f"{metric.column} {metric.cases}".strip())
     return f"figures/cases_{name}.png"
 
 
@@ -158,7 +158,7 @@ def _overview(sweep: Sweep, comparison: Comparison) -> list[list[str]]:
     for index, row in enumerate(sweep.rows):
         cells, paper = [], []
         for metric in sweep.metrics:
-            summary = comparison.columns[metric.column][index]
+            summary = comparison.metrics[metric.key][index]
             text = words.mean_and_sd(summary.mean, summary.sd, metric)
             text = f"**{text}**" if summary.best else text
             marks = "\\" + words.STAR if summary.significant else ""
@@ -176,7 +176,7 @@ def _details(sweep: Sweep, comparison: Comparison, metric: Reported) -> list[lis
         return words.number(value, metric, sign)
 
     table = []
-    for row, summary in zip(sweep.rows, comparison.columns[metric.column], strict=True):
+    for row, summary in zip(sweep.rows, comparison.metrics[metric.key], strict=True):
         known = not math.isnan(summary.low)
         table.append(
             [
@@ -251,7 +251,7 @@ def latex_text(sweep: Sweep, comparison: Comparison) -> str:
         "\\midrule",
     ]
     for index, row in enumerate(sweep.rows):
-        summaries = [comparison.columns[metric.column][index] for metric in sweep.metrics]
+        summaries = [comparison.metrics[metric.key][index] for metric in sweep.metrics]
         # In braces: after \\ a bracket or an asterisk would be taken as its option.
         fewer = escape(words.FEWER) if words.has_fewer(row, sweep) else ""
         cells = map(_latex_cell, summaries, sweep.metrics)

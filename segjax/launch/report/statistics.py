@@ -47,7 +47,7 @@ class Comparison:
     """Every metric of every row, and the row that the others are compared to."""
 
     reference: str
-    columns: dict[str, tuple[Summary, ...]]  # metric's column -> a summary a row
+    metrics: dict[str, tuple[Summary, ...]]  # metric's key -> a summary a row
 
 
 def compare(sweep: Sweep, against: str | None = None) -> Comparison:
@@ -79,12 +79,12 @@ def compare(sweep: Sweep, against: str | None = None) -> Comparison:
             f"{nearest(reference, labels)} The labels are: {'; '.join(labels)}"
         )
     index = labels.index(reference)
-    columns = {m.column: _compare_rows(sweep.rows, m, index) for m in sweep.metrics}
-    return Comparison(reference, columns)
+    metrics = {m.key: _compare_rows(sweep.rows, m, index) for m in sweep.metrics}
+    return Comparison(reference, metrics)
 
 
 def _compare_rows(rows: tuple[Row, ...], metric: Reported, index: int) -> tuple[Summary, ...]:
-    tables = [row.values[metric.column] for row in rows]
+    tables = [row.values[metric.key] for row in rows]
     cases = [case_values(table, every=bool(metric.transform)) for table in tables]
     summaries = [
         _summary(row, metric, table, case)
@@ -172,14 +172,14 @@ def _best(means: list[float], higher_is_better: bool) -> int | None:
 
 
 def cdf(values: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Share of models whose final value is at most x.
+    """Share of models that reached at most x.
 
     F(x) = 1/n sum_i [d_i <= x]
 
     **Source**: the region-wise loss paper, Eq. (8). **Departures**: none.
 
     Args:
-        values: `[n]`, one final value a model.
+        values: `[n]`, one value a model.
         x: where to evaluate, any shape.
 
     Returns: shares in [0, 1], of x's shape.
@@ -192,25 +192,25 @@ def cdf(values: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.searchsorted(known, x, side="right") / values.size
 
 
-def failed_share(finals: np.ndarray, threshold: float, higher_is_better: bool = True) -> float:
-    """Share of models that failed to converge: the final value is nan, or worse than a threshold.
+def failed_share(reached: np.ndarray, threshold: float, higher_is_better: bool = True) -> float:
+    """Share of models that failed to converge: the value is nan, or worse than a threshold.
 
     Args:
-        finals: `[n]`, the final headline value of each model.
+        reached: `[n]`, the headline value of each model.
         threshold: a model that ends at it has converged.
         higher_is_better: of the headline metric.
 
     Returns: a share in [0, 1]. **Empty cases**: no model gives nan.
     """
-    finals = np.asarray(finals, np.float64)
-    converged = finals >= threshold if higher_is_better else finals <= threshold
-    return float(np.mean(~converged)) if finals.size else math.nan
+    reached = np.asarray(reached, np.float64)
+    converged = reached >= threshold if higher_is_better else reached <= threshold
+    return float(np.mean(~converged)) if reached.size else math.nan
 
 
 def failure_threshold(sweep: Sweep) -> float:
-    """Three quarters of the best row's median final value (four thirds where lower is better)."""
-    known = [row.finals[np.isfinite(row.finals)] for row in sweep.rows]
-    medians = [np.median(finals) for finals in known if finals.size]
+    """Three quarters of the best row's median value (four thirds where lower is better)."""
+    known = [row.reached[np.isfinite(row.reached)] for row in sweep.rows]
+    medians = [np.median(reached) for reached in known if reached.size]
     if not medians:
         return math.nan
     if sweep.task.higher_is_better:

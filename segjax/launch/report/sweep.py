@@ -18,8 +18,9 @@ def write(
     Args:
         workdir: the folder that `segjax sweep` made.
         against: label of the row that the others are tested against; None takes the first.
-        failed_below: final headline value below which a model failed to converge (above which,
-            where lower is better); None takes three quarters of the best row's median.
+        failed_below: headline value of the best checkpoint below which a model failed to converge
+            (above which, where lower is better); None takes three quarters of the best row's
+            median.
 
     Raises: UserError before anything is written, as `cases.read` and `statistics.compare` do.
     """

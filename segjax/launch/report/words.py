@@ -67,7 +67,7 @@ def notes(sweep: Sweep, comparison: Comparison) -> list[str]:
             "of them where there are fewer), Holm's correction over the "
             f"{count} comparison{'s' if count > 1 else ''} of each metric.",
         ]
-    if any(summary.paper for column in comparison.columns.values() for summary in column):
+    if any(summary.paper for rows in comparison.metrics.values() for summary in rows):
         lines.append("In italics: the paper's own figures, on its own data.")
     lines += [f"{FEWER} fewer seeds than another row." for _ in _fewer(sweep)[:1]]
     if parts := _left_out(sweep, comparison):
@@ -102,9 +102,9 @@ def _fewer(sweep: Sweep) -> list[Row]:
 def _left_out(sweep: Sweep, comparison: Comparison) -> list[str]:
     parts = []
     for metric in sweep.metrics:
-        for row, summary in zip(sweep.rows, comparison.columns[metric.column], strict=True):
+        for row, summary in zip(sweep.rows, comparison.metrics[metric.key], strict=True):
             if summary.not_finite:
-                values = len(row.seeds) * len(sweep.cases)
+                values = row.values[metric.key].size
                 parts.append(
                     f"{metric.title}, `{row.label}`: {summary.not_finite} of {values} values, "
                     f"{summary.left_out} cases wholly"
@@ -127,12 +127,12 @@ def convergence(sweep: Sweep, threshold: float, chosen: bool) -> list[str]:
     share = f"{FAILED_SHARE:g} times" if sweep.task.higher_is_better else f"{1 / FAILED_SHARE:.3g}"
     origin = "as chosen" if chosen else f"{share} the best row's median; `--failed-below` sets it"
     lines = [
-        f"A model failed to converge when its final `{sweep.task.headline}` is {side} "
+        f"A model failed to converge when `{sweep.task.headline}` of its best checkpoint is {side} "
         f"{threshold:.4g} ({origin}). Points that are not done are not counted.",
         "",
     ]
     for row in sweep.rows:
-        failed = failed_share(row.finals, threshold, sweep.task.higher_is_better)
-        count = round(failed * len(row.finals))
-        lines.append(f"- `{row.label}`: {count} of {len(row.finals)} failed")
+        failed = failed_share(row.reached, threshold, sweep.task.higher_is_better)
+        count = round(failed * len(row.reached))
+        lines.append(f"- `{row.label}`: {count} of {len(row.reached)} failed")
     return lines

@@ -186,14 +186,16 @@ class VolumeSegmentation:
             return fields
         names = [map_field(name) for name in self.volume_maps]
         labels = fields["labels"].astype(jnp.int32)
-        empty = jnp.zeros((*labels.shape, 0), jnp.float32)
-        planes = jnp.concatenate([empty, *(fields[name] for name in names)], axis=-1)
+        inside = _nonzero(fields["image"], self.within_nonzero)
+        planes = jnp.concatenate([*(fields[name] for name in names), inside], axis=-1)
         augment = functools.partial(
             augment_slice, patch=self.image_size, num_classes=self.num_classes, **options
         )
         image, labels, planes = _for_each(augment, (keys, fields["image"], labels, planes))
-        parts = jnp.split(planes, np.cumsum([self.map_planes(n) for n in self.volume_maps]), -1)
-        return {"image": image, "labels": labels} | dict(zip(names, parts, strict=False))
+        sizes = [self.map_planes(name) for name in self.volume_maps]
+        *parts, inside = jnp.split(planes, np.cumsum(sizes), axis=-1)
+        image = _zero_outside(image, inside, self.within_nonzero)
+        return {"image": image, "labels": labels} | dict(zip(names, parts, strict=True))
 
     def bind(self, outputs: Mapping[str, Array], fields: Mapping) -> dict[str, Array]:
         """The named arrays that losses take, whole-volume maps among them."""
@@ -289,6 +291,25 @@ def rectified_from_depth(
     """
     true = [labels == k for k in range(num_classes)]
     return jnp.stack([jnp.where(here, -depth, 1.0) for here in true], axis=-1)
+
+
+def _nonzero(
+    image: Float[Array, "b h w c"], channels: Sequence[bool]
+) -> Float[Array, "b h w one_or_none"]:
+    """1 where one of the chosen channels is not 0, the part of the volume that was imaged."""
+    inside = jnp.any((image != 0) & np.array(channels)[None, None, None], axis=-1, keepdims=True)
+    return inside.astype(jnp.float32)[..., : int(any(channels))]
+
+
+def _zero_outside(
+    image: Float[Array, "b h w c"],
+    inside: Float[Array, "b h w one_or_none"],
+    channels: Sequence[bool],
+) -> Float[Array, "b h w c"]:
+    """The chosen channels, 0 again where augmentation put noise around the part imaged."""
+    if not any(channels):
+        return image
+    return jnp.where((inside < 0.5) & np.array(channels)[None, None, None], 0.0, image)
 
 
 def _for_each(augment: Callable, rows: tuple) -> tuple:

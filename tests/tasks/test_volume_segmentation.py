@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.core import FrozenDict
 
 from segjax import losses, maps
 from segjax.errors import UserError
@@ -75,6 +76,36 @@ def test_maps_stay_rectified_under_augmentation(strengths):
     assert np.all(z[others] == 1)
     inside = (labels > 0) & (true[..., 0] < 0)
     assert np.mean(inside[labels > 0]) > 0.95  # what came with the labels is not lost on the way
+
+
+@pytest.mark.parametrize(
+    ("volume_maps", "more"), [((), {"mirror": 0.5}), (("rectified",), {"rotate": 1.0})]
+)
+def test_what_was_not_imaged_stays_zero_where_it_was_normalised_so(volume_maps, more):
+    fields, _ = slices()
+    around = np.zeros((4, 24, 24, 1), bool)
+    around[:, 5:20, 6:22] = True
+    imaged = np.concatenate([around, around], axis=-1).astype(np.float32)
+    image = jnp.asarray(imaged * np.random.default_rng(0).normal(3, 1, imaged.shape), jnp.float32)
+    batch = fields | {"image": image, "corner": jnp.full((4, 2), 4)}
+    keys = jax.random.split(jax.random.key(3), 4)
+
+    def moved(image, strengths, **options):
+        task = make(channels=2, normalization=("zscore",) * 2, volume_maps=volume_maps, **options)
+        fields = batch | {"image": image}
+        return np.asarray(
+            jax.jit(task.augmented, static_argnums=2)(keys, fields, strengths)["image"]
+        )
+
+    strengths = FrozenDict({"noise": 1.0, **more})
+    plain = moved(image, strengths)
+    got = moved(image, strengths, within_nonzero=(True, False))
+    # Effects draw from keys of their own: without noise the same parts move to the same places.
+    inside = moved(jnp.asarray(imaged), FrozenDict(more))[..., 0] > 0.5
+    assert 0 < inside.mean() < 1 and np.all(plain[~inside] != 0)
+    assert np.all(got[..., 0][~inside] == 0)
+    np.testing.assert_array_equal(got[..., 0][inside], plain[..., 0][inside])
+    np.testing.assert_array_equal(got[..., 1], plain[..., 1])
 
 
 def test_maps_of_the_volume_and_of_the_patch_differ():

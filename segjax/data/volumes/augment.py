@@ -159,7 +159,7 @@ def augment_slice(
     Departures: linear instead of cubic interpolation, in two passes (see `warp`). Labels are the
         class of the largest linear share (theirs: any class with at least half), background the
         rest. No elastic deformation (off in nnU-Net too), and no zeroing outside the nonzero part
-        of normalised images, which is the caller's.
+        of normalised images, which the task does.
 
     Args:
         key: one key per sample.

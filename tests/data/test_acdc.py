@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from segjax.data.sets.acdc import GROUPS, UNKNOWN, Acdc
-from tests.data.fake_volumes import check_refused, cut, edit, examples, prepare, write
+from tests.data.fake_volumes import cut, edit, write
+from tests.data.preparing import WRONG_FOLDERS, check_refused, examples, prepare, wrong_folder
 
 SPACING = (1.5625, 1.25, 10.0)  # along x, y, z
 # number: frames of ED and ES, group. Patient 4 has its phases in the order of patient 90.
@@ -154,11 +155,7 @@ def test_a_spoilt_download_is_named_and_leaves_nothing(tmp_path, manual, case):
     check_refused(Acdc, tmp_path, manual, named)
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty", "other"])
+@pytest.mark.parametrize("kind", WRONG_FOLDERS)
 def test_a_wrong_manual_dir_says_what_is_expected(tmp_path, kind):
-    wrong = tmp_path / "wrong"
-    if kind != "missing":
-        wrong.mkdir()
-    if kind == "other":
-        (wrong / "readme.txt").touch()
+    wrong = wrong_folder(tmp_path, kind)
     check_refused(Acdc, tmp_path, wrong, [str(wrong), "ACDC/database/training"])

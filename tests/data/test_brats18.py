@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from segjax.data.sets.brats18 import Brats18
-from tests.data.fake_volumes import check_refused, cut, examples, prepare, write
+from tests.data.fake_volumes import cut, write
+from tests.data.preparing import check_refused, examples, prepare
 
 SHAPE = (40, 36, 32)
 SPACING = (1.0, 1.0, 1.0)

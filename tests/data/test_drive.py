@@ -4,11 +4,10 @@ import shutil
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 from PIL import Image
 
 from segjax.data.sets.drive import Drive
-from segjax.errors import UserError
+from tests.data.preparing import WRONG_FOLDERS, check_refused, prepare, wrong_folder
 
 WIDTH, HEIGHT = 44, 36
 
@@ -47,20 +46,13 @@ def manual(tmp_path):
     return root
 
 
-def _prepare(tmp_path, manual):
-    builder = Drive(data_dir=str(tmp_path / "prepared"), file_format="array_record")
-    settings = tfds.download.DownloadConfig(manual_dir=str(manual))
-    builder.download_and_prepare(download_config=settings)
-    return builder
-
-
 def _names(builder, split):
     return sorted(e["image_id"].decode() for e in builder.as_data_source(split=split))
 
 
 def test_every_pixel_is_stored_as_in_the_files(tmp_path, manual):
     _make(manual, "test", range(1, 4), second=True)
-    builder = _prepare(tmp_path, manual)
+    builder = prepare(Drive, tmp_path, manual)
     seen = 0
     for split in builder.info.splits:
         for example in builder.as_data_source(split=split):
@@ -79,7 +71,7 @@ def test_every_pixel_is_stored_as_in_the_files(tmp_path, manual):
 
 
 def test_the_last_four_of_training_are_validation(tmp_path, manual):
-    builder = _prepare(tmp_path, manual)
+    builder = prepare(Drive, tmp_path, manual)
     assert list(builder.info.splits) == ["train", "validation"]
     assert _names(builder, "train") == ["21_training", "22_training", "23_training"]
     assert _names(builder, "validation") == [f"{n}_training" for n in range(24, 28)]
@@ -87,7 +79,7 @@ def test_the_last_four_of_training_are_validation(tmp_path, manual):
 
 def test_a_test_set_without_outlines_is_passed_over(tmp_path, manual):
     _make(manual, "test", (1, 2), first=False)
-    assert list(_prepare(tmp_path, manual).info.splits) == ["train", "validation"]
+    assert list(prepare(Drive, tmp_path, manual).info.splits) == ["train", "validation"]
 
 
 @pytest.mark.parametrize("place", ["in DRIVE", "training itself"])
@@ -100,7 +92,7 @@ def test_other_places_of_the_folder(tmp_path, manual, place):
         given = manual
     else:
         given = manual / "training"
-    assert len(_names(_prepare(tmp_path, given), "train")) == 3
+    assert len(_names(prepare(Drive, tmp_path, given), "train")) == 3
 
 
 def _cut(path):
@@ -164,22 +156,10 @@ BAD = {
 def test_a_spoilt_download_is_named_and_leaves_nothing(tmp_path, manual, case):
     spoil, named = BAD[case]
     spoil(manual)
-    with pytest.raises(UserError) as caught:
-        _prepare(tmp_path, manual)
-    assert "\n" not in str(caught.value)
-    for part in named:
-        assert part in str(caught.value)
-    left = tmp_path / "prepared" / "drive"
-    assert not left.exists() or not list(left.rglob("*.*record*"))
+    check_refused(Drive, tmp_path, manual, named)
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty", "other"])
+@pytest.mark.parametrize("kind", WRONG_FOLDERS)
 def test_a_wrong_manual_dir_says_what_is_expected(tmp_path, kind):
-    wrong = tmp_path / "wrong"
-    if kind != "missing":
-        wrong.mkdir()
-    if kind == "other":
-        (wrong / "readme.txt").touch()
-    with pytest.raises(UserError, match="'training'") as caught:
-        _prepare(tmp_path, wrong)
-    assert str(wrong) in str(caught.value) and "\n" not in str(caught.value)
+    wrong = wrong_folder(tmp_path, kind)
+    check_refused(Drive, tmp_path, wrong, [str(wrong), "'training'"])

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from segjax.data.sets.kits19 import Kits19
-from tests.data.fake_volumes import check_refused, cut, examples, prepare, write
+from tests.data.fake_volumes import cut, write
+from tests.data.preparing import check_refused, examples, prepare
 
 SPACING = (3.0, 0.75, 0.8)  # along slices, rows, columns
 SLICES = 9

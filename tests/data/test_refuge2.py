@@ -1,11 +1,16 @@
 import numpy as np
 import openpyxl
 import pytest
-import tensorflow_datasets as tfds
 from PIL import Image
 
 from segjax.data.sets.refuge2 import Refuge2
-from segjax.errors import UserError
+from tests.data.preparing import (
+    WRONG_FOLDERS,
+    check_refused,
+    examples,
+    prepare,
+    wrong_folder,
+)
 
 SIZES = {"train": (48, 40), "validation": (36, 36), "test": (36, 34)}
 FOVEA = [(12.25, 20.5), (36.0, 0.0)]
@@ -95,17 +100,6 @@ def _second_parts(root):
     (root / "REFUGE2/Test/task1.xls").write_bytes(b"the old format, not read")
 
 
-def _prepare(tmp_path, manual):
-    builder = Refuge2(data_dir=str(tmp_path / "prepared"), file_format="array_record")
-    settings = tfds.download.DownloadConfig(manual_dir=str(manual))
-    builder.download_and_prepare(download_config=settings)
-    return builder
-
-
-def _examples(builder, split):
-    return {e["image_id"].decode(): e for e in builder.as_data_source(split=split)}
-
-
 @pytest.fixture
 def manual(tmp_path):
     return tmp_path / "downloads"
@@ -115,13 +109,13 @@ def manual(tmp_path):
 def test_both_layouts_give_the_same_examples(tmp_path, manual, places):
     for split in SIZES:
         _first_part(manual, split, places)
-    builder = _prepare(tmp_path, manual)
+    builder = prepare(Refuge2, tmp_path, manual)
     assert {k: v.num_examples for k, v in builder.info.splits.items()} == dict.fromkeys(SIZES, 2)
     for split, size in SIZES.items():
-        examples = _examples(builder, split)
-        assert set(examples) == set(NAMES[split])
+        found = examples(builder, split)
+        assert set(found) == set(NAMES[split])
         for i, name in enumerate(NAMES[split]):
-            example, grey = examples[name], _grey(size, i)
+            example, grey = found[name], _grey(size, i)
             np.testing.assert_array_equal(example["fovea"], np.float32(FOVEA[i]))
             np.testing.assert_array_equal(example["optic_disc"][..., 0], grey < 255)
             np.testing.assert_array_equal(example["optic_cup"][..., 0], grey == 0)
@@ -134,33 +128,33 @@ def test_both_layouts_give_the_same_examples(tmp_path, manual, places):
 @pytest.mark.parametrize("given", ["", "REFUGE2"])
 def test_the_second_sets_and_where_manual_dir_may_point(tmp_path, manual, given):
     _second_parts(manual)
-    builder = _prepare(tmp_path, manual / given)
+    builder = prepare(Refuge2, tmp_path, manual / given)
     assert set(builder.info.splits) == {"refuge2_validation", "refuge2_test"}
-    examples = _examples(builder, "refuge2_validation")
-    np.testing.assert_array_equal(examples["V0401"]["fovea"], [3, 4.5])
-    assert [examples[name]["glaucoma"] for name in ("V0401", "V0402")] == [0, 1]
-    examples = _examples(builder, "refuge2_test")
-    np.testing.assert_array_equal(examples["T0402"]["fovea"], [9, 10])
-    assert examples["T0402"]["glaucoma"] == -1
+    found = examples(builder, "refuge2_validation")
+    np.testing.assert_array_equal(found["V0401"]["fovea"], [3, 4.5])
+    assert [found[name]["glaucoma"] for name in ("V0401", "V0402")] == [0, 1]
+    found = examples(builder, "refuge2_test")
+    np.testing.assert_array_equal(found["T0402"]["fovea"], [9, 10])
+    assert found["T0402"]["glaucoma"] == -1
 
 
 def test_labels_of_the_second_test_set_from_a_saved_table(tmp_path, manual):
     _second_parts(manual)
     (manual / "REFUGE2/Test/task1.csv").write_text("FileName,Label\nT0401.jpg,1\nT0402.jpg,0\n")
-    examples = _examples(_prepare(tmp_path, manual), "refuge2_test")
-    assert [examples[name]["glaucoma"] for name in ("T0401", "T0402")] == [1, 0]
+    found = examples(prepare(Refuge2, tmp_path, manual), "refuge2_test")
+    assert [found[name]["glaucoma"] for name in ("T0401", "T0402")] == [1, 0]
 
 
 def test_the_folder_of_one_part_will_do(tmp_path, manual):
     _first_part(manual, "train", ALL_IN_ONE)
-    builder = _prepare(tmp_path, manual / "REFUGE2/Train/REFUGE1-train")
+    builder = prepare(Refuge2, tmp_path, manual / "REFUGE2/Train/REFUGE1-train")
     assert set(builder.info.splits) == {"train"}
 
 
 def test_a_part_without_masks_is_left_out(tmp_path, manual):
     _first_part(manual, "train", SEPARATE)
     _photograph(manual / "REFUGE-Test400/Test400/T0001.jpg", SIZES["test"])
-    assert set(_prepare(tmp_path, manual).info.splits) == {"train"}
+    assert set(prepare(Refuge2, tmp_path, manual).info.splits) == {"train"}
 
 
 IMAGES, TRUTH = ALL_IN_ONE["train"]
@@ -223,13 +217,7 @@ def test_a_spoilt_download_is_named_and_leaves_nothing(tmp_path, manual, case):
     spoil, named = BAD[case]
     _first_part(manual, "train", ALL_IN_ONE)
     spoil(manual)
-    with pytest.raises(UserError) as caught:
-        _prepare(tmp_path, manual)
-    message = str(caught.value)
-    assert "\n" not in message
-    for part in named:
-        assert part in message
-    assert not list((tmp_path / "prepared").rglob("*.*record*"))
+    check_refused(Refuge2, tmp_path, manual, named)
 
 
 @pytest.mark.parametrize("value", ["2", "likely", ""])
@@ -237,21 +225,14 @@ def test_a_label_that_is_none_is_named(tmp_path, manual, value):
     _second_parts(manual)
     table = manual / "REFUGE2/Validation/glaucoma.csv"
     table.write_text(f"FileName,Glaucoma Risk\nV0402.jpg,1\nV0401.jpg,{value}\n")
-    with pytest.raises(UserError, match=r"glaucoma\.csv, row 3 \(V0401\.jpg\): glaucoma is"):
-        _prepare(tmp_path, manual)
+    named = ["glaucoma.csv, row 3 (V0401.jpg): glaucoma is"]
+    check_refused(Refuge2, tmp_path, manual, named)
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty", "other", "images only"])
+@pytest.mark.parametrize("kind", [*WRONG_FOLDERS, "images only"])
 def test_a_wrong_manual_dir_says_what_is_expected(tmp_path, kind):
-    wrong = tmp_path / "wrong"
-    if kind != "missing":
-        wrong.mkdir()
-    if kind == "other":
-        (wrong / "readme.txt").touch()
+    wrong, named = wrong_folder(tmp_path, kind), []
     if kind == "images only":
         _photograph(wrong / "REFUGE-Test400/Test400/T0001.jpg", SIZES["test"])
-    with pytest.raises(UserError, match="'REFUGE2'") as caught:
-        _prepare(tmp_path, wrong)
-    assert str(wrong) in str(caught.value)
-    if kind == "images only":
-        assert "REFUGE-Test400" in str(caught.value)
+        named = ["REFUGE-Test400"]
+    check_refused(Refuge2, tmp_path, wrong, [str(wrong), "'REFUGE2'", *named])

@@ -71,6 +71,8 @@ def test_documented_empty_cases():
     np.testing.assert_allclose(
         value(firm(nothing), blob), [1 - 2 * precision / (1 + precision)], rtol=1e-4
     )
+    # Foreground everywhere has no centre line that could be wrong.
+    assert value(firm(full), blob)[0] < 1e-3 < 0.5 < losses.dice(firm(full), blob)[0]
     step = jax.jit(jax.value_and_grad(lambda z, y: losses.soft_cl_dice(z, y).sum()))
     for prediction in (full, nothing):
         total, gradient = step(firm(prediction), full)

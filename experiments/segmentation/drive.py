@@ -8,8 +8,10 @@ Arguments: loss=NAME, a sum such as dice+topological, or a loss in the form of i
            of 64 pixels; weight=NUMBER (of topological), alone (the loss without its partner),
            full (576 pixels, about the photographs' own size, and cellpose's widths), steps=N
 Hardware:  two CPU cores, three minutes for 200 steps; full: one GPU or TPU.
-Expected:  not measured yet. Besides Dice the table has clDice and the errors of the Betti numbers;
-           labels are pixels at least a fifth covered, lest thin vessels break when they shrink.
+Expected:  steps=200: Dice 0.774, clDice 0.814 with dice; 0.753 and 0.829 with soft_cl_dice, and a
+           third of the wrong components (docs/benchmarks.md). The table has clDice and the errors
+           of the Betti numbers; labels are pixels at least a fifth covered, lest thin vessels break
+           when they shrink.
 """
 
 from experiments.recipes import quick_optimizer

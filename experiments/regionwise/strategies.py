@@ -5,10 +5,11 @@ Command:   segjax sweep --config experiments/regionwise/strategies.py:cpu --engi
            segjax report work/strategies
 Arguments: cpu     drawn volumes and a small network, 3 models a strategy; otherwise ACDC, 50
            seeds=N models a strategy, and those of acdc.py
-Hardware:  cpu: two cores; otherwise one GPU.
+Hardware:  cpu: two cores, 14 minutes for 300 steps; otherwise one GPU.
 Expected:  the learning curves are panels (a) and (b) of the figure, the distribution of
            Dice its panel (c). Both maps with Dice or cross entropy beside them, in equal parts or
-           giving way to the maps; and each map alone.
+           giving way to the maps; and each map alone. cpu: Dice that gives way rescues both maps
+           (docs/benchmarks.md).
 """
 
 from experiments.regionwise import acdc, common, demo

@@ -1,6 +1,13 @@
 # `make demo` runs the main job, `make test` the tests; each makes .venv by itself.
 PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
+# Another Python (`make test PYTHON=python3.13`) and other versions (`CONSTRAINTS=` takes the newest)
+# have an environment of their own each.
+ifeq ($(PYTHON) $(CONSTRAINTS),python3 constraints.txt)
 VENV := .venv
+else
+VENV := .cache/venv/$(subst /,_,$(PYTHON)-$(or $(CONSTRAINTS),newest))
+endif
 BIN := $(VENV)/bin
 WORK ?= work
 # Compiled programs are kept between runs: it saves minutes.
@@ -9,9 +16,9 @@ export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 
 .PHONY: demo test test-slow lint bench bench-losses docs clean
 
-$(VENV)/ready: setup.cfg constraints.txt
+$(VENV)/ready: setup.cfg $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check $(addprefix -c ,$(CONSTRAINTS)) -e ".[dev]"
 	touch $@
 
 demo: $(VENV)/ready

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from segjax.cli.parser import Parser, build_parser
+from segjax.config import modules
 from segjax.errors import Interrupted, UserError
 
 # A path that cannot be what it is used as; whatever else goes wrong with files keeps its traceback.
@@ -51,6 +52,7 @@ def use_compilation_cache() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     use_compilation_cache()
+    modules.enter(None)
     try:
         args, unknown = build_parser().parse_known_args(arguments)
         allowed = getattr(args, "takes_overrides", False)

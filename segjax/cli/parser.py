@@ -1,6 +1,7 @@
 """The words of the `segjax` command: its subcommands, their flags and their help."""
 
 import argparse
+import os
 import pathlib
 from collections.abc import Callable
 
@@ -16,6 +17,11 @@ examples:
   segjax data prepare idrid --manual_dir downloads/idrid
   segjax plan acdc
 """
+
+
+def a_path(text: str) -> pathlib.Path:
+    """A path; `~` is the home folder, also where no shell has replaced it, as in --flag=~/x."""
+    return pathlib.Path(os.path.expanduser(text))
 
 
 class Parser(argparse.ArgumentParser):
@@ -96,7 +102,7 @@ def _add_config(parser: Parser) -> None:
 
 
 def _add_workdir(parser: Parser, what: str) -> None:
-    parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help=what)
+    parser.add_argument("--workdir", required=True, type=a_path, metavar="DIR", help=what)
 
 
 def _add_kind(parser: Parser) -> None:
@@ -143,13 +149,19 @@ def _add_predict(verbs) -> None:
         "predict",
         commands.predict,
         "Predict on your own images: a table, and an overlay for each image.",
-        "PNG, JPEG, TIFF and BMP; 8 and 16 bit; grey or colour. A folder stands for its images.",
+        "PNG, JPEG, TIFF and BMP; 8 and 16 bit; grey or colour. Runs on volumes take NIfTI (.nii,\n"
+        ".nii.gz) and write label maps in the grid of each file. A folder stands for its images.",
     )
     _add_workdir(parser, "a trained folder")
     parser.add_argument(
-        "--input", required=True, nargs="+", metavar="PATH", help="files or folders"
+        "--input",
+        required=True,
+        nargs="+",
+        type=os.path.expanduser,
+        metavar="PATH",
+        help="files or folders",
     )
-    parser.add_argument("--output", required=True, type=pathlib.Path, metavar="DIR")
+    parser.add_argument("--output", required=True, type=a_path, metavar="DIR")
     _add_kind(parser)
 
 
@@ -164,7 +176,7 @@ def _add_export(verbs) -> None:
     )
     _add_workdir(parser, "a trained folder")
     parser.add_argument(
-        "--output", required=True, type=pathlib.Path, metavar="DIR", help="new, or of this run"
+        "--output", required=True, type=a_path, metavar="DIR", help="new, or of this run"
     )
     _add_kind(parser)
 
@@ -191,12 +203,23 @@ def _add_data(verbs) -> None:
         verb.add_argument(
             "name", metavar="NAME", help="data set, or data set/config: idrid/grading"
         )
-    prepare.add_argument("--manual_dir", metavar="DIR", help="the folder of the official download")
+    prepare.add_argument(
+        "--manual_dir",
+        type=os.path.expanduser,
+        metavar="DIR",
+        help="the folder of the official download",
+    )
     for verb in (prepare, show, listing):
-        verb.add_argument("--data_dir", default="data", metavar="DIR", help="default: data")
+        verb.add_argument(
+            "--data_dir",
+            type=os.path.expanduser,
+            default="data",
+            metavar="DIR",
+            help="default: data",
+        )
     show.add_argument("--split", default="train", help="default: train")
     show.add_argument("--count", type=int, default=12, help="images on the sheet; default: 12")
-    show.add_argument("--output", type=pathlib.Path, metavar="FILE", help="default: NAME.png")
+    show.add_argument("--output", type=a_path, metavar="FILE", help="default: NAME.png")
 
 
 def _add_plan(verbs) -> None:
@@ -211,10 +234,12 @@ def _add_plan(verbs) -> None:
     parser.add_argument("name", metavar="NAME", help="a prepared set of volumes, as in acdc")
     parser.add_argument("--version", choices=("v1", "v2"), default="v1", help="default: v1")
     parser.add_argument("--split", default="train", help="the training cases; default: train")
-    parser.add_argument("--data_dir", default="data", metavar="DIR", help="default: data")
+    parser.add_argument(
+        "--data_dir", type=os.path.expanduser, default="data", metavar="DIR", help="default: data"
+    )
     parser.add_argument(
         "--output",
-        type=pathlib.Path,
+        type=a_path,
         metavar="FILE",
         help="default: DATA_DIR/plans/NAME-VERSION.json",
     )
@@ -252,7 +277,7 @@ def _add_report(verbs) -> None:
         commands.report,
         "Write report.md and figures for runs and sweeps; of a sweep report.csv and .tex too.",
     )
-    parser.add_argument("folders", nargs="+", type=pathlib.Path, metavar="DIR")
+    parser.add_argument("folders", nargs="+", type=a_path, metavar="DIR")
     group = parser.add_argument_group("sweeps")
     group.add_argument(
         "--against", metavar="LABEL", help="row that the others are tested against; default: first"
@@ -291,7 +316,7 @@ def _add_landscape(verbs) -> None:
         for name, flag in about.flags.items():
             drawn.add_argument(f"--{name}", **flag.settings)
         drawn.add_argument(
-            "--output", type=pathlib.Path, metavar="FILE", help=f"default: landscape_{kind}.png"
+            "--output", type=a_path, metavar="FILE", help=f"default: landscape_{kind}.png"
         )
 
 

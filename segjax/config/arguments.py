@@ -1,8 +1,7 @@
 """The string behind the colon: `--config idrid.py:cpu,loss=softmax,seed=3`."""
 
-import ast
-
 from segjax.config.lookup import nearest
+from segjax.config.values import from_home, from_text
 from segjax.errors import UserError
 
 
@@ -29,29 +28,13 @@ def parse_arg(arg: str | None, **defaults: object) -> dict[str, object]:
 
 def _typed(part: str, text: str | None, default: object) -> object:
     if isinstance(default, bool):
-        if text is None or text.lower() in ("true", "1"):
-            return True
-        if text.lower() in ("false", "0"):
-            return False
-        raise UserError(f"config argument {part!r}: takes true or false")
+        value = True if text is None else from_text(text, default)
+        if isinstance(value, bool):
+            return value
+        raise UserError(f"config argument {part!r}: takes true or false, yes or no, on or off")
     if text is None:
         raise UserError(f"config argument {part!r}: needs a value, as in {part}={default!r}")
-    if isinstance(default, str):
-        return text
-    if default is None:
-        return literal(text)
-    try:
-        return type(default)(text)
-    except ValueError as error:
-        raise UserError(f"config argument {part!r}: takes {type(default).__name__}") from error
-
-
-def literal(text: str) -> object:
-    """A Python literal if the text is one, else the text itself; true, false and none any case."""
-    named = {"true": True, "false": False, "none": None}
-    if text.lower() in named:
-        return named[text.lower()]
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+    value = from_home(text) if isinstance(default, str) else from_text(text, default)
+    if default is not None and type(value) is not type(default):
+        raise UserError(f"config argument {part!r}: takes {type(default).__name__}")
+    return value

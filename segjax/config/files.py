@@ -1,18 +1,15 @@
 """Reads experiment files, applies overrides, and keeps a config as JSON."""
 
-import importlib.util
+import inspect
 import json
 import os
 import pathlib
-import sys
 import tempfile
-import traceback
-from collections.abc import Mapping
-from types import ModuleType
+from collections.abc import Callable, Mapping
 
 from ml_collections import ConfigDict
 
-from segjax.config.arguments import literal
+from segjax.config import modules, values
 from segjax.config.durations import siblings
 from segjax.config.lookup import nearest
 from segjax.errors import UserError
@@ -21,69 +18,43 @@ from segjax.errors import UserError
 def split_name(text: str) -> tuple[pathlib.Path, str | None]:
     """`file.py:arg` -> (path, arg)."""
     path, colon, arg = text.partition(":")
-    return pathlib.Path(path), arg if colon else None
-
-
-def load_module(path: pathlib.Path) -> ModuleType:
-    """Imports an experiment file; UserError if it is missing, broken or has no get_config."""
-    if not path.is_file():
-        raise UserError(f"--config {path}: no such file")
-    specification = importlib.util.spec_from_file_location(f"experiment_{path.stem}", path)
-    if specification is None or specification.loader is None:
-        raise UserError(f"--config {path}: an experiment file is a Python file (*.py)")
-    module = importlib.util.module_from_spec(specification)
-    _reach_neighbours(path)
-    try:
-        specification.loader.exec_module(module)
-    except UserError:
-        raise
-    except Exception as error:
-        raise failed(str(path), path, error) from error
-    if not hasattr(module, "get_config"):
-        raise UserError(f"--config {path}: the file has no get_config(arg)")
-    return module
-
-
-def failed(text: str, path: pathlib.Path, error: Exception) -> UserError:
-    """An exception of an experiment file as one line, with the place in that file."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
-    place = f" (line {lines[-1]})" if lines else ""
-    # str() of a KeyError is the repr of its message.
-    message = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
-    if message[:1] == message[-1:] == '"':
-        message = message[1:-1]
-    return UserError(f"--config {text}: {type(error).__name__}: {message}{place}")
-
-
-def _reach_neighbours(path: pathlib.Path) -> None:
-    """Lets `experiments/a/b.py` import `experiments.a.common`, wherever the command runs."""
-    for parent in path.resolve().parents:
-        if parent.name == "experiments" and str(parent.parent) not in sys.path:
-            sys.path.insert(0, str(parent.parent))
+    return pathlib.Path(os.path.expanduser(path)), arg if colon else None
 
 
 def load(text: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
     """The locked config of `file.py[:arg]` with `path -> text` overrides applied."""
     path, arg = split_name(text)
-    module = load_module(path)
-    try:
-        config = module.get_config(arg)
-    except UserError:
-        raise
-    except Exception as error:
-        raise failed(text, path, error) from error
+    module = modules.load(path)
+    if not hasattr(module, "get_config"):
+        raise UserError(f"--config {path}: the file has no get_config(arg)")
+    config = modules.call(text, path, with_words, module.get_config, arg)
     if not isinstance(config, ConfigDict):
         raise UserError(
             f"--config {text}: get_config returns a ConfigDict, this one {type(config).__name__}"
         )
+    if arg and not takes_words(module.get_config):
+        raise UserError(f"--config {text}: get_config() takes no words behind the colon")
+    config = ConfigDict(values.plain(config, "config"), type_safe=False)
     for key, value in (overrides or {}).items():
-        override(config, key, literal(value) if isinstance(value, str) else value)
+        override(config, key, value)
     return config.lock()
 
 
+def with_words(function: Callable, arg: str | None) -> object:
+    """What get_config or sweep gives; either may go without the words behind the colon."""
+    return function(arg) if takes_words(function) else function()
+
+
+def takes_words(function: Callable) -> bool:
+    """Whether a function of an experiment file has a parameter."""
+    return bool(inspect.signature(function).parameters)
+
+
 def override(config: ConfigDict, path: str, value: object) -> None:
-    """Sets one existing field, keeping its type; a duration's other spellings are cleared."""
+    """Sets one existing field, keeping its type; a duration's other spellings are cleared.
+
+    Text is read by the type of what it replaces.
+    """
     section, walked = config, "config"
     *parents, leaf = path.split(".")
     for part in parents:
@@ -92,11 +63,13 @@ def override(config: ConfigDict, path: str, value: object) -> None:
         section, walked = section[part], f"{walked}.{part}"
     if not isinstance(section, ConfigDict) or leaf not in section:
         raise UserError(_unknown(walked, leaf, section))
+    old = section[leaf]
+    if isinstance(value, str):
+        value = values.from_text(value, old)
+    section[leaf] = _checked(f"{walked}.{leaf}", value, old)
     for other in siblings(leaf):
         if other in section and value is not None:
             section[other] = None
-    old = section[leaf]
-    section[leaf] = _checked(f"{walked}.{leaf}", value, old)
 
 
 def _unknown(walked: str, part: str, section: object) -> str:

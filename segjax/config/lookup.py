@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 
 from ml_collections import ConfigDict
 
+from segjax.config import modules
 from segjax.config.durations import siblings
 from segjax.errors import UserError
 
@@ -61,7 +62,7 @@ def find(family: str, name: str, path: str = "") -> object:
     """The object called `name`; UserError with nearest match and options if there is none."""
     where = f"{path}={name!r}: " if path else f"{name!r}: "
     if ":" in str(name):
-        return _find_outside(name, where)
+        return modules.find(name, where)
     options = names(family)
     if name not in options:
         raise UserError(
@@ -71,14 +72,6 @@ def find(family: str, name: str, path: str = "") -> object:
     if family in FOLDERS:
         return _class_in(family, name)
     return getattr(importlib.import_module(FAMILIES[family]), name)
-
-
-def _find_outside(name: str, where: str) -> object:
-    module_name, _, attribute = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise UserError(f"{where}cannot import it: {error}") from error
 
 
 def options_of(target: Callable) -> dict[str, object]:

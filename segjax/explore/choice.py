@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from segjax.config import lookup
-from segjax.config.arguments import literal
+from segjax.config.values import literal
 from segjax.errors import UserError
 from segjax.tasks.binding import Term, array_parameters, make_term
 from segjax.types import Array, Float

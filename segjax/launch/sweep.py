@@ -9,7 +9,6 @@ A point is done when its metrics_validation.json is there, written at its very e
 sweep again runs what is missing, and a point that was interrupted goes on from its checkpoint.
 """
 
-import inspect
 import json
 import pathlib
 import sys
@@ -19,8 +18,9 @@ from collections.abc import Mapping
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from segjax.config import files, sweeps
+from segjax.config import files, modules, sweeps, values
 from segjax.errors import Interrupted, UserError
+from segjax.train.workdir import check_writable
 
 MANIFEST = "sweep.json"
 DONE = "metrics_validation.json"
@@ -33,18 +33,13 @@ def load_points(text: str) -> list[sweeps.Point]:
     UserError if it has none, or two are the same.
     """
     path, arg = files.split_name(text)
-    module = files.load_module(path)
+    module = modules.load(path)
     if not hasattr(module, "sweep"):
         raise UserError(f"--config {path}: the file has no sweep()")
-    try:
-        takes_words = inspect.signature(module.sweep).parameters
-        points = module.sweep(arg) if takes_words else module.sweep()
-    except UserError:
-        raise
-    except Exception as error:
-        raise files.failed(text, path, error) from error
+    points = modules.call(text, path, files.with_words, module.sweep, arg)
     if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
         raise UserError(f"--config {path}: sweep() gives a list of dicts of config paths")
+    points = [values.plain(point, f"--config {path}: sweep()") for point in points]
     if arg:
         points = [sweeps.product([{"arg": arg}], [point])[0] for point in points]
     if not points:
@@ -87,10 +82,8 @@ def open_folder(text: str, points: list[sweeps.Point], extra: Mapping, workdir: 
         return
     if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
         raise UserError(f"--workdir {workdir}: occupied by other files; take another folder")
-    try:
-        files.write_atomic(path, json.dumps(manifest, indent=2) + "\n")
-    except OSError as error:
-        raise UserError(f"--workdir {workdir}: cannot write there: {error}") from error
+    check_writable(workdir, "--workdir")
+    files.write_atomic(path, json.dumps(manifest, indent=2) + "\n")
 
 
 def read_manifest(workdir: pathlib.Path) -> dict:

@@ -17,9 +17,10 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import LatestN
 from orbax.checkpoint.options import MultiprocessingOptions
 
-from segjax.errors import UserError
+from segjax.errors import Interrupted, UserError
 from segjax.train.state import State
 
 FOLDER = "checkpoints"
@@ -36,12 +37,11 @@ class Checkpoints:
             kind: ocp.CheckpointManager(
                 self.folder / kind,
                 options=ocp.CheckpointManagerOptions(
-                    max_to_keep=keep if kind == "latest" else 1,
+                    preservation_policy=LatestN(n=keep if kind == "latest" else 1),
                     create=True,
                     # The processes meet under these names: two managers save the same step.
                     multiprocessing_options=MultiprocessingOptions(barrier_sync_key_prefix=kind),
                 ),
-                item_names=("state", "book"),
             )
             for kind in KINDS
         }
@@ -56,6 +56,8 @@ class Checkpoints:
 
     def save(self, kind: str, step: int, state: State, book: dict) -> None:
         """Begins to save; a step that is there already is left as it is (it holds the same)."""
+        if not self.folder.is_dir():  # Orbax would make it again, and the run end without a word
+            raise Interrupted(f"{self.folder}: deleted while it was in use")
         manager = self._managers[kind]
         if step in manager.all_steps():
             return

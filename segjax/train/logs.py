@@ -12,6 +12,7 @@ from importlib import metadata
 
 import jax
 
+from segjax.config import modules
 from segjax.config.files import write_atomic
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain")
@@ -73,7 +74,8 @@ def read_rows(path: pathlib.Path) -> list[dict]:
 
 
 def environment() -> dict[str, object]:
-    """Versions, devices and commit: what a figure needs beside it."""
+    """Versions, devices and commit: what a figure needs beside it; and the experiment file."""
+    experiment = modules.file_in_use()
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -84,6 +86,7 @@ def environment() -> dict[str, object]:
         "processes": jax.process_count(),
         "commit": _commit(),
         "command": " ".join(sys.argv),
+        "experiment": str(experiment) if experiment else None,
     }
 
 

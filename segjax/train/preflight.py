@@ -109,6 +109,7 @@ def check_fields(config: ConfigDict) -> None:
                 raise UserError(f"config.loss.{name}.weight.name: missing; lookup.spec writes it")
         elif type(weight) not in (int, float) or not 0 <= weight < math.inf:
             raise UserError(f"config.loss.{name}.weight={weight!r}: takes a number of at least 0")
+    paper_figures(config)
     for key in ("model", "optimizer", "schedule"):
         if "name" not in config[key]:
             raise UserError(f"config.{key}.name: missing; lookup.spec writes such a section")
@@ -141,6 +142,20 @@ def check_fields(config: ConfigDict) -> None:
                 f"config.{path}={value!r}: takes one of {', '.join(options)}"
                 + ("" if nearest(value, options) == "." else nearest(value, options))
             )
+
+
+def paper_figures(config: ConfigDict, where: str = "") -> dict[str, tuple[float, float]]:
+    """`config.paper` as (mean, standard deviation or nan); UserError for what is no such figure."""
+    figures = {}
+    for name, value in config.get("paper", {}).items():
+        pair = value if isinstance(value, tuple) else (value, math.nan)
+        written = len(pair) == 2 and all(type(number) in (int, float) for number in pair)
+        if not written or not math.isfinite(pair[0]) or math.isinf(pair[1]):
+            raise UserError(
+                f"{where}config.paper.{name}={value!r}: takes a number, or a mean and a deviation"
+            )
+        figures[name] = (float(pair[0]), float(pair[1]))
+    return figures
 
 
 def make_task(config: ConfigDict) -> Any:

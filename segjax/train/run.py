@@ -54,14 +54,15 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, float]:
         first = jax.process_index() == 0
         if first:
             describe(config, folder, plan)
-        if not (folder / DONE).exists():
-            book = _train(plan, folder, stop)
-            if first:
-                files.write_atomic(folder / DONE, json.dumps(vars(book)) + "\n")
-        trained = load_trained(folder, "best", plan)
-        means = evaluate(folder, "validation", trained)
-        wait_for_others("evaluated")
-        report.write(folder, trained)
+        with workdir.in_use(folder):
+            if not (folder / DONE).exists():
+                book = _train(plan, folder, stop)
+                if first:
+                    files.write_atomic(folder / DONE, json.dumps(vars(book)) + "\n")
+            trained = load_trained(folder, "best", plan)
+            means = evaluate(folder, "validation", trained)
+            wait_for_others("evaluated")
+            report.write(folder, trained)
         return means
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -79,7 +80,7 @@ def describe(config: ConfigDict, folder: pathlib.Path, plan: Plan) -> None:
     if not (folder / workdir.CONFIG).exists():
         files.write_atomic(folder / workdir.CONFIG, files.to_json(config))
     described = environment() | {"parameters": plan.parameters, "total_steps": plan.total_steps}
-    files.write_atomic(folder / "env.json", json.dumps(described, indent=2) + "\n")
+    files.write_atomic(folder / workdir.ENVIRONMENT, json.dumps(described, indent=2) + "\n")
 
 
 def open_training(plan: Plan, *folders: pathlib.Path) -> Resident | Streamed:

@@ -1,15 +1,19 @@
 """The work folder of a run: made, recognised, and never overwritten by mistake."""
 
+import contextlib
 import json
 import os
 import pathlib
+import tempfile
+from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-from segjax.config import files
-from segjax.errors import UserError
+from segjax.config import files, modules
+from segjax.errors import Interrupted, UserError
 
 CONFIG = "config.json"
+ENVIRONMENT = "env.json"
 
 
 def check_new(workdir: pathlib.Path, config: ConfigDict) -> None:
@@ -33,18 +37,58 @@ def check_new(workdir: pathlib.Path, config: ConfigDict) -> None:
 
 
 def check_writable(folder: pathlib.Path, flag: str) -> None:
-    """UserError unless the folder, or the nearest one above it that exists, can be written into."""
+    """UserError unless the folder, or the nearest one above it that exists, can be written into.
+
+    It is tried out: permissions do not tell of /proc, full quotas and read-only mounts.
+    """
     parent = folder
-    while not parent.exists():
+    while not os.path.lexists(parent):
         parent = parent.parent
-    if not os.access(parent, os.W_OK | os.X_OK) or not parent.is_dir():
-        raise UserError(f"{flag} {folder}: cannot write into {parent}")
+    if parent.is_symlink() and not parent.exists():
+        raise UserError(
+            f"{flag} {folder}: {parent} is a link to {parent.readlink()}, which is gone"
+        )
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".segjax-", dir=parent))
+    except OSError as error:
+        raise UserError(f"{flag} {folder}: cannot write into {parent}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def in_use(workdir: pathlib.Path) -> Iterator[None]:
+    """Interrupted, in one line, if the folder was deleted meanwhile, whatever failed for it."""
+    saved = workdir / CONFIG
+    there = saved.exists()  # for all but the first process it may come later
+    error = None
+    try:
+        yield
+    except Exception as raised:
+        error = raised
+    if there and not saved.exists():
+        raise Interrupted(
+            f"{workdir}: the work folder was deleted while it was in use; the run is lost"
+        ) from error
+    if error is not None:
+        raise error
 
 
 def open_existing(workdir: pathlib.Path) -> ConfigDict:
-    """The config of a trained folder; UserError when there is none or it is damaged."""
+    """The config of a trained folder; UserError when there is none or it is damaged.
+
+    Modules of the user's that it names are looked for beside the experiment file from now on.
+    """
     if not workdir.is_dir():
         raise UserError(f"--workdir {workdir}: no such folder")
     if not (workdir / CONFIG).exists():
         raise UserError(f"--workdir {workdir}: not a work folder (no {CONFIG})")
+    modules.enter(experiment_of(workdir))
     return files.from_json(workdir / CONFIG)
+
+
+def experiment_of(workdir: pathlib.Path) -> pathlib.Path | None:
+    """The experiment file that a folder was trained from, beside which its config's names lie."""
+    try:
+        text = json.loads((workdir / ENVIRONMENT).read_text()).get("experiment")
+    except (AttributeError, OSError, ValueError):
+        return None
+    return pathlib.Path(text) if isinstance(text, str) else None

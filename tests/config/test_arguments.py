@@ -1,6 +1,7 @@
 import pytest
 
-from segjax.config.arguments import literal, parse_arg
+from segjax.config.arguments import parse_arg
+from segjax.config.values import literal
 from segjax.errors import UserError
 
 DEFAULTS = {"cpu": False, "seed": 0, "rate": 0.1, "loss": "msce", "limit": None}

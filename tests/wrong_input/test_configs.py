@@ -1,7 +1,5 @@
 """Wrong experiment files and wrong values of a config."""
 
-import sys
-
 import pytest
 
 from tests.train import runs
@@ -46,11 +44,24 @@ pytestmark = pytest.mark.usefixtures("command_settings")
 def test_experiment_files(refuses, tmp_path, text, names):
     path = tmp_path / "mine.py"
     path.write_text(text)
-    sys.dont_write_bytecode, old = True, sys.dont_write_bytecode
-    try:
-        refuses("train", "--config", path, "--workdir", tmp_path / "run", names=names)
-    finally:
-        sys.dont_write_bytecode = old
+    refuses("train", "--config", path, "--workdir", tmp_path / "run", names=names)
+
+
+@pytest.mark.parametrize(
+    "line, names",
+    [
+        ("config.paper = {'r_aed': 'six'}", ["config.paper.r_aed='six'", "a mean and a deviation"]),
+        ("config.paper = {'r_aed': (6.1, 0.2, 3)}", ["config.paper.r_aed=(6.1, 0.2, 3)"]),
+        ("config.paper = {'r_aed': True}", ["config.paper.r_aed=True"]),
+        ("config.paper = {'r_aed': {'mean': 1}}", ["config.paper.r_aed=", "takes a number"]),
+        ("config.paper = {'r_aed': float('nan')}", ["config.paper.r_aed=nan"]),
+        ("config.seed = print", ["config.seed=<built-in", "takes numbers"]),
+        ("sys.exit('no licence')", ["sys.exit(no licence)", "line 6"]),
+    ],
+)
+def test_what_an_experiment_file_does(refuses, tmp_path, line, names):
+    (tmp_path / "mine.py").write_text(f"{HEAD}    {line}\n    return config\n")
+    refuses("train", "--config", "mine.py", "--workdir", "run", names=["config", *names])
 
 
 def test_an_experiment_file_that_is_not_there(refuses, tmp_path):

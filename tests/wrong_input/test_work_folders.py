@@ -34,6 +34,25 @@ def test_a_work_folder_that_cannot_be_written(refuses, tmp_path, data_dir, workd
     refuses("sweep", "--config", write_sweep(tmp_path), "--workdir", workdir, names=[workdir])
 
 
+@pytest.mark.parametrize("workdir", ["/proc/x", "/proc/x/deep"])
+def test_a_place_where_nobody_can_write(refuses, tmp_path, data_dir, trained, workdir):
+    names = [f"{workdir}: cannot write"]
+    refuses(*runs.words(workdir, data_dir), names=["--workdir", *names])
+    refuses("sweep", "--config", write_sweep(tmp_path), "--workdir", workdir, names=names)
+    words = ["--workdir", trained, "--output", workdir]
+    refuses("predict", *words, "--input", picture(tmp_path / "a.png"), names=["--output", *names])
+    refuses("export", *words, names=["--output", *names])
+
+
+def test_a_link_to_nowhere_as_a_work_folder(refuses, tmp_path, data_dir):
+    (tmp_path / "run").symlink_to("nowhere")
+    for workdir in ("run", "run/deep"):
+        names = [f"--workdir {workdir}", "link to nowhere, which is gone"]
+        refuses(*runs.words(workdir, data_dir), names=names)
+        words = ["sweep", "--config", write_sweep(tmp_path), "--workdir", workdir]
+        refuses(*words, names=names)
+
+
 def test_an_occupied_work_folder(refuses, tmp_path, data_dir):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("years of work")

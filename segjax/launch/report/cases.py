@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from segjax.config import files, sweeps
 from segjax.errors import UserError
@@ -16,6 +15,7 @@ from segjax.launch.sweep import DONE, MANIFEST, folder_of, read_manifest
 from segjax.tasks.reporting import Reported
 from segjax.train import logs, preflight
 from segjax.train.report import read_json
+from segjax.train.workdir import open_existing
 
 PREDICTIONS = "predictions_validation.csv"
 Curves = dict[str, dict[int, float]]  # name -> step -> value on validation
@@ -77,7 +77,7 @@ def read(workdir: pathlib.Path) -> Sweep:
     done = [point for point in points if (folder_of(workdir, point) / DONE).exists()]
     if not done:
         raise UserError(f"{workdir}: none of its {len(points)} points is done yet")
-    config = files.from_json(folder_of(workdir, done[0]) / "config.json")
+    config = open_existing(folder_of(workdir, done[0]))
     task = preflight.make_task(config)
     given = source.partition(":")[2]
     read_points = [_read_point(folder_of(workdir, point), point, task, given) for point in done]
@@ -122,7 +122,7 @@ def _read_point(folder: pathlib.Path, point: sweeps.Point, task: Any, given: str
         columns,
         _headline(folder / DONE, task.headline),
         read_curves(folder / "metrics.jsonl"),
-        _paper(path, config),
+        preflight.paper_figures(config, f"{path}: "),
     )
 
 
@@ -134,19 +134,6 @@ def _headline(path: pathlib.Path, headline: str) -> float:
     if not isinstance(value, (int, float)):
         raise UserError(f"{path}: damaged: no metric {headline!r}; evaluate again")
     return float(value)
-
-
-def _paper(path: pathlib.Path, config: ConfigDict) -> dict[str, tuple[float, float]]:
-    """The paper's own figures as (mean, standard deviation or nan)."""
-    figures = {}
-    for name, value in config.get("paper", {}).items():
-        pair = value if isinstance(value, tuple) else (value, math.nan)
-        if len(pair) != 2 or not all(type(number) in (int, float) for number in pair):
-            raise UserError(
-                f"{path}: paper.{name}={value!r}: takes a number, or a mean and a deviation"
-            )
-        figures[name] = (float(pair[0]), float(pair[1]))
-    return figures
 
 
 def read_table(path: pathlib.Path) -> tuple[list[str], dict[str, np.ndarray]]:

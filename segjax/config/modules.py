@@ -1,0 +1,186 @@
+"""The user's own Python: experiment files, and the modules that these and configs name.
+
+They are found in the experiment file's folder, in the folder that holds `experiments` where the
+file lies in one, and in the current folder, in this order, by every verb: before installed
+packages, behind Python's own. Nothing is written beside them. One experiment folder is in use at a
+time: those that were imported from another one are forgotten, so that files of the same name never
+stand in for one another.
+"""
+
+import contextlib
+import hashlib
+import importlib
+import pathlib
+import sys
+import sysconfig
+import traceback
+from importlib import machinery, util
+from types import ModuleType
+
+from segjax.errors import UserError
+
+# Libraries lie here, which may be below a folder of the user's: their bytecode is kept.
+LIBRARIES = {
+    pathlib.Path(__file__).resolve().parents[1],
+    *(
+        pathlib.Path(sysconfig.get_path(kind)).resolve()
+        for kind in ("stdlib", "purelib", "platlib")
+    ),
+}
+
+
+class _Loader(machinery.SourceFileLoader):
+    """Runs a source file without leaving its bytecode in a folder of the user's."""
+
+    def set_data(self, path, data, **unused) -> None:
+        """Would write the bytecode."""
+
+
+class _Folder(machinery.FileFinder):
+    """A folder of the user's; a file named as a module of Python's does not hide that one."""
+
+    def find_spec(self, fullname, target=None):
+        if fullname in sys.stdlib_module_names:
+            return None
+        return super().find_spec(fullname, target)
+
+
+class _Search:
+    """What the process has in use: the experiment file, and what it added to `sys.path`."""
+
+    def __init__(self):
+        self.file: pathlib.Path | None = None
+        self.entries: list[str] = []
+
+    def hook(self, text: str) -> _Folder:
+        """A path hook (see `sys.path_hooks`) for the folders of the user."""
+        path = pathlib.Path(text or ".").resolve()
+        if not path.is_dir() or not self._own(path):
+            raise ImportError(f"not a folder of the user's: {text}")
+        kinds = [(_Loader, machinery.SOURCE_SUFFIXES)]
+        kinds.append((machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES))
+        return _Folder(str(path), *kinds)
+
+    def _own(self, path: pathlib.Path) -> bool:
+        above = {path, *path.parents}
+        return not above & LIBRARIES and bool(above & {pathlib.Path(e) for e in self.entries})
+
+    def enter(self, file: pathlib.Path | None) -> None:
+        """Looks from now on beside this experiment file, and in the current folder."""
+        self.file = file
+        before, self.entries = self.entries, [str(path) for path in _folders(file)]
+        if before != self.entries:
+            for entry in before:
+                if entry in sys.path:
+                    sys.path.remove(entry)
+            sys.path[:0] = self.entries
+            _forget({*before} - {*sys.path})
+        if self.hook not in sys.path_hooks:
+            sys.path_hooks.insert(0, self.hook)
+        for text in list(sys.path_importer_cache):
+            if self._own(pathlib.Path(text)):
+                del sys.path_importer_cache[text]
+
+
+_search = _Search()
+enter = _search.enter
+
+
+def file_in_use() -> pathlib.Path | None:
+    """The experiment file in whose folder modules are looked for, resolved; None without one."""
+    return _search.file
+
+
+def places() -> str:
+    """Where the user's modules are looked for, in words."""
+    looked = f"looked in {', '.join(_search.entries)} and among installed packages"
+    file = _search.file
+    gone = file is not None and not file.parent.is_dir()
+    return f"{looked}; the experiment's folder {file.parent} is gone" if gone else looked
+
+
+def _folders(file: pathlib.Path | None) -> list[pathlib.Path]:
+    """The folders to look in; of an experiment file's only those that still exist."""
+    found = []
+    if file is not None:
+        above = file.parents
+        found += [above[0], *(path.parent for path in above if path.name == "experiments")]
+    with contextlib.suppress(FileNotFoundError):  # the current folder was deleted
+        found.append(pathlib.Path.cwd())
+    return list(dict.fromkeys(path for path in found if path.is_dir()))
+
+
+def _forget(folders: set[str]) -> None:
+    """Forgets the modules that were found in these entries of `sys.path`."""
+    for name, module in list(sys.modules.items()):
+        specification = getattr(module, "__spec__", None)
+        if specification is None or not isinstance(specification.loader, _Loader):
+            continue
+        depth = name.count(".") + (specification.submodule_search_locations is not None)
+        if str(pathlib.Path(specification.origin).parents[depth]) in folders:
+            del sys.modules[name]
+            parent, _, own = name.rpartition(".")
+            if getattr(sys.modules.get(parent), own, None) is module:
+                delattr(sys.modules[parent], own)
+
+
+def load(path: pathlib.Path) -> ModuleType:
+    """Runs an experiment file and takes it into use; UserError if it is missing or broken."""
+    if not path.is_file():
+        raise UserError(f"--config {path}: no such file")
+    if path.suffix != ".py":
+        raise UserError(f"--config {path}: an experiment file is a Python file (*.py)")
+    file = path.resolve()
+    enter(file)
+    # One name for one file: dataclasses and pickles look a class's module up by it.
+    name = f"experiment_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    loader = _Loader(name, str(path))
+    module = util.module_from_spec(util.spec_from_file_location(name, path, loader=loader))
+    sys.modules[name] = module
+    try:
+        call(str(path), path, loader.exec_module, module)
+    except UserError:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def call(text: str, path: pathlib.Path, function, *arguments):
+    """What a function of an experiment file gives; UserError in one line for whatever it raises."""
+    try:
+        return function(*arguments)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise failed(f"--config {text}", path, error) from error
+
+
+def failed(where: str, path: pathlib.Path, error: BaseException) -> UserError:
+    """An exception of the user's code as one line, with the place in the file `path`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    place = f" (line {lines[-1]})" if lines else ""
+    # str() of a KeyError is the repr of its message.
+    message = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
+    if message[:1] == message[-1:] == '"':
+        message = message[1:-1]
+    if isinstance(error, SystemExit):
+        return UserError(f"{where}: ends the program: sys.exit({message}){place}")
+    return UserError(f"{where}: {type(error).__name__}: {message}{place}")
+
+
+def find(name: str, where: str) -> object:
+    """`package.module:attribute` of the user's or of an installed package; UserError in one line.
+
+    `where` stands at the head of the message: the field of the config and its value.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not _search.entries:
+        enter(None)
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (Exception, SystemExit) as error:
+        message = f"{where}cannot import it: {type(error).__name__}: {error}"
+        if isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]:
+            message += f" ({places()})"
+        raise UserError(message) from error

@@ -76,7 +76,7 @@ class Children:
                     progress.ended(point)
                 elif not self.asked:
                     folder = folder_of(progress.workdir, point)
-                    progress.ended(point, sweep.last_line(sweep.output_of(folder)))
+                    progress.ended(point, failure(child.returncode, sweep.output_of(folder)))
             if len(self.asked) > told:
                 told = len(self.asked)
                 for _, child in self.running.values():
@@ -100,6 +100,15 @@ class Children:
                 # The child is importing still: threads that it starts later inherit this.
                 os.sched_setaffinity(child.pid, cores_of(slot, self.jobs))
         self.running[slot] = point, child
+
+
+def failure(status: int, output: pathlib.Path) -> str:
+    """Why a child failed, in one line: the signal that killed it, or the last line it printed."""
+    if status >= 0:
+        return sweep.last_line(output)
+    name = signal.Signals(-status).name if -status in {*signal.Signals} else f"signal {-status}"
+    memory = " (out of memory?)" if -status == signal.SIGKILL else ""
+    return f"killed by {name}{memory}; what it printed is in {output}"
 
 
 def cores_of(slot: int, jobs: int) -> set[int]:

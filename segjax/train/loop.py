@@ -24,9 +24,8 @@ from segjax.train.evaluate import Evaluator, merged_means
 from segjax.train.logs import Log
 from segjax.train.parallel import Pmap, Sharding, reading
 from segjax.train.preflight import Plan
+from segjax.train.profiling import Profile
 from segjax.train.state import State
-
-PROFILE_AFTER = 10  # steps: compilation and warm-up stay out of a profile
 
 
 @dataclass
@@ -85,7 +84,7 @@ class Loop:
         )
         pending: dict[str, list] = {}
         began, logged = time.perf_counter(), done
-        with bar:
+        with bar, self._profile(done) as profile:
             while True:
                 if stop.at(done):
                     self._save(done, state, book)
@@ -104,6 +103,7 @@ class Loop:
                 if final:
                     return state, book
                 batch = next(batches)
+                profile.before_step()
                 with jax.profiler.StepTraceAnnotation("train", step_num=done):
                     state, sums = self.step(state, arrays, batch)
                 done += 1
@@ -113,7 +113,6 @@ class Loop:
                 if done % plan.log_every == 0 or done >= plan.total_steps or self._rests(done):
                     self._log(done, logged, state, book, pending, began, bar)
                     pending, began, logged = {}, time.perf_counter(), done
-                self._profile(done)
 
     def batches(self, done: int) -> Iterator[dict]:
         """This run's batches from step `done` on, still on the host."""
@@ -186,15 +185,10 @@ class Loop:
         self.log.write(done, "train", {name: (v, count) for name, v in (means | extra).items()})
         bar.set_postfix(loss=f"{means['loss']:.4g}", images_per_second=f"{rate:.1f}")
 
-    def _profile(self, done: int) -> None:
-        """Traces `log.profile_steps` steps after the first few into the folder `profile`."""
-        length = self.plan.config.log.profile_steps
-        if not length or jax.process_index():
-            return
-        if done == PROFILE_AFTER:
-            jax.profiler.start_trace(str(self.workdir / "profile"))
-        elif done == min(PROFILE_AFTER + length, self.plan.total_steps):
-            jax.profiler.stop_trace()
+    def _profile(self, done: int) -> Profile:
+        """Traces `log.profile_steps` of the steps that are left into the folder `profile`."""
+        length = self.plan.config.log.profile_steps if jax.process_index() == 0 else 0
+        return Profile(self.workdir / "profile", length, self.plan.total_steps - done)
 
 
 def _quiet() -> bool:

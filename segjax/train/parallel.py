@@ -118,8 +118,14 @@ def initialize_processes(coordinator: str | None, processes: int | None, process
     """Joins the other processes of the job, before anything else touches a device."""
     if coordinator or processes:
         jax.distributed.initialize(coordinator, processes, process)
-    else:
+        return
+    try:
         jax.distributed.initialize()
+    except (KeyError, ValueError) as error:  # what JAX raises where it detects no job
+        raise UserError(
+            "--distributed: this process belongs to no job that JAX detects (Slurm, Open MPI, "
+            "TPU pods); name the processes by --coordinator, --processes and --process"
+        ) from error
 
 
 def is_first() -> bool:

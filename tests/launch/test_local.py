@@ -141,6 +141,9 @@ def stop(*unused):
 signal.signal(signal.SIGTERM, stop)
 if number == "1":
     sys.exit("this one is wrong")
+if number in ("9", "11"):
+    print("step 3: all is well", flush=True)
+    os.kill(os.getpid(), int(number))
 (here / f"{number}.begun").write_text(str(len(os.sched_getaffinity(0))))
 wait = int(sys.argv[3])
 while len(list(here.glob("*.begun"))) < wait:
@@ -171,6 +174,18 @@ def test_two_jobs_run_at_once_and_a_failed_one_leaves_the_rest(tmp_path, capsys)
     text = sweep.status(progress.workdir, progress.points)
     assert "seed 1: failed: this one is wrong" in text
     assert text.endswith("3 points: 1 failed, 2 missing")
+
+
+def test_a_killed_child_is_told_by_its_signal(tmp_path):
+    progress, commands = children(tmp_path, [9, 11], wait=0)
+    local.Children(2, []).run(progress, commands)
+    folders = {p["seed"]: sweep.folder_of(progress.workdir, p) for p in progress.points}
+    printed = {seed: f"; what it printed is in {folder}.txt" for seed, folder in folders.items()}
+    assert progress.ends == {
+        9: f"killed by SIGKILL (out of memory?){printed[9]}",
+        11: f"killed by SIGSEGV{printed[11]}",
+    }
+    assert "seed 9: failed: killed by SIGKILL" in sweep.status(progress.workdir, progress.points)
 
 
 def test_signal_stops_the_children_which_save(tmp_path):

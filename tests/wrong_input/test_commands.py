@@ -32,6 +32,7 @@ pytestmark = pytest.mark.usefixtures("command_settings")
         ([*TRAIN, "--coordinator", "host:1"], ["--processes: missing"]),
         ([*TRAIN, "--coordinator=host", "--processes=2", "--process=0"], ["--coordinator host"]),
         ([*TRAIN, "--coordinator=host:1", "--processes=2", "--process=2"], ["--process 2"]),
+        ([*TRAIN, "--distributed"], ["--distributed", "no job", "--coordinator"]),
         (["evaluate", "--workdir", "run", "--splt", "test"], ["--splt", "did you mean '--split'?"]),
         (["evaluate", "--workdir", "run", "--config.seed=1"], ["--config.seed=1", "as it is"]),
         (["evaluate", "--workdir", "run", "--checkpoint", "bst"], ["'bst'", "mean 'best'?"]),

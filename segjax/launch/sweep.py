@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from segjax.config import files, sweeps
+from segjax.config.defaults import PLACES
 from segjax.errors import Interrupted, UserError
 
 MANIFEST = "sweep.json"
@@ -82,7 +83,7 @@ def open_folder(text: str, points: list[sweeps.Point], extra: Mapping, workdir: 
     }
     path = workdir / MANIFEST
     if path.exists():
-        if read_manifest(workdir) != json.loads(json.dumps(manifest)):
+        if _sweep(read_manifest(workdir)) != _sweep(json.loads(json.dumps(manifest))):
             raise UserError(f"--workdir {workdir}: holds another sweep; take another folder")
         return
     if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
@@ -91,6 +92,13 @@ def open_folder(text: str, points: list[sweeps.Point], extra: Mapping, workdir: 
         files.write_atomic(path, json.dumps(manifest, indent=2) + "\n")
     except OSError as error:
         raise UserError(f"--workdir {workdir}: cannot write there: {error}") from error
+
+
+def _sweep(manifest: dict) -> dict:
+    """A manifest without the places of this machine."""
+    places = {f"data.{name}" for name in PLACES}
+    kept = {k: v for k, v in dict(manifest.get("overrides", {})).items() if k not in places}
+    return manifest | {"overrides": kept}
 
 
 def read_manifest(workdir: pathlib.Path) -> dict:

@@ -119,6 +119,49 @@ def test_a_broken_preparation_leaves_nothing(tmp_path, monkeypatch):
     assert store.prepare(store.builder("synthetic_fundus/48px_3_1_1", str(tmp_path)))
 
 
+def test_a_version_folder_without_description_is_prepared(tmp_path):
+    name = "synthetic_fundus/48px_1_1_1"
+    made = store.builder(name, str(tmp_path))
+    (tmp_path / name / "1.0.0").mkdir(parents=True)
+    (tmp_path / name / "1.0.0" / "synthetic_fundus-train.array_record-00000-of-00001").touch()
+    assert store.prepare(made) is True and store.is_prepared(made)
+    assert len(store.open_split(made, "train")) == 1
+    assert store.prepare(store.builder(name, str(tmp_path))) is False
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["1.0.0"]
+
+
+def test_of_two_that_prepare_at_once_the_first_gives_the_set_its_place(tmp_path, monkeypatch):
+    name = "synthetic_fundus/48px_1_1_1"
+    made, other = (store.builder(name, str(tmp_path)) for _ in range(2))
+    whole = type(made)._generate_examples
+
+    def slow(self, seeds):
+        monkeypatch.undo()
+        assert store.prepare(other) is True
+        yield from whole(self, seeds)
+
+    monkeypatch.setattr(type(made), "_generate_examples", slow)
+    assert store.prepare(made) is False
+    assert len(store.open_split(made, "train")) == len(store.open_split(other, "train")) == 1
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["1.0.0"]
+
+
+def test_a_folder_without_description_stays_when_preparing_fails(tmp_path, monkeypatch):
+    name = "synthetic_fundus/48px_1_1_1"
+    made = store.builder(name, str(tmp_path))
+    left = tmp_path / name / "1.0.0" / "half a copy"
+    left.mkdir(parents=True)
+
+    def broken(self, seeds):
+        raise UserError("torn")
+        yield
+
+    monkeypatch.setattr(type(made), "_generate_examples", broken)
+    with pytest.raises(UserError, match="torn"):
+        store.prepare(made)
+    assert left.exists() and not store.is_prepared(made)
+
+
 def test_a_download_that_is_missing_is_asked_for(tmp_path):
     with pytest.raises(UserError, match="segjax data prepare idrid/grading --manual_dir"):
         store.ensure_prepared("idrid/grading", str(tmp_path / "data"))

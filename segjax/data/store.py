@@ -82,7 +82,8 @@ def prepare(made: tfds.core.DatasetBuilder, manual_dir: str | None = None) -> bo
             raise UserError(f"--manual_dir {manual_dir}: no such folder")
     place = pathlib.Path(made.data_path)
     _check_writable(place)
-    staging.remove_abandoned(place.parent)
+    if killed := staging.remove_abandoned(place.parent):
+        print(f"{place.parent}: removed {killed} left by killed preparations", file=sys.stderr)
     with staging.folder(place.parent, place.name) as stage:
         twin = type(made)(data_dir=str(stage), config=made.builder_config, file_format=FORMAT)
         _download(twin, manual_dir)
@@ -144,7 +145,9 @@ def _user_error_behind(error: BaseException | None) -> UserError | None:
 def require(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
     """The builder of a set that is prepared, or that can be generated without a download."""
     made = builder(name, data_dir)
-    if not is_prepared(made) and needs_download(made):
+    if is_prepared(made):
+        shards.check(made)
+    elif needs_download(made):
         raise UserError(
             f"data.name={name!r}: not prepared in {data_dir!r}; run "
             f"`segjax data prepare {name} --manual_dir FOLDER --data_dir {data_dir}`"

@@ -153,7 +153,7 @@ def _text(config, environment: dict, results, figures: list[str], changed: list[
     for result in results:
         lines += _table(result, config.paper)
         if result.get("data_changed"):
-            trained = environment.get("data", {}).get("digest", "")
+            trained = environment["data"]["digest"]
             lines += [f"**{datasets.changed_data(result['data_digest'], trained)}.**", ""]
         if result["split"] in changed:
             lines += [MOVED_ON, ""]

@@ -101,7 +101,9 @@ def describe(config: ConfigDict, folder: pathlib.Path, plan: Plan) -> None:
     if not (folder / workdir.CONFIG).exists():
         files.write_atomic(folder / workdir.CONFIG, files.to_json(config))
     described = environment() | {"parameters": plan.parameters, "total_steps": plan.total_steps}
-    described["data"] = {"digest": datasets.data_digest(config)}
+    # Of a run begun before digests were saved it is not known what it was trained on.
+    begun = (folder / workdir.ENVIRONMENT).exists() and workdir.data_digest(folder) is None
+    described["data"] = {"digest": None if begun else datasets.data_digest(config)}
     files.write_atomic(folder / workdir.ENVIRONMENT, json.dumps(described, indent=2) + "\n")
 
 

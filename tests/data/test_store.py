@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from segjax.data import store
+from segjax.data import staging, store
 from segjax.data.fundus import MASKS
 from segjax.errors import UserError
 from tests.train import runs
@@ -136,13 +136,26 @@ def test_of_two_that_prepare_at_once_the_first_gives_the_set_its_place(tmp_path,
     whole = type(made)._generate_examples
 
     def slow(self, seeds):
-        monkeypatch.undo()
-        assert store.prepare(other) is True
+        if not store.is_prepared(other):
+            monkeypatch.undo()
+            assert store.prepare(other) is True
         yield from whole(self, seeds)
 
     monkeypatch.setattr(type(made), "_generate_examples", slow)
     assert store.prepare(made) is False
     assert len(store.open_split(made, "train")) == len(store.open_split(other, "train")) == 1
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["1.0.0"]
+
+
+def test_what_a_killed_preparation_left_goes_with_the_next(tmp_path, capsys):
+    name = "synthetic_fundus/48px_1_1_1"
+    made = store.builder(name, str(tmp_path))
+    (tmp_path / name).mkdir(parents=True)
+    with staging.folder(tmp_path / name, "1.0.0") as folder:
+        killed = folder.with_name(folder.name[:-8] + "k1lled00")
+    (killed / "synthetic_fundus").mkdir(parents=True)
+    assert store.prepare(made) is True
+    assert capsys.readouterr().err == f"{tmp_path / name}: removed 1 left by killed preparations\n"
     assert [path.name for path in (tmp_path / name).iterdir()] == ["1.0.0"]
 
 

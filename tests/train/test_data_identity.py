@@ -18,6 +18,7 @@ from segjax.train import preflight, run, volumes, workdir
 from tests.data.test_acdc import PATIENTS, SPACING, manual
 from tests.train import runs
 from tests.train.test_volumes import words
+from tests.wrong_input.words import picture
 
 __all__ = ["manual"]
 pytestmark = pytest.mark.usefixtures("command_settings")
@@ -219,6 +220,13 @@ def test_a_folder_of_the_time_before_digests_raises_no_complaint(
     assert json.loads((copy / "metrics_validation.json").read_text())["data_changed"] is False
     # Going on does not make it known.
     assert cli.main(runs.words(copy, data_dir)) == 0 and workdir.data_digest(copy) is None
+
+
+def test_prediction_needs_no_data_folder(trained, tmp_path):
+    own, out = picture(tmp_path / "own.png"), tmp_path / "out"
+    command = ["predict", "--workdir", str(trained), "--input", str(own), "--output", str(out)]
+    assert cli.main([*command, "--data_dir", str(tmp_path / "nowhere")]) == 0
+    assert (out / "predictions.csv").exists() and not (tmp_path / "nowhere").exists()
 
 
 def test_cases_are_kept_by_digest_and_split(volume_run):

@@ -53,13 +53,17 @@ def hold(path: str | os.PathLike) -> None:
 
 
 def remove(path: pathlib.Path) -> bool:
-    """Deletes a file, or a folder that no living process holds; whether it did."""
+    """Deletes a file, or a folder that no living process holds; whether it did.
+
+    Where the disk knows no locks, nobody holds what was not written to for a day.
+    """
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return True
     lock = os.open(path, os.O_RDONLY)
     try:
-        if not _flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        locked = _flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if locked is False or (locked is None and not is_old(path)):
             return False
         shutil.rmtree(path, ignore_errors=True)
         return not path.exists()
@@ -90,14 +94,14 @@ def is_old(folder: pathlib.Path) -> bool:
     return time.time() - newest > ABANDONED
 
 
-def _flock(handle: int, kind: int) -> bool:
-    """Locks; False when somebody else holds it. Where the disk knows no locks, nobody does."""
+def _flock(handle: int, kind: int) -> bool | None:
+    """Locks; False when somebody else holds it, None where the disk knows no locks."""
     try:
         fcntl.flock(handle, kind)
     except BlockingIOError:
         return False
     except OSError:
-        return True
+        return None
     return True
 
 

@@ -74,6 +74,19 @@ def check_points(
     return configs
 
 
+def check_data(
+    workdir: pathlib.Path, points: list[sweeps.Point], configs: list[ConfigDict]
+) -> None:
+    """UserError when a point has begun on other data than those that are prepared now."""
+    from segjax.train import datasets, run
+    from segjax.train.workdir import data_digest
+
+    for point, config in zip(points, configs, strict=True):
+        folder = folder_of(workdir, point)
+        if data_digest(folder) is not None:
+            run.check_data(config, folder, datasets.data_digest(config))
+
+
 def open_folder(text: str, points: list[sweeps.Point], extra: Mapping, workdir: pathlib.Path):
     """Writes the manifest, or checks that the folder holds this very sweep."""
     manifest = {

@@ -89,5 +89,9 @@ def test_where_the_disk_knows_no_locks_nothing_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(staging, "_held", {})
     with staging.folder(tmp_path, "set") as folder:
         staging.hold(folder)
+        assert staging.remove_abandoned(tmp_path) == 0 and folder.exists()
+        long_ago = time.time() - staging.ABANDONED - 60
+        os.utime(folder, (long_ago, long_ago))
+        assert staging.remove_abandoned(tmp_path) == 1
     os.close(staging._held.popitem()[1])
     assert not list(tmp_path.iterdir())

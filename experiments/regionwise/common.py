@@ -176,6 +176,7 @@ def follow(config, path, data):
     if plan.dataset != data:
         raise UserError(f"plan={path}: is a plan of {plan.dataset}, this experiment is on {data}")
     config.data.image_size, config.data.batch_size = plan.patch_size, plan.batch_size
+    config.data.plan_digest = plan.data
     config.model.update(
         {
             "features": plan.features,

@@ -43,8 +43,14 @@ def _check_processes(args: argparse.Namespace) -> None:
 def evaluate(args: argparse.Namespace) -> None:
     from segjax.train import run
 
-    means = run.evaluate_folder(args.workdir, args.split, args.checkpoint)
+    means = run.evaluate_folder(args.workdir, args.split, args.checkpoint, _places(args))
     print(f"{args.workdir}: {args.split} " + _line(means))
+
+
+def _places(args: argparse.Namespace) -> dict[str, str]:
+    """Where the data of a run are now, as far as the flags say so."""
+    given = {"data_dir": args.data_dir, "cache_dir": args.cache_dir}
+    return {name: place for name, place in given.items() if place is not None}
 
 
 def _line(means: dict[str, float]) -> str:
@@ -54,24 +60,27 @@ def _line(means: dict[str, float]) -> str:
 def predict(args: argparse.Namespace) -> None:
     from segjax.train import predictions
 
-    count = predictions.predict(args.workdir, args.input, args.output, args.checkpoint)
+    words = args.workdir, args.input, args.output, args.checkpoint
+    count = predictions.predict(*words, _places(args))
     print(f"{count} images: {args.output / 'predictions.csv'} and {args.output / 'overlays'}")
 
 
 def export(args: argparse.Namespace) -> None:
     from segjax.train import export
 
-    for path in export.export(args.workdir, args.output, args.checkpoint):
+    for path in export.export(args.workdir, args.output, args.checkpoint, _places(args)):
         print(f"wrote {path}")
 
 
 def data_prepare(args: argparse.Namespace) -> None:
-    from segjax.data import store
+    from segjax.data import store, tidy
 
     made = store.builder(args.name, args.data_dir, path="data set")
     fresh = store.prepare(made, args.manual_dir)
     counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
     print(f"{'prepared' if fresh else 'already prepared'}: {made.data_path} ({counts})")
+    if removed := tidy.tidy(args.data_dir):
+        print(removed)
 
 
 def data_show(args: argparse.Namespace) -> None:
@@ -142,7 +151,10 @@ def report(args: argparse.Namespace) -> None:
         if not cases.is_sweep(folder) and any(value is not None for value in options.values()):
             raise UserError(f"{folder}: --against and --failed-below are for sweeps")
     for folder in args.folders:
-        made = sweep.write(folder, **options) if cases.is_sweep(folder) else report.write(folder)
+        if cases.is_sweep(folder):
+            made = sweep.write(folder, **options)
+        else:
+            made = report.write(folder, places=_places(args))
         print(f"wrote {made}")
 
 
@@ -166,7 +178,7 @@ def landscape(args: argparse.Namespace) -> None:
     from segjax.train.report import save_figure
 
     if args.kind == "parameters":
-        options |= {"folder": args.workdir, "kind": args.checkpoint}
+        options |= {"folder": args.workdir, "kind": args.checkpoint, "places": _places(args)}
     save_figure(landscape.DRAWERS[args.kind](**options), output)
     print(f"wrote {output}")
 

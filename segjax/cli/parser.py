@@ -105,6 +105,19 @@ def _add_workdir(parser: Parser, what: str) -> None:
     parser.add_argument("--workdir", required=True, type=a_path, metavar="DIR", help=what)
 
 
+def _add_places(parser: Parser) -> None:
+    group = parser.add_argument_group("where the data are now, if not where the run had them")
+    group.add_argument(
+        "--data_dir", type=os.path.expanduser, metavar="DIR", help="the folder of prepared sets"
+    )
+    group.add_argument(
+        "--cache_dir",
+        type=os.path.expanduser,
+        metavar="DIR",
+        help="the folder of preprocessed volumes",
+    )
+
+
 def _add_kind(parser: Parser) -> None:
     parser.add_argument(
         "--checkpoint", choices=("best", "latest"), default="best", help="default: best"
@@ -141,6 +154,7 @@ def _add_evaluate(verbs) -> None:
     _add_workdir(parser, "a trained folder")
     parser.add_argument("--split", default="validation", help="default: validation")
     _add_kind(parser)
+    _add_places(parser)
 
 
 def _add_predict(verbs) -> None:
@@ -163,6 +177,7 @@ def _add_predict(verbs) -> None:
     )
     parser.add_argument("--output", required=True, type=a_path, metavar="DIR")
     _add_kind(parser)
+    _add_places(parser)
 
 
 def _add_export(verbs) -> None:
@@ -179,6 +194,7 @@ def _add_export(verbs) -> None:
         "--output", required=True, type=a_path, metavar="DIR", help="new, or of this run"
     )
     _add_kind(parser)
+    _add_places(parser)
 
 
 def _add_data(verbs) -> None:
@@ -278,6 +294,7 @@ def _add_report(verbs) -> None:
         "Write report.md and figures for runs and sweeps; of a sweep report.csv and .tex too.",
     )
     parser.add_argument("folders", nargs="+", type=a_path, metavar="DIR")
+    _add_places(parser)
     group = parser.add_argument_group("sweeps")
     group.add_argument(
         "--against", metavar="LABEL", help="row that the others are tested against; default: first"
@@ -313,6 +330,7 @@ def _add_landscape(verbs) -> None:
         if kind == "parameters":
             _add_workdir(drawn, "a trained folder")
             _add_kind(drawn)
+            _add_places(drawn)
         for name, flag in about.flags.items():
             drawn.add_argument(f"--{name}", **flag.settings)
         drawn.add_argument(

@@ -4,9 +4,16 @@ An experiment file starts from `base()` and fills in what is its own; every fiel
 written out all the same, in its config.json and for `--config.path=value`.
 """
 
+from collections.abc import Mapping
+
 from ml_collections import ConfigDict
 
-from segjax.config.durations import blank
+from segjax.config.durations import blank, siblings
+
+# Sections whose keys an experiment chooses; what they may hold is checked by those who read them.
+OPEN = ("config.data.splits",)
+# Fields of `config.data` that say where things lie on a machine: no part of an experiment.
+PLACES = ("data_dir", "cache_dir")
 
 
 def base() -> ConfigDict:
@@ -23,6 +30,8 @@ def base() -> ConfigDict:
             "data": {
                 "name": "",  # data set, or data set/config
                 "data_dir": "data",  # where prepared sets live
+                "cache_dir": "",  # of preprocessed volumes; '' is DATA_DIR/preprocessed
+                "plan_digest": "",  # of the data that the plan in use was measured on
                 "image_size": (128, 128),  # height, width in pixels
                 "batch_size": 8,  # over all devices
                 "splits": {"train": "train", "validation": "validation", "test": "test"},
@@ -50,3 +59,20 @@ def base() -> ConfigDict:
         # Sections are replaced as a whole, so their types may change while the file is being read.
         type_safe=False,
     )
+
+
+def completed(saved: Mapping) -> dict:
+    """A saved config with the fields that came after it was saved, at their defaults."""
+    return _completed(saved, base().to_dict(), "config")
+
+
+def _completed(saved: Mapping, pattern: Mapping, path: str) -> dict:
+    made = dict(saved)
+    for key, default in pattern.items():
+        here = f"{path}.{key}"
+        if key not in saved:
+            spelt = any(other in saved for other in siblings(key))
+            made[key] = None if spelt else default
+        elif isinstance(saved[key], Mapping) and isinstance(default, Mapping) and here not in OPEN:
+            made[key] = _completed(saved[key], default, here)
+    return made

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from ml_collections import ConfigDict
 
 from segjax.config import modules, values
+from segjax.config.defaults import completed
 from segjax.config.durations import siblings
 from segjax.config.lookup import nearest
 from segjax.errors import UserError
@@ -102,14 +103,17 @@ def to_json(config: ConfigDict) -> str:
 
 
 def from_json(path: pathlib.Path) -> ConfigDict:
-    """Reads a saved config; UserError naming the file if it is damaged."""
+    """Reads a saved config; UserError naming the file if it is damaged.
+
+    Fields that did not exist yet when it was saved have their defaults.
+    """
     try:
         content = json.loads(path.read_text())
         if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
             raise ValueError("not a segjax config")
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: damaged config: {error}") from error
-    return ConfigDict(_tuples(content)).lock()
+    return ConfigDict(completed(_tuples(content))).lock()
 
 
 def _tuples(value: object) -> object:

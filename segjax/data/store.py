@@ -11,6 +11,8 @@ import tensorflow_datasets as tfds
 
 from segjax.config import lookup
 from segjax.config.lookup import nearest
+from segjax.data import digest, shards, staging
+from segjax.data.shards import open_split as open_split
 from segjax.errors import UserError
 
 FORMAT = "array_record"
@@ -18,7 +20,10 @@ logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS warns there of configs
 
 
 def builder(name: str, data_dir: str, *, path: str = "data.name") -> tfds.core.DatasetBuilder:
-    """The builder of `set` or `set/config`; UserError when either is unknown."""
+    """The builder of `set` or `set/config`; UserError when either is unknown.
+
+    The description of a set that is prepared is read; UserError naming the file if it is damaged.
+    """
     set_name, _, config_name = name.partition("/")
     made_by = lookup.find("datasets", set_name, path)
     configs = [config.name for config in made_by.BUILDER_CONFIGS]
@@ -31,12 +36,26 @@ def builder(name: str, data_dir: str, *, path: str = "data.name") -> tfds.core.D
             f"{path}={name!r}: {set_name} has no config {config_name!r}"
             f"{nearest(config_name, configs)} It has: {', '.join(configs)}{more}"
         )
-    return made_by(data_dir=data_dir, config=config, file_format=FORMAT)
+    try:
+        return made_by(data_dir=data_dir, config=config, file_format=FORMAT)
+    except Exception as error:
+        if info := _info_of(made_by, data_dir, config):
+            raise shards.damaged(info, error) from error
+        raise
+
+
+def _info_of(made_by: type, data_dir: str, config: object) -> pathlib.Path | None:
+    """The description of the prepared set that a builder reads as it is made; None without one."""
+    config = getattr(config, "name", config)
+    if config is None and made_by.BUILDER_CONFIGS:
+        config = made_by.BUILDER_CONFIGS[0].name
+    folder = pathlib.Path(data_dir, made_by.name, config or "", str(made_by.VERSION))
+    return folder / shards.INFO if (folder / shards.INFO).exists() else None
 
 
 def is_prepared(made: tfds.core.DatasetBuilder) -> bool:
-    """Whether the set lies complete in its folder."""
-    return (pathlib.Path(made.data_path) / "dataset_info.json").is_file()
+    """Whether the set lies in its folder; a folder without its description holds none."""
+    return (pathlib.Path(made.data_path) / shards.INFO).is_file()
 
 
 def needs_download(made: tfds.core.DatasetBuilder) -> bool:
@@ -45,8 +64,13 @@ def needs_download(made: tfds.core.DatasetBuilder) -> bool:
 
 
 def prepare(made: tfds.core.DatasetBuilder, manual_dir: str | None = None) -> bool:
-    """Prepares the set unless it is there already; True if it did. Atomic: whole or nothing."""
+    """Prepares the set unless it is there already; True if it did.
+
+    Atomic: the set appears whole, with its digest, or not at all. Of several processes that prepare
+    it at once, the first to end gives it its place.
+    """
     if is_prepared(made):
+        shards.check(made)
         return False
     if needs_download(made):
         if manual_dir is None:
@@ -56,9 +80,23 @@ def prepare(made: tfds.core.DatasetBuilder, manual_dir: str | None = None) -> bo
             )
         if not os.path.isdir(manual_dir):
             raise UserError(f"--manual_dir {manual_dir}: no such folder")
+    place = pathlib.Path(made.data_path)
+    _check_writable(place)
+    if killed := staging.remove_abandoned(place.parent):
+        print(f"{place.parent}: removed {killed} left by killed preparations", file=sys.stderr)
+    with staging.folder(place.parent, place.name) as stage:
+        twin = type(made)(data_dir=str(stage), config=made.builder_config, file_format=FORMAT)
+        _download(twin, manual_dir)
+        digest.of(twin)
+        first = _put(pathlib.Path(twin.data_path), place)
+    made.info.read_from_directory(made.data_path)
+    return first
+
+
+def _download(made: tfds.core.DatasetBuilder, manual_dir: str | None) -> None:
+    """Reads the official download, or draws the set, into the builder's folder."""
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
-    _check_writable(made)
     settings = tfds.download.DownloadConfig(manual_dir=manual_dir)
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # where TFDS prints unknown sizes
@@ -69,18 +107,30 @@ def prepare(made: tfds.core.DatasetBuilder, manual_dir: str | None = None) -> bo
         if cause := _user_error_behind(error):
             raise cause from error
         raise
+
+
+def _put(made: pathlib.Path, place: pathlib.Path) -> bool:
+    """Moves a finished set to its place, where no other process was faster; whether it did."""
+    try:
+        os.rename(made, place)
+        return True
+    except OSError:
+        if (place / shards.INFO).is_file():
+            return False
+        if not place.is_dir():
+            raise
+    os.rename(place, made.with_name("without description"))  # what a copy cut short leaves
+    os.rename(made, place)
     return True
 
 
-def _check_writable(made: tfds.core.DatasetBuilder) -> None:
+def _check_writable(place: pathlib.Path) -> None:
     try:
-        os.makedirs(made.data_path.parent, exist_ok=True)
-        if not os.access(made.data_path.parent, os.W_OK):
+        os.makedirs(place.parent, exist_ok=True)
+        if not os.access(place.parent, os.W_OK):
             raise PermissionError("not writable")
     except OSError as error:
-        raise UserError(
-            f"--data_dir: cannot write into {made.data_path.parent}: {error}"
-        ) from error
+        raise UserError(f"--data_dir: cannot write into {place.parent}: {error}") from error
 
 
 def _user_error_behind(error: BaseException | None) -> UserError | None:
@@ -95,7 +145,9 @@ def _user_error_behind(error: BaseException | None) -> UserError | None:
 def require(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
     """The builder of a set that is prepared, or that can be generated without a download."""
     made = builder(name, data_dir)
-    if not is_prepared(made) and needs_download(made):
+    if is_prepared(made):
+        shards.check(made)
+    elif needs_download(made):
         raise UserError(
             f"data.name={name!r}: not prepared in {data_dir!r}; run "
             f"`segjax data prepare {name} --manual_dir FOLDER --data_dir {data_dir}`"
@@ -125,29 +177,26 @@ def check_split(made: tfds.core.DatasetBuilder, split: str, *, path: str) -> int
     return examples
 
 
-def open_split(made: tfds.core.DatasetBuilder, split: str, fields: tuple[str, ...] | None = None):
-    """Random access to a split; with `fields`, all other pictures stay encoded bytes."""
-    encoded = {}
-    if fields is not None:
-        for name, feature in made.info.features.items():
-            if name not in fields and isinstance(feature, tfds.features.Image):
-                encoded[name] = tfds.decode.SkipDecoding()
-    return made.as_data_source(split=split, decoders=encoded or None)
-
-
 def listing(data_dir: str) -> list[tuple[str, str]]:
     """(set/config, state) of every set that segjax knows."""
     rows = []
     for name in lookup.names("datasets"):
         made_by = lookup.find("datasets", name)
         for config in made_by.BUILDER_CONFIGS:
-            made = builder(f"{name}/{config.name}", data_dir)
-            if is_prepared(made):
-                counts = (f"{k} {v.num_examples}" for k, v in made.info.splits.items())
-                state = "prepared: " + ", ".join(counts)
-            elif needs_download(made):
-                state = "needs the official download (--manual_dir)"
-            else:
-                state = "generated when first used"
+            try:
+                state = _state(builder(f"{name}/{config.name}", data_dir))
+            except UserError as error:
+                state = f"damaged: {error}"
             rows.append((f"{name}/{config.name}", state))
     return rows
+
+
+def _state(made: tfds.core.DatasetBuilder) -> str:
+    """One of prepared, to be downloaded, to be generated; UserError if it is damaged."""
+    if is_prepared(made):
+        shards.check(made)
+        counts = (f"{k} {v.num_examples}" for k, v in made.info.splits.items())
+        return "prepared: " + ", ".join(counts)
+    if needs_download(made):
+        return "needs the official download (--manual_dir)"
+    return "generated when first used"

@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -62,6 +62,7 @@ def parameters_figure(
     points: int = 21,
     eigenvalues: int = 5,
     seed: int = 0,
+    places: Mapping[str, str] | None = None,
 ) -> palette.Figure:
     """Lines, plane and curvature of the loss around a work folder's parameters.
 
@@ -74,11 +75,12 @@ def parameters_figure(
         points: along each line and each side of the plane; 2 points + points^2 evaluations.
         eigenvalues: how many of the Hessian; 0 for none.
         seed: of the directions.
+        places: a `data_dir` or `cache_dir` in place of the saved ones.
     """
-    config = workdir.open_existing(folder)
+    config = workdir.open_existing(folder, places)
     checkpoint.require(folder, "latest")
     datasets.count(config, split)
-    trained = load_trained(folder, kind)
+    trained = load_trained(folder, kind, places=places)
     loss = loss_of_folder(trained, split, examples)
     params = jax.device_get(trained.state.params)
     start, directions = jax.random.split(jax.random.key(seed, impl="rbg"))

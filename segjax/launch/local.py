@@ -41,7 +41,7 @@ def run_sweep(text: str, extra: Mapping[str, str], workdir: pathlib.Path, *, job
     if jobs < 1:
         raise UserError(f"--jobs {jobs}: takes a whole number of at least 1")
     points = load_points(text)
-    check_points(text, points, extra)
+    sweep.check_data(workdir, points, check_points(text, points, extra))
     open_folder(text, points, extra, workdir)
     with sweep.Progress(workdir, points) as progress, _signals() as asked:
         commands = {}

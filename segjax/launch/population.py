@@ -53,6 +53,7 @@ def run_sweep(
     configs = sweep.check_points(text, points, extra)
     for config in configs:
         check(config)
+    sweep.check_data(workdir, points, configs)
     sweep.open_folder(text, points, extra, workdir)
     with sweep.Progress(workdir, points) as progress, _stop() as stop:
         for group in _to_run(groups(configs, members or default_members()), progress):

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from segjax.config import files, modules, sweeps, values
+from segjax.config.defaults import PLACES
 from segjax.errors import Interrupted, UserError
 from segjax.train.workdir import check_writable
 
@@ -68,6 +69,19 @@ def check_points(
     return configs
 
 
+def check_data(
+    workdir: pathlib.Path, points: list[sweeps.Point], configs: list[ConfigDict]
+) -> None:
+    """UserError when a point has begun on other data than those that are prepared now."""
+    from segjax.train import datasets, run
+    from segjax.train.workdir import data_digest
+
+    for point, config in zip(points, configs, strict=True):
+        folder = folder_of(workdir, point)
+        if data_digest(folder) is not None:
+            run.check_data(config, folder, datasets.data_digest(config))
+
+
 def open_folder(text: str, points: list[sweeps.Point], extra: Mapping, workdir: pathlib.Path):
     """Writes the manifest, or checks that the folder holds this very sweep."""
     manifest = {
@@ -77,13 +91,20 @@ def open_folder(text: str, points: list[sweeps.Point], extra: Mapping, workdir: 
     }
     path = workdir / MANIFEST
     if path.exists():
-        if read_manifest(workdir) != json.loads(json.dumps(manifest)):
+        if _sweep(read_manifest(workdir)) != _sweep(json.loads(json.dumps(manifest))):
             raise UserError(f"--workdir {workdir}: holds another sweep; take another folder")
         return
     if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
         raise UserError(f"--workdir {workdir}: occupied by other files; take another folder")
     check_writable(workdir, "--workdir")
     files.write_atomic(path, json.dumps(manifest, indent=2) + "\n")
+
+
+def _sweep(manifest: dict) -> dict:
+    """A manifest without the places of this machine."""
+    places = {f"data.{name}" for name in PLACES}
+    kept = {k: v for k, v in dict(manifest.get("overrides", {})).items() if k not in places}
+    return manifest | {"overrides": kept}
 
 
 def read_manifest(workdir: pathlib.Path) -> dict:

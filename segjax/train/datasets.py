@@ -5,7 +5,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from segjax.config.lookup import nearest
-from segjax.data import pipeline, store
+from segjax.data import digest, pipeline, store
 from segjax.errors import UserError
 from segjax.train import volumes
 
@@ -31,6 +31,19 @@ def count(config: ConfigDict, name: str) -> int:
     examples = store.check_split(made, expression, path=f"config.data.splits.{name}")
     batches = config.task_options.get("epoch_batches")
     return batches * config.data.batch_size if batches and name == "train" else examples
+
+
+def data_digest(config: ConfigDict) -> str:
+    """The digest of the prepared set that a config names."""
+    return digest.of(store.ensure_prepared(config.data.name, config.data.data_dir))
+
+
+def changed_data(found: str, trained: str) -> str:
+    """What is said where a run is looked at on other data than it was trained on."""
+    return (
+        f"evaluated on data of digest {digest.short(found)}, but trained on "
+        f"{digest.short(trained)}: the prepared set has changed since"
+    )
 
 
 def image_names(config: ConfigDict, name: str) -> list[str]:

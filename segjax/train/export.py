@@ -27,7 +27,6 @@ from jax import export as jax_export
 from ml_collections import ConfigDict
 
 import segjax
-from segjax.config import files
 from segjax.errors import UserError
 from segjax.train import checkpoint, preflight, workdir
 from segjax.train.restore import Trained, load_trained
@@ -40,7 +39,12 @@ LIBRARIES = ("jax", "jaxlib", "flax", "numpy", "safetensors")
 STAGE = ".export-"
 
 
-def export(folder: pathlib.Path, output: pathlib.Path, kind: str = "best") -> list[pathlib.Path]:
+def export(
+    folder: pathlib.Path,
+    output: pathlib.Path,
+    kind: str = "best",
+    places: Mapping[str, str] | None = None,
+) -> list[pathlib.Path]:
     """Writes the three files of a trained work folder; an earlier export of the same run gives way.
 
     The function is that of evaluation (running batch statistics), in the config's precision, for
@@ -51,18 +55,20 @@ def export(folder: pathlib.Path, output: pathlib.Path, kind: str = "best") -> li
         folder: a trained work folder.
         output: a new or empty folder, or one that holds an export of this run.
         kind: 'best', or 'latest', which also stands in where no best was kept.
+        places: a `data_dir` or `cache_dir` in place of the saved ones.
 
     Returns: the paths of the three files.
     Raises: UserError for a folder without checkpoint, an output that is occupied or cannot be
         written, or a model that cannot be exported, such as one that calls back into Python.
     Cost: a trace of the model for each platform; the weights are written twice.
     """
-    run = _digest(files.to_json(workdir.open_existing(folder)).encode())
+    workdir.open_existing(folder)  # says what is wrong with it
+    run = _digest((folder / workdir.CONFIG).read_bytes())
     if not checkpoint.has_any(folder, "best"):
         kind = "latest"
     checkpoint.require(folder, kind)
     _check_output(output, run)
-    trained = load_trained(folder, kind)
+    trained = load_trained(folder, kind, places=places)
     variables = jax.device_get(trained.state.variables)
     exported, why = _exported(trained.plan, variables)
     made = {"run": run, "checkpoint": kind, "step": int(trained.state.step)}

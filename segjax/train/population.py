@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 
 from segjax.config import files
 from segjax.errors import Interrupted
-from segjax.train import numbers, parallel, report, restore, run, workdir
+from segjax.train import datasets, numbers, parallel, report, restore, run, workdir
 from segjax.train.checkpoint import Checkpoints
 from segjax.train.evaluate import merged_means
 from segjax.train.logs import Log
@@ -145,8 +145,10 @@ def train(
     _check(stop)
     plan = run.check(members[0].config, members[0].folder)
     plan = numbers.Shared(**_fields(plan))
+    found = datasets.data_digest(plan.config)
     for member in members:
         workdir.check_new(member.folder, member.config)
+        run.check_data(member.config, member.folder, found)
         own = numbers.with_numbers(plan, numbers.read(member.config, paths))
         member.plan = Plan(**(_fields(own) | {"config": member.config}))
         run.describe(member.config, member.folder, member.plan)

@@ -6,7 +6,7 @@ import math
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -59,23 +59,29 @@ def unique_names(paths: Sequence[pathlib.Path]) -> list[str]:
     return ["__".join(path.resolve().relative_to(root).parts) for path in paths]
 
 
-def predict(folder: pathlib.Path, inputs: Sequence[str], output: pathlib.Path, kind: str) -> int:
+def predict(
+    folder: pathlib.Path,
+    inputs: Sequence[str],
+    output: pathlib.Path,
+    kind: str,
+    places: Mapping[str, str] | None = None,
+) -> int:
     """Predicts every image or volume; writes predictions.csv and pictures; how many there were.
 
     Every image is read before the first is written, so that a bad file costs nothing.
     """
-    config = workdir.open_existing(folder)
+    config = workdir.open_existing(folder, places)
     checkpoint.require(folder, "latest")
     workdir.check_writable(output, "--output")
     if preflight.make_task(config).on_volumes:
         from segjax.train import volume_predictions
 
-        return volume_predictions.predict(load_trained(folder, kind), inputs, output)
+        return volume_predictions.predict(load_trained(folder, kind, places=places), inputs, output)
     paths = find_images(inputs)
     quiet = not sys.stderr.isatty()
     for path in tqdm(paths, desc="checking images", disable=quiet):
         read_image(path)
-    trained = load_trained(folder, kind)
+    trained = load_trained(folder, kind, places=places)
     plan = trained.plan
     model = preflight.make_model(plan.config)
     variables = jax.device_get(trained.state.variables)

@@ -13,7 +13,7 @@ import optax
 from ml_collections import ConfigDict
 
 from segjax.config import lookup
-from segjax.config.defaults import base
+from segjax.config.defaults import OPEN, base
 from segjax.config.durations import Clock, siblings, steps
 from segjax.config.lookup import nearest
 from segjax.data import store
@@ -22,8 +22,6 @@ from segjax.tasks.binding import Term, bind
 from segjax.train import loss_weights, optim, parallel, state, step
 from segjax.train.loss_weights import Weights
 
-# Sections whose keys an experiment chooses; what they may hold is checked by those who read them.
-OPEN = ("config.data.splits",)
 # What building with wrong options raises while shapes are traced.
 MISFITS = (ArithmeticError, LookupError, TypeError, ValueError)
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}

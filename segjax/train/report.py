@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -17,6 +18,7 @@ from segjax.train import datasets, preflight, volumes, workdir
 from segjax.train.logs import read_rows
 from segjax.train.restore import Trained, load_trained
 
+MOVED_ON = "No pictures of cases: the prepared set has changed since this table; evaluate again."
 HIDDEN = ("learning_rate", "images_per_second", "gradient_norm")
 
 
@@ -72,28 +74,36 @@ def read_json(path: pathlib.Path) -> dict:
         raise UserError(f"{path}: cannot read it: {error}; train or evaluate again") from error
 
 
-def write(folder: pathlib.Path, trained: Trained | None = None) -> pathlib.Path:
+def write(
+    folder: pathlib.Path,
+    trained: Trained | None = None,
+    places: Mapping[str, str] | None = None,
+) -> pathlib.Path:
     """Writes figures/ and report.md of a work folder; returns the report's path.
 
     With several processes all call it, since reading a checkpoint takes all; the first one writes.
     """
-    config = workdir.open_existing(folder)
+    config = workdir.open_existing(folder, places)
     rows = read_rows(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else []
     if not any(row["value"] is not None for row in rows):
         raise UserError(f"{folder}: no value in metrics.jsonl; train first")
     pictures = {"learning_curves": curves_figure(rows)}
     results = {path: read_json(path) for path in sorted(folder.glob("metrics_*.json"))}
     environment = read_json(folder / "env.json")
-    for result in results:
-        split = result.stem.removeprefix("metrics_")
+    changed = []
+    for path, result in results.items():
+        split = path.stem.removeprefix("metrics_")
         if trained is None:
-            trained = load_trained(folder)
+            trained = load_trained(folder, places=places)
+        if result.get("data_digest") not in (None, datasets.data_digest(trained.plan.config)):
+            changed.append(split)  # its cases are no longer those of the table
+            continue
         for name, figure in _case_figures(folder, trained, split).items():
             pictures[f"{name}_{split}"] = figure
     if jax.process_index() == 0:
         for name, figure in pictures.items():
             save_figure(figure, folder / "figures" / f"{name}.png")
-        text = _text(config, environment, list(results.values()), list(pictures))
+        text = _text(config, environment, list(results.values()), list(pictures), changed)
         files.write_atomic(folder / "report.md", text)
     return folder / "report.md"
 
@@ -123,7 +133,8 @@ def _case_figures(folder: pathlib.Path, trained: Trained, split: str) -> dict[st
     return plan.task.figures(open_case, rows, names)
 
 
-def _text(config, environment: dict, results: list[dict], figures: list[str]) -> str:
+def _text(config, environment: dict, results, figures: list[str], changed: list[str]) -> str:
+    """report.md; `changed` are the splits whose data are no longer those of their table."""
     terms = ", ".join(f"{_weight(t.weight)} x {t.name}" for t in config.loss.values())
     libraries = environment["libraries"]
     lines = [
@@ -141,6 +152,11 @@ def _text(config, environment: dict, results: list[dict], figures: list[str]) ->
     ]
     for result in results:
         lines += _table(result, config.paper)
+        if result.get("data_changed"):
+            trained = environment["data"]["digest"]
+            lines += [f"**{datasets.changed_data(result['data_digest'], trained)}.**", ""]
+        if result["split"] in changed:
+            lines += [MOVED_ON, ""]
     for name in figures:
         lines += [f"![{name}](figures/{name}.png)", ""]
     return "\n".join(lines)

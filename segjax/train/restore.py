@@ -1,7 +1,7 @@
 """The state of a run: begun from its seed, or restored from its checkpoints."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -73,10 +73,18 @@ def template(plan: Plan, devices) -> states.State:
     )
 
 
-def load_trained(folder: pathlib.Path, kind: str = "best", plan: Plan | None = None) -> Trained:
-    """The trained state of a work folder; the latest one where no best was kept."""
+def load_trained(
+    folder: pathlib.Path,
+    kind: str = "best",
+    plan: Plan | None = None,
+    places: Mapping[str, str] | None = None,
+) -> Trained:
+    """The trained state of a work folder; the latest one where no best was kept.
+
+    Without a `plan` it is that of the saved config, with the `places` of this machine.
+    """
     if plan is None:
-        plan = preflight.build(workdir.open_existing(folder), 1000, jax.device_count())
+        plan = preflight.build(workdir.open_existing(folder, places), 1000, jax.device_count())
     if kind == "best" and not checkpoint.has_any(folder, "best"):
         kind = "latest"
     checkpoint.require(folder, kind)

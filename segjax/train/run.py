@@ -3,14 +3,17 @@
 import json
 import pathlib
 import signal
+import sys
+from collections.abc import Mapping
 
 import jax
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from segjax.config import files
-from segjax.data import store
+from segjax.data import digest, store
 from segjax.data.pipeline import Resident, Streamed
+from segjax.errors import UserError
 from segjax.train import (
     checkpoint,
     datasets,
@@ -43,7 +46,26 @@ def check(config: ConfigDict, folder: pathlib.Path) -> Plan:
         preflight.build(config, examples=1000, devices=jax.device_count())
     plan = preflight.build(config, datasets.count(config, "train"), jax.device_count())
     datasets.count(config, "validation")
+    found = datasets.data_digest(config)
+    check_data(config, folder, found)
+    if plan.task.on_volumes:
+        volumes.check_cache(config, found)
     return plan
+
+
+def check_data(config: ConfigDict, folder: pathlib.Path, found: str) -> None:
+    """UserError if a run, or the plan that it follows, is of other data than those `found`."""
+    name, place, short = config.data.name, config.data.data_dir, digest.short
+    if (saved := workdir.data_digest(folder)) not in (None, found):
+        raise UserError(
+            f"--workdir {folder}: was trained on data of digest {short(saved)}, but {name} in "
+            f"{place} has {short(found)}; take another folder, or the data of before"
+        )
+    if (planned := config.data.plan_digest) not in ("", found):
+        raise UserError(
+            f"config.data.plan_digest={short(planned)!r}: the plan was measured on other data than "
+            f"{name} in {place} ({short(found)}); run `segjax plan {name} --data_dir {place}` again"
+        )
 
 
 def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, float]:
@@ -80,6 +102,9 @@ def describe(config: ConfigDict, folder: pathlib.Path, plan: Plan) -> None:
     if not (folder / workdir.CONFIG).exists():
         files.write_atomic(folder / workdir.CONFIG, files.to_json(config))
     described = environment() | {"parameters": plan.parameters, "total_steps": plan.total_steps}
+    # Of a run begun before digests were saved it is not known what it was trained on.
+    begun = (folder / workdir.ENVIRONMENT).exists() and workdir.data_digest(folder) is None
+    described["data"] = {"digest": None if begun else datasets.data_digest(config)}
     files.write_atomic(folder / workdir.ENVIRONMENT, json.dumps(described, indent=2) + "\n")
 
 
@@ -138,23 +163,31 @@ def evaluate(
     return result.means
 
 
-def evaluate_folder(folder: pathlib.Path, split: str, kind: str) -> dict[str, float]:
+def evaluate_folder(
+    folder: pathlib.Path, split: str, kind: str, places: Mapping[str, str] | None = None
+) -> dict[str, float]:
     """Evaluates a trained folder; every mistake shows before the model is loaded."""
-    config = workdir.open_existing(folder)
+    config = workdir.open_existing(folder, places)
     checkpoint.require(folder, "latest")
     datasets.count(config, split)
-    return evaluate(folder, split, load_trained(folder, kind))
+    return evaluate(folder, split, load_trained(folder, kind, places=places))
 
 
 def _write_result(folder: pathlib.Path, trained: Trained, result: Result, split: str) -> None:
     plan = trained.plan
+    found, saved = datasets.data_digest(plan.config), workdir.data_digest(folder)
+    changed = saved not in (None, found)
     content = {
         "split": split,
         "step": int(trained.state.step),
         "count": result.count,
         "metrics": result.means,
         "trivial": result.trivial,
+        "data_digest": found,
+        "data_changed": changed,
     }
+    if changed:
+        print(f"segjax: {folder}: {split}: {datasets.changed_data(found, saved)}", file=sys.stderr)
     files.write_atomic(folder / f"metrics_{split}.json", json.dumps(content, indent=2) + "\n")
     names = datasets.image_names(plan.config, split)
     path, columns = folder / f"predictions_{split}.csv", plan.task.columns()

@@ -1,5 +1,7 @@
 """Training on volumes and judging by them: cases, patches, whole-volume maps, evaluation."""
 
+import contextlib
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,13 +16,14 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from segjax.config import lookup
-from segjax.data import store
+from segjax.data import digest, staging, store
 from segjax.data.volumes import cases as case_files
 from segjax.data.volumes import components, preprocess, tiling
 from segjax.data.volumes.cases import Case
 from segjax.data.volumes.fingerprint import Intensity
 from segjax.data.volumes.patches import ResidentPatches, StreamedPatches
 from segjax.data.volumes.sampling import PatchSampler
+from segjax.errors import UserError
 from segjax.metrics import hausdorff_distance
 from segjax.tasks.binding import Maps, bind
 from segjax.tasks.volume_segmentation import INTENSITIES, map_field
@@ -42,18 +45,35 @@ def recipe_of(task: Any) -> preprocess.Recipe:
 
 
 def open_cases(config: ConfigDict, task: Any, expression: str) -> list[Case]:
-    """The preprocessed cases of a split, from the cache beside the prepared set, or made now."""
+    """The preprocessed cases of a split, from the cache (`cache_of`), or made now."""
     made = store.ensure_prepared(config.data.name, config.data.data_dir)
     store.check_split(made, expression, path="config.data.splits")
     source = store.open_split(made, expression, task.fields)
-    key = f"{made.info.full_name}/{expression}"
-    folder = _folder(config)
+    found = digest.of(made)
+    folder, key = cache_of(config, found), f"{found}/{expression}"
+    with contextlib.suppress(OSError):  # a folder to read only may hold what is wanted
+        staging.hold(folder)
     return case_files.prepare_cases(source, recipe_of(task), folder, key=key, label=expression)
 
 
-def _folder(config: ConfigDict) -> pathlib.Path:
-    """Where preprocessed cases are kept."""
-    return pathlib.Path(config.data.data_dir) / "preprocessed"
+def cache_of(config: ConfigDict, found: str) -> pathlib.Path:
+    """Where all that is made from the data of a digest is kept: `config.data.cache_dir`.
+
+    Without one it lies beside the prepared sets.
+    """
+    beside = os.path.join(config.data.data_dir, case_files.FOLDER)
+    return case_files.folder_of(config.data.cache_dir or beside, found)
+
+
+def check_cache(config: ConfigDict, found: str) -> None:
+    """UserError unless the cache has something of these data, or can be written into."""
+    folder = cache_of(config, found)
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir() or (above != folder and not os.access(above, os.W_OK | os.X_OK)):
+        raise UserError(
+            f"{folder}: cannot keep preprocessed cases there, for {above} cannot be written into; "
+            f"{case_files.ELSEWHERE}"
+        )
 
 
 def open_patches(
@@ -67,13 +87,13 @@ def open_patches(
         foreground=task.foreground,
     )
     fields = [{"image": case.image, "labels": case.labels} for case in cases]
-    made = store.builder(config.data.name, config.data.data_dir)
-    key = f"{made.info.full_name}/{expression}\n{recipe_of(task).to_json()}"
+    found = digest.of(store.builder(config.data.name, config.data.data_dir))
+    key = f"{found}/{expression}\n{recipe_of(task).to_json()}"
     for maps in _volume_maps(config, task):
         name = maps.function.__name__
         shapes = [(*case.labels.shape, task.map_planes(name)) for case in cases]
         kept = case_files.kept_arrays(
-            _folder(config),
+            cache_of(config, found),
             key=f"{key}\n{name} of {task.num_classes}, {dict(maps.options)}",
             shapes=shapes,
             make=partial(_planes, maps, task, cases),

@@ -5,11 +5,12 @@ import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ml_collections import ConfigDict
 
 from segjax.config import files, modules
+from segjax.config.defaults import PLACES
 from segjax.errors import Interrupted, UserError
 
 CONFIG = "config.json"
@@ -22,9 +23,9 @@ def check_new(workdir: pathlib.Path, config: ConfigDict) -> None:
         raise UserError(f"--workdir {workdir}: is a file, not a folder")
     saved = workdir / CONFIG
     if saved.exists():
-        old = files.from_json(saved)
-        new = json.loads(files.to_json(config))
-        difference = files.first_difference(json.loads(files.to_json(old)), new)
+        difference = files.first_difference(
+            _experiment(files.from_json(saved)), _experiment(config)
+        )
         if difference:
             raise UserError(
                 f"--workdir {workdir}: holds another experiment ({difference}); take another folder"
@@ -34,6 +35,14 @@ def check_new(workdir: pathlib.Path, config: ConfigDict) -> None:
             f"--workdir {workdir}: occupied by other files (no {CONFIG}); take another folder"
         )
     check_writable(workdir, "--workdir")
+
+
+def _experiment(config: ConfigDict) -> dict:
+    """A config as its file has it, without the places of this machine."""
+    content = json.loads(files.to_json(config))
+    if isinstance(content.get("data"), dict):
+        content["data"] = {k: v for k, v in content["data"].items() if k not in PLACES}
+    return content
 
 
 def check_writable(folder: pathlib.Path, flag: str) -> None:
@@ -72,17 +81,21 @@ def in_use(workdir: pathlib.Path) -> Iterator[None]:
         raise error
 
 
-def open_existing(workdir: pathlib.Path) -> ConfigDict:
+def open_existing(workdir: pathlib.Path, places: Mapping[str, str] | None = None) -> ConfigDict:
     """The config of a trained folder; UserError when there is none or it is damaged.
 
-    Modules of the user's that it names are looked for beside the experiment file from now on.
+    `places` has a `data_dir` or `cache_dir` that take the place of the saved ones. Modules of the
+    user's that the config names are looked for beside the experiment file from now on.
     """
     if not workdir.is_dir():
         raise UserError(f"--workdir {workdir}: no such folder")
     if not (workdir / CONFIG).exists():
         raise UserError(f"--workdir {workdir}: not a work folder (no {CONFIG})")
     modules.enter(experiment_of(workdir))
-    return files.from_json(workdir / CONFIG)
+    config = files.from_json(workdir / CONFIG)
+    with config.unlocked():
+        config.data.update(places or {})
+    return config
 
 
 def experiment_of(workdir: pathlib.Path) -> pathlib.Path | None:
@@ -92,3 +105,11 @@ def experiment_of(workdir: pathlib.Path) -> pathlib.Path | None:
     except (AttributeError, OSError, ValueError):
         return None
     return pathlib.Path(text) if isinstance(text, str) else None
+
+
+def data_digest(workdir: pathlib.Path) -> str | None:
+    """The digest of the data that a folder was trained on; None where it is not known."""
+    try:
+        return json.loads((workdir / ENVIRONMENT).read_text())["data"]["digest"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None

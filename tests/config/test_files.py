@@ -207,6 +207,20 @@ def test_a_config_of_other_bytes_is_damaged(tmp_path):
         files.from_json(path)
 
 
+def test_fields_that_a_saved_config_lacks_have_their_defaults(tmp_path):
+    saved = config().to_dict()
+    del saved["data"]["cache_dir"], saved["log"], saved["train"]["steps"]
+    saved["data"]["splits"] = {"train": "train[:9]", "validation": "train[9:]"}
+    saved["train"]["epochs"], saved["task_options"] = 3, {}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(saved))
+    back = files.from_json(path)
+    assert back.data.cache_dir == "" and back.log.to_dict() == base().log.to_dict()
+    assert back.data.splits.to_dict() == saved["data"]["splits"]  # chosen as a whole
+    assert (back.train.steps, back.train.epochs) == (None, 3)  # one duration in one spelling
+    assert back.task_options.to_dict() == {} and back.data.name == saved["data"]["name"]
+
+
 def test_first_difference():
     old, new = config().to_dict(), config().to_dict()
     assert files.first_difference(old, new) is None

@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from segjax.data import store
+from segjax.data import staging, store
 from segjax.data.fundus import MASKS
 from segjax.errors import UserError
 from tests.train import runs
@@ -117,6 +117,62 @@ def test_a_broken_preparation_leaves_nothing(tmp_path, monkeypatch):
     assert not [path for path in tmp_path.rglob("*") if "incomplete" in path.name]
     monkeypatch.undo()
     assert store.prepare(store.builder("synthetic_fundus/48px_3_1_1", str(tmp_path)))
+
+
+def test_a_version_folder_without_description_is_prepared(tmp_path):
+    name = "synthetic_fundus/48px_1_1_1"
+    made = store.builder(name, str(tmp_path))
+    (tmp_path / name / "1.0.0").mkdir(parents=True)
+    (tmp_path / name / "1.0.0" / "synthetic_fundus-train.array_record-00000-of-00001").touch()
+    assert store.prepare(made) is True and store.is_prepared(made)
+    assert len(store.open_split(made, "train")) == 1
+    assert store.prepare(store.builder(name, str(tmp_path))) is False
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["1.0.0"]
+
+
+def test_of_two_that_prepare_at_once_the_first_gives_the_set_its_place(tmp_path, monkeypatch):
+    name = "synthetic_fundus/48px_1_1_1"
+    made, other = (store.builder(name, str(tmp_path)) for _ in range(2))
+    whole = type(made)._generate_examples
+
+    def slow(self, seeds):
+        if not store.is_prepared(other):
+            monkeypatch.undo()
+            assert store.prepare(other) is True
+        yield from whole(self, seeds)
+
+    monkeypatch.setattr(type(made), "_generate_examples", slow)
+    assert store.prepare(made) is False
+    assert len(store.open_split(made, "train")) == len(store.open_split(other, "train")) == 1
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["1.0.0"]
+
+
+def test_what_a_killed_preparation_left_goes_with_the_next(tmp_path, capsys):
+    name = "synthetic_fundus/48px_1_1_1"
+    made = store.builder(name, str(tmp_path))
+    (tmp_path / name).mkdir(parents=True)
+    with staging.folder(tmp_path / name, "1.0.0") as folder:
+        killed = folder.with_name(folder.name[:-8] + "k1lled00")
+    (killed / "synthetic_fundus").mkdir(parents=True)
+    assert store.prepare(made) is True
+    assert capsys.readouterr().err == f"{tmp_path / name}: removed 1 left by killed preparations\n"
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["1.0.0"]
+
+
+def test_a_folder_without_description_stays_when_preparing_fails(tmp_path, monkeypatch):
+    name = "synthetic_fundus/48px_1_1_1"
+    made = store.builder(name, str(tmp_path))
+    left = tmp_path / name / "1.0.0" / "half a copy"
+    left.mkdir(parents=True)
+
+    def broken(self, seeds):
+        raise UserError("torn")
+        yield
+
+    monkeypatch.setattr(type(made), "_generate_examples", broken)
+    with pytest.raises(UserError, match="torn"):
+        store.prepare(made)
+    assert left.exists() and not store.is_prepared(made)
 
 
 def test_a_download_that_is_missing_is_asked_for(tmp_path):

@@ -230,3 +230,23 @@ def test_status_says_where_each_point_is(tmp_path):
         "missing",
     ]
     assert lines[3] == "3 points: 1 done, 1 begun, 1 missing"
+
+
+def test_a_sweep_begun_on_other_data_does_not_go_on(tmp_path, data_dir, experiment):
+    folder, extra = tmp_path / "sweep", {"data.data_dir": str(data_dir)}
+    begun = sweep.folder_of(folder, sweep.load_points(str(experiment))[0])
+    begun.mkdir(parents=True)
+    (begun / "env.json").write_text(json.dumps({"data": {"digest": "c" * 64}}))
+    with pytest.raises(UserError, match=f"{begun}: was trained on data of digest cccccccccccc"):
+        local.run_sweep(str(experiment), extra, folder)
+
+
+def test_a_sweep_goes_on_with_its_data_elsewhere(tmp_path):
+    points, folder = [{"seed": 0}], tmp_path / "sweep"
+    sweep.open_folder("f.py", points, {"data.data_dir": "here", "train.steps": "2"}, folder)
+    before = (folder / sweep.MANIFEST).read_bytes()
+    there = {"data.data_dir": "there", "data.cache_dir": "cache", "train.steps": "2"}
+    sweep.open_folder("f.py", points, there, folder)
+    assert (folder / sweep.MANIFEST).read_bytes() == before
+    with pytest.raises(UserError, match="another sweep"):
+        sweep.open_folder("f.py", points, there | {"train.steps": "3"}, folder)

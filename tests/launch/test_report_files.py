@@ -10,6 +10,7 @@ import pytest
 
 from segjax.cli import main
 from segjax.config import sweeps
+from segjax.errors import UserError
 from segjax.launch.report import cases, figures, formats, statistics, sweep
 from segjax.launch.sweep import folder_of
 from tests.launch import fabricated
@@ -213,3 +214,17 @@ def test_a_large_sweep_takes_seconds(tmp_path):
     began = time.perf_counter()
     sweep.write(tmp_path)
     assert time.perf_counter() - began < 20
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_points_evaluated_on_other_data_are_not_compared(tmp_path):
+    write_all(tmp_path)
+    paths = [folder_of(tmp_path, point) / "metrics_validation.json" for point in POINTS]
+    for path, digest in zip(paths, "aaaa-b", strict=True):  # one is of the time before digests
+        content = json.loads(path.read_text())
+        if digest != "-":
+            path.write_text(json.dumps(content | {"data_digest": digest * 64}))
+    with pytest.raises(UserError, match=f"{paths[5].parent}: was evaluated on other data"):
+        sweep.write(tmp_path)
+    paths[5].write_text(paths[0].read_text())
+    sweep.write(tmp_path)

@@ -3,25 +3,24 @@
 A set is a folder named after its recipe and its source. It holds three flat arrays, `image.npy`,
 `labels.npy` and `stored_labels.npy`, the cases end to end, so that a set of any length takes three
 open files; and `cases.json`, which says where each case lies. It appears under its name whole or
-not at all.
+not at all. Sets of the same data lie in one folder, named after the data's digest (`folder_of`).
 """
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import math
 import os
 import pathlib
-import shutil
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
+from segjax.data import staging
 from segjax.data.volumes.fingerprint import Record
 from segjax.data.volumes.preprocess import Geometry, Recipe, preprocess, preprocess_labels
 from segjax.errors import UserError
@@ -30,7 +29,11 @@ VERSION = 1  # of the preprocessing: raise it when the same recipe gives other a
 THREADS = 2
 KINDS = {"image": np.float32, "labels": np.uint8, "stored_labels": np.uint8}
 INDEX = "cases.json"
-ABANDONED = 24 * 3600.0  # seconds without a write after which a half-made folder is nobody's
+FOLDER = "preprocessed"  # of the cache, in the folder of prepared sets unless told otherwise
+ELSEWHERE = (
+    "name a folder for them: --config.data.cache_dir=DIR where a config is taken, else --cache_dir"
+)
+DIGITS = 16  # of a hash that make a name
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,6 +71,11 @@ class Index(Record):
         return [(*shape, channels) for shape in shapes] if kind == "image" else shapes
 
 
+def folder_of(root: str | os.PathLike, digest: str) -> pathlib.Path:
+    """Where the cache `root` keeps all that is made from the data of this digest."""
+    return pathlib.Path(root) / digest[:DIGITS]
+
+
 def prepare_cases(
     examples: Iterable[Mapping],
     recipe: Recipe,
@@ -85,8 +93,8 @@ def prepare_cases(
         examples: with the fields `image`, `labels`, `spacing` and `image_id`; not touched when the
             set is there already.
         recipe: how to prepare them.
-        folder: where sets are kept.
-        key: what the examples are: data set, version and split.
+        folder: where sets of these data are kept (`folder_of`).
+        key: what the examples are: the data's digest and the split.
         label: what to call the set in messages and beside the progress bar.
 
     Returns: the cases, in the order of the examples.
@@ -94,23 +102,17 @@ def prepare_cases(
         name, there is none, or the folder cannot be written.
     Cost: about 0.1 s for a million voxels the first time, and milliseconds after that.
     """
-    content = f"{VERSION}\n{key}\n{recipe.to_json()}"
-    place = pathlib.Path(folder) / hashlib.sha256(content.encode()).hexdigest()[:16]
+    place = pathlib.Path(folder) / _name(f"{key}\n{recipe.to_json()}")
     if place.exists():
         try:
             return _open(place, key)
         except UserError as error:
             print(f"{label}: preparing again, because {error}", file=sys.stderr)
-    try:
-        os.makedirs(folder, exist_ok=True)
-        _remove_abandoned(place)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{place.name}.", dir=folder, ignore_cleanup_errors=True
-        ) as made:
-            _write(examples, recipe, pathlib.Path(made), key, label)
-            _put(pathlib.Path(made), place, key)
-    except OSError as error:
-        raise UserError(f"{label}: cannot keep prepared cases in {folder}: {error}") from error
+    with _stage(place) as stage:
+        made = stage / place.name
+        made.mkdir()
+        _write(examples, recipe, made, key, label)
+        _put(made, place, key)
     return _open(place, key)
 
 
@@ -124,7 +126,7 @@ def kept_arrays(
     """What was computed from a set of cases, an array a case: from `folder`, or made and kept.
 
     Args:
-        folder: where sets are kept.
+        folder: where sets of these data are kept.
         key: of the cases and of what is computed from them.
         shapes: of the arrays.
         make: gives the arrays, float32, one after the other.
@@ -132,24 +134,39 @@ def kept_arrays(
     Returns: memory maps, read-only.
     Raises: UserError when the folder cannot be written.
     """
-    name = hashlib.sha256(f"{VERSION}\n{key}".encode()).hexdigest()[:16]
-    path = pathlib.Path(folder) / f"{name}.npy"
+    path = pathlib.Path(folder) / f"{_name(key)}.npy"
     try:
         if path.exists():
             return _split(path, shapes, np.float32)
     except UserError as error:
         print(f"computing again, because {error}", file=sys.stderr)
+    with _stage(path) as stage:
+        writer = _Writer(stage / path.name, np.float32)
+        for array in make():
+            writer.append(array)
+        writer.close()
+        os.replace(stage / path.name, path)
+    return _split(path, shapes, np.float32)
+
+
+def _name(content: str) -> str:
+    return hashlib.sha256(f"{VERSION}\n{content}".encode()).hexdigest()[:DIGITS]
+
+
+@contextlib.contextmanager
+def _stage(place: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A folder to write in what then gets its place; UserError where that cannot be."""
+    folder = place.parent
     try:
         os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder) as made:
-            writer = _Writer(pathlib.Path(made) / path.name, np.float32)
-            for array in make():
-                writer.append(array)
-            writer.close()
-            os.replace(pathlib.Path(made) / path.name, path)
+        staging.remove_abandoned(folder)
+        with staging.folder(folder, place.name) as stage:
+            yield stage
     except OSError as error:
-        raise UserError(f"cannot keep prepared cases in {folder}: {error}") from error
-    return _split(path, shapes, np.float32)
+        raise UserError(
+            f"{folder}: cannot keep preprocessed cases there: {error.strerror or error}; "
+            f"{ELSEWHERE}"
+        ) from error
 
 
 def _write(examples, recipe: Recipe, folder: pathlib.Path, key: str, label: str) -> None:
@@ -223,7 +240,6 @@ class _Writer:
 
 def _put(made: pathlib.Path, place: pathlib.Path, key: str) -> None:
     """Gives a finished folder its name, unless another process was faster and its set is whole."""
-    os.chmod(made, 0o755)  # temporary folders are their owner's only
     try:
         os.replace(made, place)
         return
@@ -233,10 +249,8 @@ def _put(made: pathlib.Path, place: pathlib.Path, key: str) -> None:
     try:
         _open(place, key)
     except UserError:  # damaged: it has to go first, for a full folder is not replaced
-        aside = made.with_name(f"{made.name}.damaged")
-        os.replace(place, aside)
+        os.replace(place, made.with_name("damaged"))
         os.replace(made, place)
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _open(place: pathlib.Path, key: str) -> list[Case]:
@@ -279,14 +293,3 @@ def _split(path: pathlib.Path, shapes: list[tuple[int, ...]], dtype: type) -> li
     ends = np.cumsum(sizes)
     parts = zip(ends - sizes, ends, shapes, strict=True)
     return [flat[start:end].reshape(shape) for start, end, shape in parts]
-
-
-def _remove_abandoned(place: pathlib.Path) -> None:
-    """Deletes what processes that were killed left of this set, a day after their last write."""
-    for folder in place.parent.glob(f".{place.name}.*"):
-        try:
-            newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-        except OSError:  # its owner is just putting it in its place
-            continue
-        if time.time() - newest > ABANDONED:
-            shutil.rmtree(folder, ignore_errors=True)

@@ -19,7 +19,10 @@ Slices = tuple[slice, slice, slice]
 
 
 class Record:
-    """A frozen dataclass that is kept as JSON: one field a line, and checked when read."""
+    """A frozen dataclass that is kept as JSON: one field a line, and checked when read.
+
+    Fields with a default came later, and may be missing.
+    """
 
     def to_json(self) -> str:
         """JSON text, a field a line."""
@@ -60,9 +63,10 @@ def _decode(kind, value, name: str):
         hints = typing.get_type_hints(kind)
         if not isinstance(value, dict):
             raise wrong
-        if odd := sorted(hints.keys() ^ value.keys()):
+        younger = {f.name for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}
+        if odd := sorted((hints.keys() ^ value.keys()) - (younger - value.keys())):
             raise ValueError(f"field {odd[0]!r} is {'missing' if odd[0] in hints else 'unknown'}")
-        return kind(**{field: _decode(hints[field], value[field], field) for field in hints})
+        return kind(**{field: _decode(hints[field], value[field], field) for field in value})
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
@@ -95,6 +99,8 @@ class Fingerprint(Record):
     spacings: tuple[tuple[float, float, float], ...]  # mm
     reductions: tuple[float, ...]  # voxels after the crop / before it
     intensities: tuple[Intensity, ...]  # of each channel
+    data: str = ""  # digest of the prepared set; not known of older records
+    split: str = ""
 
 
 def crop_to_nonzero(image: np.ndarray) -> tuple[Slices, np.ndarray]:

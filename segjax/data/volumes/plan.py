@@ -53,6 +53,8 @@ class Plan(Record):
     normalization: tuple[str, ...]
     use_mask: tuple[bool, ...]
     intensities: tuple[Intensity, ...]
+    data: str = ""  # digest of the prepared set that it was made for; not known of older plans
+    split: str = ""
 
     @property
     def pools(self) -> Pair:
@@ -124,6 +126,8 @@ def plan_2d(fingerprint: Fingerprint, version: str = "v1") -> Plan:
         normalization=tuple(schemes),
         use_mask=tuple(tight and scheme == "zscore" for scheme in schemes),
         intensities=fingerprint.intensities,
+        data=fingerprint.data,
+        split=fingerprint.split,
     )
 
 

@@ -1,5 +1,6 @@
 """From a prepared data set to a plan on disk, and a plan in words."""
 
+import dataclasses
 import math
 import os
 import pathlib
@@ -7,7 +8,7 @@ import statistics
 import tempfile
 from collections.abc import Iterator
 
-from segjax.data import store
+from segjax.data import digest, store
 from segjax.data.volumes.fingerprint import Fingerprint, compute
 from segjax.data.volumes.plan import SHARE, SMALLEST_BATCH, TIGHT, VERSIONS, Plan, plan_2d
 from segjax.errors import UserError
@@ -40,12 +41,13 @@ def write_plan(
     if not (hasattr(made, "CLASSES") and hasattr(made, "MODALITIES")):
         raise UserError(f"{name}: not a set of volumes, which plans are made for")
     store.check_split(made, split, path="--split")
-    fingerprint = compute(
+    measured = compute(
         _volumes(store.open_split(made, split)),
         dataset=name,
         classes=made.CLASSES,
         modalities=made.MODALITIES,
     )
+    fingerprint = dataclasses.replace(measured, data=digest.of(made), split=split)
     if output is None:
         output = pathlib.Path(data_dir) / "plans" / f"{name.replace('/', '-')}-{version}.json"
     path = pathlib.Path(output)

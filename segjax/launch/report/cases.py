@@ -71,12 +71,14 @@ def read(workdir: pathlib.Path) -> Sweep:
 
     Returns: the sweep; of its cases, those that every finished point has.
     Raises: UserError naming the file that is missing or damaged, or the folder if no point is
-        done, if its points share no case, or if they have no column that the task reports.
+        done, if its points share no case, have no column that the task reports, or were evaluated
+        on different content of one data set.
     """
     source, points = _points_of(workdir)
     done = [point for point in points if (folder_of(workdir, point) / DONE).exists()]
     if not done:
         raise UserError(f"{workdir}: none of its {len(points)} points is done yet")
+    _check_data([folder_of(workdir, point) for point in done])
     config = open_existing(folder_of(workdir, done[0]))
     task = preflight.make_task(config)
     given = source.partition(":")[2]
@@ -99,6 +101,20 @@ def read(workdir: pathlib.Path) -> Sweep:
     total = Counter(sweeps.row_label(point, given) for point in points)
     counts = {label: (len(groups.get(label, ())), total[label]) for label in total}
     return Sweep(source, task, metrics, cases, dropped, rows, counts)
+
+
+def _check_data(folders: list[pathlib.Path]) -> None:
+    """UserError when two points were evaluated on different content of one data set."""
+    seen: dict[str, tuple[str, pathlib.Path]] = {}
+    for folder in folders:
+        name, content = files.from_json(folder / "config.json").data.name, read_json(folder / DONE)
+        digest = content.get("data_digest") if isinstance(content, dict) else None
+        first, other = seen.setdefault(name, (digest, folder)) if digest else (digest, folder)
+        if first != digest:
+            raise UserError(
+                f"{folder}: was evaluated on other data ({digest[:12]}) than {other} "
+                f"({first[:12]}); train the points again on the same"
+            )
 
 
 def _points_of(workdir: pathlib.Path) -> tuple[str, list[sweeps.Point]]:

@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
 
+from segjax.data import staging
 from segjax.data.volumes import cases
 from segjax.data.volumes.cases import prepare_cases
 from segjax.data.volumes.preprocess import Recipe, preprocess, preprocess_labels
@@ -207,16 +207,13 @@ prepare_cases(t.examples(2), t.RECIPE, {str(tmp_path)!r}, **t.NAMES)
     assert inode == [place.stat().st_ino]
 
 
-def test_what_a_killed_process_left_goes_after_a_day(tmp_path):
+def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_path):
     prepare_cases(examples(1), RECIPE, tmp_path, **NAMES)
     (place,) = tmp_path.iterdir()
-    old, new = tmp_path / f".{place.name}.old", tmp_path / f".{place.name}.new"
-    for folder in (old, new):
-        folder.mkdir()
-        (folder / "image.npy").write_bytes(b"1")
-    long_ago = time.time() - 2 * cases.ABANDONED
-    os.utime(old / "image.npy", (long_ago, long_ago))
-    os.utime(old, (long_ago, long_ago))
-    (place / "cases.json").unlink()
-    prepare_cases(examples(1), RECIPE, tmp_path, **NAMES)
-    assert sorted(tmp_path.iterdir()) == sorted([place, new])
+    with staging.folder(tmp_path, place.name) as living:
+        killed = living.with_name(living.name[:-8] + "k1lled00")
+        killed.mkdir()
+        (killed / "image.npy").write_bytes(b"1")
+        (place / "cases.json").unlink()
+        prepare_cases(examples(1), RECIPE, tmp_path, **NAMES)
+        assert sorted(tmp_path.iterdir()) == sorted([place, living])

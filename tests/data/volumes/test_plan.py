@@ -318,6 +318,7 @@ def fake_set(monkeypatch):
         open_split=lambda made, split: examples,
     )
     monkeypatch.setattr(planning, "store", store)
+    monkeypatch.setattr(planning, "digest", types.SimpleNamespace(of=lambda made: "0" * 64))
     return builder
 
 
@@ -327,10 +328,18 @@ def test_a_plan_is_written_beside_its_fingerprint(fake_set, tmp_path, capsys):
     plan = read_plan(path)
     found = planning.read_fingerprint(planning.fingerprint_path(path))
     assert plan == plan_2d(found, "v2") and found.dataset == "fake/small" and found.cases == 2
+    assert (plan.data, plan.split) == (found.data, found.split) == ("0" * 64, "train")
     assert planning.write_plan("fake", str(tmp_path), tmp_path / "a" / "b.json").name == "b.json"
     assert len(list((tmp_path / "plans").iterdir())) == 2
     captured = capsys.readouterr()
     assert not captured.out and not captured.err
+
+
+def test_a_plan_of_the_time_before_digests_is_read(fake_set, tmp_path):
+    path = planning.write_plan("fake", str(tmp_path))
+    kept = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in kept.items() if k not in ("data", "split")}))
+    assert read_plan(path).data == "" and read_plan(path).dataset == "fake"
 
 
 def test_planning_names_what_is_wrong(fake_set, tmp_path):

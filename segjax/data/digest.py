@@ -1,0 +1,119 @@
+"""What a prepared set holds, as a number: two sets of the same content have the same digest."""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from segjax.config.files import write_atomic
+from segjax.data import shards
+
+VERSION = 1  # of the rule by which digests are made
+NAME = "digest.json"
+PNG = b"\x89PNG\r\n\x1a\n"
+SHOWN = 12  # digits in messages
+_computed: dict[tuple, str] = {}  # by the shards' paths and times: what cannot be kept on disk
+
+
+def of(made: tfds.core.DatasetBuilder) -> str:
+    """The digest of a prepared set: kept beside it, else computed, and kept where that is allowed.
+
+    It stands for the content alone: names of splits and classes, and the examples in their order,
+    pictures by their pixels or, where the coding loses something (JPEG), by their bytes. Names of
+    sets, folders and files, compression and times do not enter, so a set that was moved, copied or
+    prepared a second time from the same files keeps its digest.
+
+    Returns: 64 hexadecimal digits.
+    Raises: UserError naming a file that is missing or damaged.
+    Cost: one pass over the records when it is not kept yet, about 30 ms for a volume of ACDC's
+        size: a tenth of its preparation.
+    """
+    place = pathlib.Path(made.data_path) / NAME
+    if (kept := known(place.parent)) is not None:
+        return kept
+    shards.check(made)
+    paths = [os.fspath(p) for split in made.info.splits.values() for p in split.filepaths]
+    files = tuple((path, os.stat(path).st_mtime_ns) for path in paths)
+    found = _computed[files] = _computed.get(files) or _compute(made)
+    try:
+        write_atomic(place, json.dumps({"version": VERSION, "digest": found}) + "\n")
+    except OSError:  # a folder to read only: computed again by the next process
+        pass
+    return found
+
+
+def known(folder: pathlib.Path) -> str | None:
+    """The digest that is kept in the folder of a prepared set, if there is one."""
+    try:
+        content = json.loads((folder / NAME).read_bytes())
+        digest = content["digest"] if content["version"] == VERSION else ""
+        return digest if len(digest) == 64 and set(digest) <= set("0123456789abcdef") else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _compute(made: tfds.core.DatasetBuilder) -> str:
+    """The digest, from the records."""
+    content = hashlib.sha256()
+    for name, feature in sorted(made.info.features.items()):
+        _add(content, name.encode())
+        _add(content, json.dumps(list(getattr(feature, "names", None) or ())).encode())
+    threads = min(8, os.cpu_count() or 1)
+    for split in sorted(made.info.splits):
+        source = shards.open_split(made, split, fields=())
+        _add(content, f"{split} {len(source)}".encode())
+        bar = {"desc": f"digest of {split}", "total": len(source)}
+        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+            parts = pool.map(lambda i, source=source: of_example(source[i]), range(len(source)))
+            for part in tqdm(parts, disable=not sys.stderr.isatty(), **bar):
+                content.update(part)
+    return content.hexdigest()
+
+
+def of_example(example: Mapping) -> bytes:
+    """The digest of one example: its fields by name, with their types and shapes."""
+    content = hashlib.sha256()
+    for name in sorted(example):
+        _add(content, name.encode())
+        _add_value(content, example[name])
+    return content.digest()
+
+
+def _add_value(content, value: object) -> None:
+    if isinstance(value, Mapping):
+        _add(content, of_example(value))
+    elif isinstance(value, list | tuple):
+        _add(content, of_example({f"{i:09d}": item for i, item in enumerate(value)}))
+    elif isinstance(value, bytes | str):
+        data = value.encode() if isinstance(value, str) else value
+        pixels = None
+        if data.startswith(PNG):  # its bytes depend on the library that packed them
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        _add(content, data) if pixels is None else _add_value(content, pixels)
+    else:
+        array = np.asarray(value)
+        if array.dtype == object:
+            _add_value(content, [*array.ravel()])
+        else:
+            little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            _add(content, f"{little.dtype.str}{array.shape}".encode())
+            _add(content, little.reshape(-1).view(np.uint8))
+
+
+def _add(content, data) -> None:
+    """Bytes with their length before them, so that neighbours cannot be confused."""
+    content.update(len(data).to_bytes(8, "little"))
+    content.update(data)
+
+
+def short(digest: str) -> str:
+    """A digest as messages show it."""
+    return digest[:SHOWN]

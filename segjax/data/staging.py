@@ -1,0 +1,113 @@
+"""Folders in the making: named after who makes them, locked while he lives, tidied after him.
+
+What takes long to write is written into such a folder and then moved to its place whole. A killed
+process leaves its folder behind; its lock ends with it, so that the next process can tell.
+"""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import platform
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+
+ABANDONED = 24 * 3600.0  # seconds without a write after which another machine's folder is nobody's
+_HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "unnamed"
+_PREFIX = ".making."
+_MADE = re.compile(rf"{re.escape(_PREFIX)}.+\.([A-Za-z0-9-]+)\.[A-Za-z0-9_]+")
+_LIBRARY = "incomplete."  # folders that TFDS writes into
+_held: dict[str, int] = {}
+
+
+@contextlib.contextmanager
+def folder(parent: str | os.PathLike, name: str) -> Iterator[pathlib.Path]:
+    """A folder in `parent` to write into, locked; it goes at the end, with what is left in it."""
+    while True:
+        path = pathlib.Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{name}.{_HOST}.", dir=parent))
+        with contextlib.suppress(FileNotFoundError):  # it was tidied before it was locked
+            lock = os.open(path, os.O_RDONLY)
+            _flock(lock, fcntl.LOCK_EX)
+            if _is_at(lock, path):
+                break
+            os.close(lock)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
+
+
+def hold(path: str | os.PathLike) -> None:
+    """Keeps a folder from being tidied as long as this process lives; it makes it if need be."""
+    key = os.path.realpath(path)
+    while key not in _held or not _is_at(_held[key], key):
+        os.makedirs(key, exist_ok=True)
+        if key in _held:
+            os.close(_held.pop(key))
+        _held[key] = os.open(key, os.O_RDONLY)
+        _flock(_held[key], fcntl.LOCK_SH)
+
+
+def remove(path: pathlib.Path) -> bool:
+    """Deletes a file, or a folder that no living process holds; whether it did.
+
+    Where the disk knows no locks, nobody holds what was not written to for a day.
+    """
+    if not path.is_dir() or path.is_symlink():
+        path.unlink(missing_ok=True)
+        return True
+    lock = os.open(path, os.O_RDONLY)
+    try:
+        locked = _flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if locked is False or (locked is None and not is_old(path)):
+            return False
+        shutil.rmtree(path, ignore_errors=True)
+        return not path.exists()
+    finally:
+        os.close(lock)
+
+
+def remove_abandoned(parent: pathlib.Path) -> int:
+    """Deletes what killed processes left in `parent`; the number of folders.
+
+    A folder of this machine is abandoned when nobody holds its lock; one of another machine, or one
+    that TFDS wrote, where locks may not be seen, a day after its last write besides.
+    """
+    removed = 0
+    for path in [*parent.glob(f"{_PREFIX}*"), *parent.glob(f"{_LIBRARY}*")]:
+        made = _MADE.fullmatch(path.name)
+        if not path.is_dir() or not (made or path.name.startswith(_LIBRARY)):
+            continue
+        ours = made is not None and made[1] == _HOST
+        with contextlib.suppress(OSError):  # its owner is just putting it in its place
+            removed += (ours or is_old(path)) and remove(path)
+    return removed
+
+
+def is_old(folder: pathlib.Path) -> bool:
+    """Whether a day has passed since the last write into a folder."""
+    newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    return time.time() - newest > ABANDONED
+
+
+def _flock(handle: int, kind: int) -> bool | None:
+    """Locks; False when somebody else holds it, None where the disk knows no locks."""
+    try:
+        fcntl.flock(handle, kind)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _is_at(handle: int, path: str | os.PathLike) -> bool:
+    """Whether an open folder still has this path."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except OSError:
+        return False

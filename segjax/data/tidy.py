@@ -1,0 +1,60 @@
+"""Removes from a data folder what has no owner: caches of data that are gone, killed preparations.
+
+A cache is owned by the prepared set of its digest. What a living process holds stays.
+"""
+
+import pathlib
+import re
+
+import tensorflow_datasets as tfds
+
+from segjax.data import digest, shards, staging
+from segjax.data.volumes import cases
+from segjax.errors import UserError
+
+_OURS = re.compile(r"[0-9a-f]{16}(\.npy)?")  # caches, also of the time before digests
+_OLD = re.compile(r"\.[0-9a-f]{16}\.\w+")  # half-made ones of that time
+
+
+def tidy(data_dir: str) -> str | None:
+    """Removes what has no owner in `data_dir`; what was removed, in words, if anything was.
+
+    A cache that lies elsewhere (`config.data.cache_dir`) may serve several data folders and is left
+    alone.
+    """
+    root = pathlib.Path(data_dir)
+    folders = {path.parent for pattern in ("*/*", "*/*/*") for path in root.glob(pattern)}
+    counts = {
+        "left by killed preparations": sum(map(staging.remove_abandoned, folders)),
+        "preprocessed from data that are gone": _caches(root, root / cases.FOLDER),
+    }
+    found = [f"{count} {what}" for what, count in counts.items() if count]
+    return f"tidied {data_dir}: removed {', '.join(found)}" if found else None
+
+
+def _caches(root: pathlib.Path, cache: pathlib.Path) -> int:
+    """Removes caches that no prepared set owns; how many."""
+    entries = [path for path in cache.glob("*") if _OURS.fullmatch(path.name)]
+    entries += [p for p in cache.glob(".*") if _OLD.fullmatch(p.name) and staging.is_old(p)]
+    if not entries:
+        return 0
+    try:
+        owned = {cases.folder_of(cache, found) for found in _digests(root)}
+    except UserError:  # a damaged set may own any of them
+        return 0
+    return sum(staging.remove(path) for path in entries if path not in owned)
+
+
+def _digests(root: pathlib.Path) -> set[str]:
+    """The digests of all sets that are prepared in a data folder."""
+    infos = [path for pattern in ("*/*", "*/*/*") for path in root.glob(f"{pattern}/{shards.INFO}")]
+    return {digest.known(path.parent) or _made(path) for path in infos}
+
+
+def _made(info: pathlib.Path) -> str:
+    """The digest of a set that was prepared before digests were kept."""
+    try:
+        made = tfds.builder_from_directory(info.parent)
+    except Exception as error:
+        raise shards.damaged(info, error) from error
+    return digest.of(made)

@@ -168,6 +168,11 @@ def _cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def _swapped(mask):
+    """Cup and outside exchanged."""
+    return np.where(mask == 128, mask, 255 - mask)
+
+
 def _lossy(path, mask):
     content = io.BytesIO()
     Image.fromarray(mask).save(content, "JPEG", quality=75)
@@ -210,6 +215,10 @@ BAD = {
     ),
     "mask inverted": (
         lambda r: _save(r / MASKS / "Glaucoma/g0001.bmp", 255 - _grey(SIZES["train"])),
+        ["g0001.bmp", "100 pixels hold other values (127)"],  # a rim of 10 x 12 - 4 x 5
+    ),
+    "mask inverted but for the rim": (
+        lambda r: _save(r / MASKS / "Glaucoma/g0001.bmp", _swapped(_grey(SIZES["train"]))),
         ["g0001.bmp", "no disc"],
     ),
     "mask saved as JPEG": (

@@ -11,6 +11,7 @@ from segjax.errors import UserError
 
 MARK = "segjax"  # the software that pictures and label volumes name as theirs
 _LONGEST_HEAD = 4096
+_LONGEST_NAME = 240  # bytes; files take 255, temporary ones among them
 _PNG_MARK = b"tEXtSoftware\0" + MARK.encode()
 _NIFTI_MARK = slice(148, 148 + len(MARK))  # the field `descrip` of a NIfTI-1 header
 _TABLE = b"image,"
@@ -78,16 +79,19 @@ def check_apart(
                 raise UserError(f"{flag} {folder}: holds the input {path}; take another folder")
 
 
-def check_distinct(outputs: Iterable[tuple[str, pathlib.Path]]) -> None:
+def check_names(outputs: Iterable[tuple[str, pathlib.Path]]) -> None:
     """Raises UserError, naming both, for the first two inputs whose outputs have one name.
 
-    Case counts for nothing, as some file systems do not tell it apart.
+    Case counts for nothing, as some file systems do not tell it apart. A name that is too long for
+    a file is refused, too.
 
     Args:
         outputs: pairs of an output's name and its input.
     """
     seen: dict[str, pathlib.Path] = {}
     for name, path in outputs:
+        if len(os.fsencode(pathlib.PurePath(name).name)) > _LONGEST_NAME:
+            raise UserError(f"--input {path}: its output {name} has too long a name; shorten it")
         other = seen.setdefault(name.casefold(), path)
         if other is not path:
             raise UserError(

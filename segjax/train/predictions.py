@@ -84,7 +84,7 @@ def check_outputs(
         written: the names of files below `output`, each with the input that it comes from.
     """
     workdir.check_writable(output, "--output")
-    outputs.check_distinct(written)
+    outputs.check_names(written)
     folders = sorted({str(pathlib.Path(name).parent) for name, _ in written})
     outputs.check_apart(output, folders, [*map(pathlib.Path, inputs), *found])
     outputs.check_replaceable([output / name for name in (TABLE, *(name for name, _ in written))])

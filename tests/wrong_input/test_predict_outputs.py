@@ -119,6 +119,8 @@ def test_two_inputs_of_one_output(refuses, tmp_path, on_one_channel, trained):
     picture(tmp_path / "x__p.png")
     refuses(*words, "p.png", "x", "x__p.png", names=["x__p.png", "x/p.png"])
     refuses(*words, "p.png", "p.png", names=["--input p.png", "that of p.png"])
+    long = picture(tmp_path / f"{'p' * 240}.png")
+    refuses(*words, "p.png", long.name, names=[long.name, "too long a name"])
 
 
 def test_what_segjax_did_not_write_is_left_alone(refuses, tmp_path, on_one_channel, trained):
@@ -139,7 +141,7 @@ def test_what_segjax_did_not_write_is_left_alone(refuses, tmp_path, on_one_chann
 def test_earlier_predictions_give_way_and_hidden_files_are_passed_over(tmp_path, trained):
     folder = tmp_path / "pictures"
     folder.mkdir()
-    picture(folder / "p.png")
+    picture(folder / "p.png", (1, 1))
     (folder / "._p.png").write_bytes(b"\0\5\26\7resource fork")
     before = snapshot(folder)
     words = ["predict", "--workdir", trained, "--input", folder, "--output", tmp_path / "out"]

@@ -74,6 +74,22 @@ def read_case(files: Sequence[pathlib.Path]) -> tuple[np.ndarray, nifti.Volume]:
     return np.stack([volume.array for volume in volumes], axis=-1), volumes[0]
 
 
+def _check_axes(path: pathlib.Path, volume: nifti.Volume, task: Any) -> None:
+    """UserError where a model that cuts along a fixed axis would not cut this volume into slices.
+
+    The spacing tells, where it does. Of CT, whose slices are axial, the affine does.
+    """
+    axis = task.slice_axis
+    if axis is None:
+        return
+    nifti.check_slices(path, volume, axis)
+    if "CT" in task.normalization and (found := nifti.slices_by_affine(volume)) != axis:
+        raise UserError(
+            f"{path}: its axial slices lie along {'zyx'[found]} by its affine, the model takes "
+            f"them along {'zyx'[axis]}; reorder its axes"
+        )
+
+
 def predict(
     folder: pathlib.Path, inputs: Sequence[str], output: pathlib.Path, kind: str, task: Any
 ) -> int:
@@ -93,9 +109,7 @@ def predict(
     check_outputs(output, inputs, [path for files in found.values() for path in files], written)
     quiet = not sys.stderr.isatty()
     for files in tqdm(found.values(), desc="checking volumes", disable=quiet):
-        _, volume = read_case(files)
-        if task.slice_axis is not None:
-            nifti.check_slices(files[0], volume, task.slice_axis)
+        _check_axes(files[0], read_case(files)[1], task)
     trained = load_trained(folder, kind)
     evaluator = VolumeEvaluator(trained.plan, ())
     variables, rows = evaluator.placed(trained.state), []

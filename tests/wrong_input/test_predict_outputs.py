@@ -190,6 +190,19 @@ def test_slices_along_another_axis(refuses, tmp_path, on_one_channel):
     refuses(*words, "a.nii.gz", names=["a.nii.gz: its slices should lie along z", "8 x 1.5 x 1.5"])
 
 
+def test_axial_slices_along_another_axis_of_a_thin_ct(refuses, tmp_path, on_one_channel):
+    """Spacing says nothing here, and CT is axial: the affine has the slices come first."""
+    file = on_one_channel / "config.json"
+    config = json.loads(file.read_text())
+    bounds = {"mean": 0, "sd": 1, "percentile_00_5": -9, "percentile_99_5": 9}
+    config["task_options"] |= {"normalization": ["CT"], "intensities": [list(bounds.values())]}
+    file.write_text(json.dumps(config))
+    write(tmp_path / "a.nii.gz", np.zeros((4, 24, 20), np.float32), (1, 0.8, 0.8), axes=(2, 1, 0))
+    words = ["predict", "--workdir", on_one_channel, "--output", "out", "--input"]
+    parts = ["a.nii.gz: its axial slices lie along x", "the model takes them along z"]
+    refuses(*words, "a.nii.gz", names=parts)
+
+
 def test_other_outputs_replace_nothing_of_others(refuses, tmp_path, data_dir):
     notes = tmp_path / "notes.png"
     picture(notes)

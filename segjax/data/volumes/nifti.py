@@ -183,10 +183,8 @@ def in_order(path: Path, volume: Volume, order: Sequence[int]) -> Volume:
 
     Raises: UserError as `check_slices`, where the spacing says otherwise than the affine.
     """
-    import nibabel
-
-    given = nibabel.io_orientation(volume.affine)[:, 0].astype(int).tolist()
-    check_slices(path, volume, 2 - given.index(2))
+    given = _body_axes(volume.affine)
+    check_slices(path, volume, slices_by_affine(volume))
     files = [given.index(axis) for axis in order]  # old places of the new axes, in the file
     arrays = [2 - axis for axis in files[::-1]]
     beyond = range(3, volume.array.ndim)
@@ -195,6 +193,18 @@ def in_order(path: Path, volume: Volume, order: Sequence[int]) -> Volume:
         volume.spacing[arrays],
         volume.affine[:, [*files, 3]],
     )
+
+
+def slices_by_affine(volume: Volume) -> int:
+    """The axis of the array along which axial slices lie: the nearest to head and foot."""
+    return 2 - _body_axes(volume.affine).index(2)
+
+
+def _body_axes(affine: np.ndarray) -> list[int]:
+    """For each axis of the file the axis of the body that is nearest, as `in_order` counts them."""
+    import nibabel
+
+    return nibabel.io_orientation(affine)[:, 0].astype(int).tolist()
 
 
 def check_slices(path: Path, volume: Volume, axis: int) -> None:

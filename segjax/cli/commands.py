@@ -84,16 +84,15 @@ def data_prepare(args: argparse.Namespace) -> None:
 
 
 def data_show(args: argparse.Namespace) -> None:
-    from segjax.data import store
+    from segjax.data import outputs, store
     from segjax.data.contact_sheet import write_contact_sheet
     from segjax.train.workdir import check_writable
 
     if args.count < 1:
         raise UserError(f"--count {args.count}: takes a whole number of at least 1")
     output = args.output or pathlib.Path(args.name.replace("/", "-") + ".png")
-    if output.is_dir():
-        raise UserError(f"--output {output}: is a folder, not a file")
     check_writable(output.parent, "--output")
+    outputs.check_file(output)
     made = store.ensure_prepared(args.name, args.data_dir)
     examples = store.check_split(made, args.split, path="--split")
     source = store.open_split(made, args.split)
@@ -110,14 +109,15 @@ def data_list(args: argparse.Namespace) -> None:
 
 
 def plan(args: argparse.Namespace) -> None:
+    from segjax.data import outputs
     from segjax.data.volumes import planning
     from segjax.data.volumes.plan import read_plan
     from segjax.train.workdir import check_writable
 
     if args.output is not None:
-        if args.output.is_dir():
-            raise UserError(f"--output {args.output}: is a folder, not a file")
         check_writable(args.output.parent, "--output")
+        outputs.check_file(args.output)
+        outputs.check_file(planning.fingerprint_path(args.output))
     made = (args.name, args.data_dir, args.output, args.version, args.split)
     path = planning.write_plan(*made)
     fingerprint = planning.read_fingerprint(planning.fingerprint_path(path))
@@ -168,11 +168,13 @@ def bench(args: argparse.Namespace) -> None:
 
 
 def landscape(args: argparse.Namespace) -> None:
+    from segjax.data import outputs
     from segjax.launch import landscape_options
     from segjax.train.workdir import check_writable
 
     options, output = landscape_options.options(args), landscape_options.output(args)
     check_writable(output.parent, "--output")
+    outputs.check_file(output)
 
     from segjax.launch import landscape
     from segjax.train.report import save_figure

@@ -9,7 +9,9 @@ import io
 import os
 import pathlib
 import struct
+import warnings
 import zlib
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -18,18 +20,31 @@ from PIL import Image, UnidentifiedImageError
 from segjax.errors import UserError
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
-_BITS_PER_SAMPLE = 258  # TIFF tag
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 258, 262, 274  # TIFF tags; the last of EXIF too
+_MIN_IS_WHITE = 0  # a value of _PHOTOMETRIC
+MOST_PIXELS = 100_000_000
+# What brings rows and columns as stored upright, by orientation.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 # What Pillow raises on damaged files. Warning: where warnings are errors, so is a cut TIFF header.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError)
-_DAMAGE += (struct.error, zlib.error, Image.DecompressionBombError, Warning)
+_DAMAGE += (struct.error, zlib.error, Warning)
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
     """Reads a PNG, JPEG, TIFF, BMP or GIF file as 8-bit RGB.
 
     Grey is repeated in the three channels, a palette is looked up, transparency is dropped, and of
-    several pages or frames the first is taken. An orientation noted in EXIF is not applied: rows
-    and columns are those stored in the file, which is also the frame annotations count in.
+    several pages or frames the first is taken. An orientation noted in the file is applied,
+    whatever its kind, to photographs and masks alike: rows and columns are those that a viewer
+    shows, and points and masks are taken to be annotated there.
 
     Files with 16 bits a channel hold 8, 12 or 16 significant bits, which the file does not say. The
     largest value m of the picture decides: m <= 255 keeps the values, m <= 4095 gives
@@ -42,8 +57,8 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         uint8 array `[h, w, 3]`, channels red, green, blue.
 
     Raises:
-        UserError: the file is missing, empty, no picture, damaged or cut short, or stores floats or
-            32-bit integers.
+        UserError: the file is missing, empty, no picture, damaged or cut short, larger than
+            100 megapixels, or stores floats or 32-bit integers.
     """
     data = _read_bytes(path)
     picture = _decode(path, data)
@@ -62,46 +77,87 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
 
     The same mask comes stored as 0/1, as 0/255, as one bit, or as red on black through a palette;
     all of them read alike. A palette whose colours are all black says nothing: there the index
-    counts instead, 0 being outside.
+    counts instead, 0 being outside. Inside is one value or colour: more of them are what a
+    resampling or a lossy compression leaves, and where it ends nobody can say.
 
     Args:
         path: the file, of any kind that `read_image` takes.
 
     Returns:
-        uint8 array `[h, w]` of 0 and 1.
+        uint8 array `[h, w]` of 0 and 1, upright as `read_image` gives its photograph.
 
     Raises:
-        UserError: as `read_image`.
+        UserError: as `read_image`, and for a mask that holds several values beside 0.
     """
     picture = _decode(path, _read_bytes(path))
     if isinstance(picture, np.ndarray):
-        inside = picture.any(axis=-1)
+        values = picture
     elif picture.mode == "P":
-        colours = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
-        lit = np.zeros(256, bool)
-        lit[: len(colours)] = colours.any(axis=-1)
-        if not lit.any():
-            lit[1:] = True
-        inside = lit[np.asarray(picture)]
+        colours = np.zeros((256, 3), np.uint8)
+        known = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        colours[: len(known)] = known
+        values = np.asarray(picture)[..., None]
+        values = colours[values[..., 0]] if colours.any() else values
     elif picture.mode in ("1", "L"):
-        inside = np.asarray(picture) > 0
+        values = np.asarray(picture.convert("L"))[..., None]
     else:
-        inside = np.asarray(picture.convert("RGB")).any(axis=-1)
+        values = np.asarray(picture.convert("RGB"))
+    inside = values.any(axis=-1)
+    lit = values[inside]
+    if (lit != lit[:1]).any():
+        levels = np.unique(lit, axis=0)
+        raise UserError(
+            f"{path}: holds {len(levels)} values beside 0 ({_examples(levels)}), a mask holds one; "
+            "was it resampled, or saved with loss as JPEG is?"
+        )
     return inside.astype(np.uint8)
 
 
-def image_size(path: str | os.PathLike) -> tuple[int, int]:
-    """Reads `(width, height)` in pixels from the file's header, without decoding the picture.
+def read_levels(path: str | os.PathLike, known: Sequence[int]) -> np.ndarray:
+    """Reads a mask of grey levels that have a meaning each.
+
+    Args:
+        path: the file, of any kind that `read_image` takes.
+        known: the levels, of 0 to 255.
+
+    Returns:
+        uint8 array `[h, w]`, upright as `read_image` gives its photograph.
 
     Raises:
-        UserError: the file is missing, empty or no picture. A picture cut short passes.
+        UserError: as `read_image`, and for pixels that are of another level, or coloured.
     """
-    try:
-        with Image.open(path) as picture:
-            return picture.size
-    except _DAMAGE:
-        height, width = read_image(path).shape[:2]
-        return width, height
+    array = read_image(path)
+    grey = array[..., 0]
+    strange = ~np.isin(grey, np.array(known, np.uint8)) | (array != grey[..., None]).any(axis=-1)
+    if strange.any():
+        levels = np.unique(array[strange], axis=0)
+        raise UserError(
+            f"{path}: {np.count_nonzero(strange)} pixels hold other values ({_examples(levels)}) "
+            f"than {', '.join(map(str, known))}; was it resampled, or saved with loss as JPEG is?"
+        )
+    return grey
+
+
+def is_plain_jpeg(path: str | os.PathLike) -> bool:
+    """Whether a file is a JPEG of red, green and blue that is stored upright.
+
+    Raises:
+        UserError: as `read_image`; but a picture cut short passes.
+    """
+    picture = _open(path, _read_bytes(path))
+    if picture is None:
+        return False
+    return picture.format == "JPEG" and picture.mode == "RGB" and _orientation(picture) == 1
+
+
+def _examples(levels: np.ndarray) -> str:
+    """The first few of some grey levels or colours `[n, c]`, in words."""
+    few = levels[:4]
+    grey = (few == few[:, :1]).all(axis=-1)
+    shown = [
+        str(v[0]) if g else f"({', '.join(map(str, v))})" for v, g in zip(few, grey, strict=True)
+    ]
+    return ", ".join([*shown, *(["…"] if len(levels) > len(few) else [])])
 
 
 def _read_bytes(path: str | os.PathLike) -> bytes:
@@ -121,20 +177,65 @@ def _read_bytes(path: str | os.PathLike) -> bytes:
 
 
 def _decode(path: str | os.PathLike, data: bytes) -> Image.Image | np.ndarray:
-    """The decoded Pillow picture; an array `[h, w, c]`, RGB or grey, if more than 8 bits deep."""
-    try:
-        picture = Image.open(io.BytesIO(data))
-    except UnidentifiedImageError as error:
-        if data.startswith(_TIFF_STARTS):
-            return _decode_deep(path, data)
-        raise UserError(f"{path}: is not a PNG, JPEG, TIFF, BMP or GIF image") from error
-    except _DAMAGE as error:
-        raise UserError(f"{path}: damaged or truncated image: {_line(error)}") from error
+    """The decoded Pillow picture; an array `[h, w, c]`, RGB or grey, if more than 8 bits deep.
+
+    Either is upright.
+    """
+    picture = _open(path, data)
+    if picture is None:
+        return _decode_deep(path, data)
+    turn = _orientation(picture)
     try:
         picture.load()
     except _DAMAGE as error:
         raise UserError(f"{path}: damaged or truncated image: {_line(error)}") from error
-    return _decode_deep(path, data) if _is_deep(picture, data) else picture
+    if _is_deep(picture, data):
+        return _decode_deep(path, data, turn)
+    # Pillow has turned a TIFF file already, and taken its tag away.
+    return picture.transpose(_UPRIGHT[turn]) if (turn := _orientation(picture)) != 1 else picture
+
+
+def _open(path: str | os.PathLike, data: bytes) -> Image.Image | None:
+    """The picture by its header, not decoded yet; None for a kind of TIFF that OpenCV may know."""
+    try:
+        with warnings.catch_warnings():  # Pillow's, for less than is refused here
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as error:  # for more than that
+        raise _too_large(path) from error
+    except UnidentifiedImageError as error:
+        if data.startswith(_TIFF_STARTS):
+            return None
+        raise UserError(f"{path}: is not a PNG, JPEG, TIFF, BMP or GIF image") from error
+    except _DAMAGE as error:
+        raise UserError(f"{path}: damaged or truncated image: {_line(error)}") from error
+    if picture.width * picture.height > MOST_PIXELS:
+        raise _too_large(path, picture.size)
+    return picture
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The orientation that an opened picture notes: 1 (upright, or none) to 8, as EXIF has them."""
+    try:
+        turn = picture.getexif().get(_ORIENTATION, 1)
+    except _DAMAGE:  # a damaged note on a picture that is whole
+        return 1
+    return turn if turn in _UPRIGHT else 1
+
+
+def _upright_array(array: np.ndarray, turn: int) -> np.ndarray:
+    """The same for an array: a transposition, then flips."""
+    if turn >= 5:
+        array = array.swapaxes(0, 1)
+    if turn in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return array[::-1] if turn in (3, 4, 7, 8) else array
+
+
+def _too_large(path: str | os.PathLike, size: tuple[int, int] | None = None) -> UserError:
+    given = f"{size[0]}x{size[1]} pixels are" if size else "is"
+    most = f"{MOST_PIXELS // 1_000_000} megapixels, the most that is read"
+    return UserError(f"{path}: {given} too large, above {most}; reduce it")
 
 
 def _is_deep(picture: Image.Image, data: bytes) -> bool:
@@ -148,7 +249,15 @@ def _is_deep(picture: Image.Image, data: bytes) -> bool:
     return False
 
 
-def _decode_deep(path: str | os.PathLike, data: bytes) -> np.ndarray:
+def _decode_deep(path: str | os.PathLike, data: bytes, turn: int = 1) -> np.ndarray:
+    """The array `[h, w, c]`, upright; `turn` is the orientation, which a TIFF file says itself."""
+    inverted = False
+    if data.startswith(_TIFF_STARTS):
+        # OpenCV gets the plain case, 1, since its versions differ over the others.
+        turn, data = _reset_tag(data, _ORIENTATION)
+        photometric, plain = _reset_tag(data, _PHOTOMETRIC)
+        if inverted := photometric == _MIN_IS_WHITE:
+            data = plain
     try:
         array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -157,9 +266,29 @@ def _decode_deep(path: str | os.PathLike, data: bytes) -> np.ndarray:
         raise UserError(f"{path}: damaged, truncated or unsupported image")
     if array.dtype not in (np.uint8, np.uint16):
         raise UserError(f"{path}: stores {array.dtype} values; 8 or 16 bits a channel are taken")
-    if array.ndim == 2:
-        return array[..., None]
-    return array[..., 2::-1]  # OpenCV gives blue, green, red and perhaps alpha
+    if array.shape[0] * array.shape[1] > MOST_PIXELS:
+        raise _too_large(path, array.shape[1::-1])
+    if inverted:
+        array = np.iinfo(array.dtype).max - array
+    # OpenCV gives grey, or blue, green, red and perhaps alpha.
+    array = array[..., None] if array.ndim == 2 else array[..., 2::-1]
+    return _upright_array(array, turn)
+
+
+def _reset_tag(data: bytes, tag: int) -> tuple[int, bytes]:
+    """A tag of a TIFF file's first picture, 1 where it lacks, and the file with 1 in its place."""
+    order = "<" if data[:1] == b"I" else ">"
+    try:
+        (start,) = struct.unpack_from(f"{order}I", data, 4)
+        (count,) = struct.unpack_from(f"{order}H", data, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            if struct.unpack_from(f"{order}H", data, entry) == (tag,):
+                (value,) = struct.unpack_from(f"{order}H", data, entry + 8)
+                one = struct.pack(f"{order}H", 1)
+                return value, data[: entry + 8] + one + data[entry + 10 :]
+    except struct.error:  # cut short, as decoding will say
+        pass
+    return 1, data
 
 
 def _to_8_bits(array: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import io
 import math
 import os
 import pathlib
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +14,9 @@ import numpy as np
 from segjax.errors import UserError
 
 Row = dict[str, object]
+# Not all that Python takes for one: 1_000, and the digits of other scripts.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf", re.ASCII | re.IGNORECASE)
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
 
 
 def read_table(
@@ -25,7 +29,9 @@ def read_table(
 
     The first row that is not blank holds the headers. They are compared by their letters and digits
     alone, in lower case, so `X- Coordinate` and ` x coordinate` are one. Blank rows are skipped;
-    of a workbook the first sheet is read.
+    of a workbook the first sheet is read. A `.csv` is UTF-8, or UTF-16 with a byte order mark, and
+    separated by commas, semicolons or tabs. Behind the last header may stand remarks, but no
+    numbers: what `12,5` leaves in a file separated by commas is the half of one.
 
     Args:
         path: the table.
@@ -34,10 +40,12 @@ def read_table(
 
     Returns:
         One dict per row: the keys of `columns` (text stripped, an empty cell None) and `row`, the
-        number of the row in the file, counted from 1 as a spreadsheet does.
+        number of the row in the file, counted from 1 as a spreadsheet does. A cell of a workbook
+        whose formula was saved without its result holds the formula.
 
     Raises:
-        UserError: the file is missing, unreadable, an old `.xls`, empty, or lacks a column.
+        UserError: the file is missing, unreadable, an old `.xls`, empty, lacks a column or has two
+            of one name, or a row has a number beyond the headers.
     """
     path = pathlib.Path(path)
     lines = [(i, line) for i, line in enumerate(_read_lines(path), 1) if any(_filled(line))]
@@ -52,10 +60,26 @@ def read_table(
             wanted = " or ".join(repr(name) for name in names)
             raise UserError(f"{path}: no column {wanted}; the headers are {has}")
         places[key] = found[0] if found else None
+        if found and headers.count(headers[found[0]]) > 1:
+            name = str(lines[0][1][found[0]]).strip()
+            raise UserError(f"{path}: two columns are headed {name!r}; rename one")
+    _check_width(path, lines)
     return [
         {"row": i} | {key: _cell(line, place) for key, place in places.items()}
         for i, line in lines[1:]
     ]
+
+
+def _check_width(path: pathlib.Path, lines: Sequence[tuple[int, Sequence[object]]]) -> None:
+    """Raises UserError for the first row with a number beyond the last header."""
+    width = max(place for place, cell in enumerate(lines[0][1], 1) if _filled([cell]))
+    for row, line in lines[1:]:
+        for cell in line[width:]:
+            if not math.isnan(_number(cell.strip() if isinstance(cell, str) else cell)):
+                raise UserError(
+                    f"{path}, row {row}: the number {cell} stands beyond the headers; "
+                    "decimals take a point, not a comma, and every column a header"
+                )
 
 
 def rows_by_name(path: str | os.PathLike, rows: Sequence[Row]) -> dict[str, Row]:
@@ -97,10 +121,7 @@ def parse_point(path: str | os.PathLike, row: Row, size: tuple[int, int]) -> np.
     for axis, length in (("x", width), ("y", height)):
         value = row[axis]
         where = f"{path}, row {row['row']} ({row['name']}): {axis} is"
-        try:
-            number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            number = math.nan
+        number = _number(value)
         if math.isnan(number):
             came = "empty" if value is None else f"{value!r}"
             raise UserError(f"{where} {came}, not a number; the image is {width}x{height} pixels")
@@ -113,15 +134,19 @@ def parse_point(path: str | os.PathLike, row: Row, size: tuple[int, int]) -> np.
 def parse_class(path: str | os.PathLike, row: Row, key: str, classes: int) -> int:
     """Reads the cell `key` as a whole number from 0 to `classes - 1`, or raises UserError."""
     value = row[key]
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = math.nan
+    number = _number(value)
     if number not in range(classes):
         came = "empty" if value is None else repr(value)
         wanted = f"a whole number from 0 to {classes - 1} is taken"
         raise UserError(f"{path}, row {row['row']} ({row['name']}): {key} is {came}; {wanted}")
     return int(number)
+
+
+def _number(value: object) -> float:
+    """The number that a cell holds; NaN where it holds none, or one written in another way."""
+    if isinstance(value, str):
+        return float(value) if _NUMBER.fullmatch(value) else math.nan
+    return float(value) if type(value) in (int, float) else math.nan
 
 
 def _read_lines(path: pathlib.Path) -> list[list[object]]:
@@ -141,8 +166,14 @@ def _read_lines(path: pathlib.Path) -> list[list[object]]:
 
 
 def _read_csv(path: pathlib.Path) -> list[list[object]]:
-    # Names and numbers are ASCII; a stray byte elsewhere in another encoding does no harm.
-    text = path.read_text("utf-8-sig", errors="replace")
+    data = path.read_bytes()
+    if data.startswith(_UTF_16):
+        text = data.decode("utf-16")
+    else:
+        # Names and numbers are ASCII; a stray byte elsewhere in another encoding does no harm.
+        text = data.decode("utf-8-sig", errors="replace")
+    if "\0" in text:
+        raise ValueError("it is in another encoding; save it as UTF-8")
     headers = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(",;\t", key=headers.count)
     return [list(line) for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator)]
@@ -151,8 +182,15 @@ def _read_csv(path: pathlib.Path) -> list[list[object]]:
 def _read_workbook(path: pathlib.Path) -> list[list[object]]:
     import openpyxl  # takes long to import, and few tables are workbooks
 
-    workbook = openpyxl.load_workbook(path, data_only=True)
-    return [list(line) for line in workbook.worksheets[0].iter_rows(values_only=True)]
+    # Once with the results of formulas, and once with the formulas.
+    results, formulas = (
+        openpyxl.load_workbook(path, data_only=results).worksheets[0].iter_rows(values_only=True)
+        for results in (True, False)
+    )
+    return [
+        [formula if result is None else result for result, formula in zip(*row, strict=True)]
+        for row in zip(results, formulas, strict=True)
+    ]
 
 
 def _normalise(header: object) -> str:

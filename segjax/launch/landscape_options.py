@@ -135,10 +135,8 @@ def options(args: argparse.Namespace) -> dict[str, object]:
 
 
 def output(args: argparse.Namespace) -> pathlib.Path:
-    """Where the picture goes; UserError for a folder or another kind of file."""
+    """Where the picture goes; UserError for another kind of file."""
     path = args.output or pathlib.Path(f"landscape_{args.kind}.png")
     if path.suffix.lower() != ".png":
         raise UserError(f"--output {path}: takes a file name that ends in .png")
-    if path.is_dir():
-        raise UserError(f"--output {path}: is a folder, not a file")
     return path

@@ -13,12 +13,15 @@ import numpy as np
 from tqdm import tqdm
 
 from segjax.config import files
+from segjax.data import outputs
 from segjax.data.images import read_image
 from segjax.errors import UserError
 from segjax.train import checkpoint, preflight, workdir
 from segjax.train.restore import load_trained
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+TABLE = "predictions.csv"
+PICTURES = ("overlays", "labels")  # folders of the pictures that tasks write, NAME.png in each
 
 
 def write_table(
@@ -33,21 +36,58 @@ def write_table(
     files.write_atomic(path, text.getvalue())
 
 
-def find_images(inputs: Sequence[str]) -> list[pathlib.Path]:
-    """The image files that paths name; folders one level deep, in the order of names."""
+def find_files(inputs: Sequence[str], suffixes: Sequence[str], kind: str) -> list[pathlib.Path]:
+    """The files that paths name: files as they are, and of folders, one level deep, what fits.
+
+    Hidden files of a folder, such as the `._` companions that macOS leaves, are passed over.
+
+    Args:
+        inputs: files and folders.
+        suffixes: how the names of the files that are taken from a folder end, in lower case.
+        kind: what they are, for messages.
+
+    Raises: UserError for a path that is missing and for a folder without such files.
+    """
     found: list[pathlib.Path] = []
     for text in inputs:
         path = pathlib.Path(text)
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            shown = (p for p in sorted(path.iterdir()) if not p.name.startswith("."))
+            inside = [
+                p for p in shown if p.name.lower().endswith(tuple(suffixes)) and not p.is_dir()
+            ]
             if not inside:
-                raise UserError(f"--input {path}: no image in this folder ({', '.join(SUFFIXES)})")
+                raise UserError(f"--input {path}: no {kind} in this folder ({', '.join(suffixes)})")
             found += inside
         elif path.is_file():
             found.append(path)
         else:
             raise UserError(f"--input {path}: no such file or folder")
     return found
+
+
+def check_outputs(
+    output: pathlib.Path,
+    inputs: Sequence[str],
+    found: Sequence[pathlib.Path],
+    written: Sequence[tuple[str, pathlib.Path]],
+) -> None:
+    """UserError unless predictions can be written without harm; nothing is written here.
+
+    The output must not be, hold or lie in an input, no two inputs may share a file of it, and a
+    file that is there already must be an earlier prediction.
+
+    Args:
+        output: the folder.
+        inputs: files and folders as given.
+        found: the files found there.
+        written: the names of files below `output`, each with the input that it comes from.
+    """
+    workdir.check_writable(output, "--output")
+    outputs.check_names(written)
+    folders = sorted({str(pathlib.Path(name).parent) for name, _ in written})
+    outputs.check_apart(output, folders, [*map(pathlib.Path, inputs), *found])
+    outputs.check_replaceable([output / name for name in (TABLE, *(name for name, _ in written))])
 
 
 def unique_names(paths: Sequence[pathlib.Path]) -> list[str]:
@@ -72,12 +112,19 @@ def predict(
     """
     config = workdir.open_existing(folder, places)
     checkpoint.require(folder, "latest")
-    workdir.check_writable(output, "--output")
-    if preflight.make_task(config).on_volumes:
+    task = preflight.make_task(config)
+    if task.on_volumes:
         from segjax.train import volume_predictions
 
-        return volume_predictions.predict(load_trained(folder, kind, places=places), inputs, output)
-    paths = find_images(inputs)
+        return volume_predictions.predict(folder, inputs, output, kind, task, places)
+    paths = find_files(inputs, SUFFIXES, "image")
+    names = unique_names(paths)
+    written = [
+        (f"{place}/{name}.png", path)
+        for name, path in zip(names, paths, strict=True)
+        for place in PICTURES
+    ]
+    check_outputs(output, inputs, paths, written)
     quiet = not sys.stderr.isatty()
     for path in tqdm(paths, desc="checking images", disable=quiet):
         read_image(path)
@@ -92,7 +139,7 @@ def predict(
             model.apply(variables, plan.task.inputs({"image": image}), train=False)
         )
 
-    names, rows = unique_names(paths), []
+    rows = []
     for path, name in tqdm(list(zip(paths, names, strict=True)), desc="predicting", disable=quiet):
         image = read_image(path)
         fields = plan.task.unlabelled(image, plan.config.data.image_size)
@@ -101,5 +148,5 @@ def predict(
         single = {key: array[0] for key, array in predicted.items()}
         plan.task.write_pictures(output, name, image, row[0], single)
         rows.append(row)
-    write_table(output / "predictions.csv", plan.task.columns(), names, np.concatenate(rows))
+    write_table(output / TABLE, plan.task.columns(), names, np.concatenate(rows))
     return len(paths)

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from segjax.config import files
 from segjax.data import store
+from segjax.data.outputs import MARK
 from segjax.errors import UserError
 from segjax.train import datasets, preflight, volumes, workdir
 from segjax.train.logs import read_rows
@@ -23,10 +24,10 @@ HIDDEN = ("learning_rate", "images_per_second", "gradient_norm")
 
 
 def save_figure(figure: Figure, path: pathlib.Path) -> None:
-    """Writes a figure as PNG, whole or not at all."""
+    """Writes a figure as PNG that names segjax as its software, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, dpi=110, format="png")
+    figure.savefig(temporary, dpi=110, format="png", metadata={"Software": MARK})
     os.replace(temporary, path)
 
 

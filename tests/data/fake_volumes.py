@@ -4,11 +4,12 @@ import nibabel
 import numpy as np
 
 
-def write(path, array, spacing, *, shift=0.0):
-    """An array in the order of the file's axes."""
+def write(path, array, spacing, *, shift=0.0, axes=(0, 1, 2)):
+    """An array in the order of the file's axes, which lie along the `axes` of the body."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    affine = np.diag([-spacing[0], spacing[1], spacing[2], 1.0])
-    affine[:3, 3] = (90 + shift, -126, -72)
+    affine = np.zeros((4, 4))
+    affine[axes, range(3)] = np.multiply(spacing, (-1, 1, 1))
+    affine[:, 3] = (90 + shift, -126, -72, 1)
     nibabel.save(nibabel.Nifti1Image(array, affine), path)
 
 

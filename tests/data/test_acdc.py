@@ -31,7 +31,8 @@ def _patient(folder, number, frames, group):
             write(path, array, SPACING)
     (folder / f"{folder.name}_4d.nii.gz").write_bytes(b"never opened")
     text = f"ED: {frames[0]}\nES: {frames[1]}\nGroup: {group}\nHeight: 184.0\nNbFrame: 30\n"
-    (folder / "Info.cfg").write_text(text)
+    # As some editors leave it, with a byte order mark.
+    (folder / "Info.cfg").write_text(text, encoding="utf-8-sig" if number == 2 else "utf-8")
 
 
 @pytest.fixture
@@ -140,6 +141,13 @@ BAD = {
     "other place": (
         lambda r: write(r / LABELS, _volumes(3, 1)[1], SPACING, shift=1.0),
         [LABELS, IMAGE, "1 mm"],
+    ),
+    "slices along another axis": (
+        lambda r: [
+            write(r / path, array.transpose(2, 1, 0), SPACING[::-1])
+            for path, array in zip((IMAGE, LABELS), _volumes(3, 1), strict=True)
+        ],
+        [IMAGE, "slices should lie along z", "says x"],
     ),
     "no odd patient": (
         lambda r: [shutil.rmtree(r / f"patient00{n}") for n in (1, 3)],

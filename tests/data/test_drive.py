@@ -100,6 +100,12 @@ def _cut(path):
 
 
 # How the download is spoilt, and what the message must name.
+def _grey():
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[2:5, 2:5] = [1, 128, 255]
+    return mask
+
+
 BAD = {
     "mask missing": (
         lambda r: (r / "training/1st_manual/23_manual1.gif").unlink(),
@@ -112,6 +118,10 @@ BAD = {
     "all outlines missing": (
         lambda r: shutil.rmtree(r / "training/1st_manual"),
         ["training/1st_manual/21_manual1.gif", "missing"],
+    ),
+    "mask of several values": (
+        lambda r: Image.fromarray(_grey()).save(r / "training/1st_manual/25_manual1.gif"),
+        ["25_manual1.gif: holds 3 values beside 0 (1, 128, 255)"],
     ),
     "mask of another size": (
         lambda r: _gif(r / "training/1st_manual/25_manual1.gif", np.ones((HEIGHT, WIDTH - 1))),

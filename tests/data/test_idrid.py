@@ -1,3 +1,4 @@
+import io
 import shutil
 
 import numpy as np
@@ -166,6 +167,21 @@ def test_segmentation_reads_both_encodings_and_missing_lesions(tmp_path, manual)
     np.testing.assert_array_equal(examples["IDRiD_02"]["findings"], [1, 0, 1, 0])
 
 
+def test_a_photograph_taken_sideways_is_stored_upright(tmp_path, manual):
+    """So that it fits its masks and points, and whoever reads the set has nothing to turn."""
+    _segmentation(manual, "train")
+    path = manual / "A. Segmentation/1. Original Images/a. Training Set/IDRiD_01.jpg"
+    upright = np.asarray(Image.open(path))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a viewer turns it by a quarter clockwise
+    sideways = Image.fromarray(np.rot90(upright, 1))
+    sideways.save(path, exif=exif, quality=100, subsampling=0)
+    example = _examples(_prepare(tmp_path, manual, "segmentation"))["IDRiD_01"]
+    assert example["image"].shape == (HEIGHT, WIDTH, 3)
+    assert np.abs(example["image"].astype(int) - upright).max() <= 4
+    np.testing.assert_array_equal(example["optic_disc"][..., 0], _inside("optic_disc", "IDRiD_01"))
+
+
 def _cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -193,6 +209,12 @@ A_MASKS = "A. Segmentation/2. All Segmentation Groundtruths/a. Training Set"
 def _small_mask(root):
     path = root / A_MASKS / "3. Hard Exudates/IDRiD_02_EX.tif"
     Image.fromarray(np.ones((HEIGHT, WIDTH - 1), bool)).save(path)
+
+
+def _lossy(path):
+    content = io.BytesIO()
+    Image.open(path).convert("L").save(content, "JPEG")
+    Image.open(content).save(path)
 
 
 # config, how the download is spoilt, what the message must name
@@ -234,6 +256,11 @@ BAD = {
         lambda r: _edit(r / C_FOVEA, "7.0,8.25", "7.0,8;25"),
         [C_FOVEA, "row 4", "IDRiD_003", "'8;25'", f"{WIDTH}x{HEIGHT}"],
     ),
+    "decimal commas": (
+        "localization",
+        lambda r: _edit(r / C_FOVEA, "7.0,8.25", "7,0,8,25"),
+        [C_FOVEA, "row 4", "the number 8 stands beyond the headers"],
+    ),
     "outside": (
         "localization",
         lambda r: _edit(r / C_DISC, "30.0,12.0", "30.0,32.5"),
@@ -258,6 +285,11 @@ BAD = {
         "segmentation",
         _small_mask,
         ["IDRiD_02_EX.tif", f"{WIDTH - 1}x{HEIGHT}", f"{WIDTH}x{HEIGHT}"],
+    ),
+    "mask saved as JPEG": (
+        "segmentation",
+        lambda r: _lossy(r / A_MASKS / "1. Microaneurysms/IDRiD_01_MA.tif"),
+        ["1. Microaneurysms/IDRiD_01_MA.tif: holds", "values beside 0"],
     ),
     "mask cut": (
         "segmentation",

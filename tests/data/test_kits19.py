@@ -1,8 +1,10 @@
+import nibabel
 import numpy as np
 import pytest
 
 from segjax.data.sets.kits19 import Kits19
-from tests.data.fake_volumes import cut, write
+from tests.data import fake_volumes
+from tests.data.fake_volumes import cut
 from tests.data.preparing import check_refused, examples, prepare
 
 SPACING = (3.0, 0.75, 0.8)  # along slices, rows, columns
@@ -10,6 +12,11 @@ SLICES = 9
 KEPT = [2, 3, 4, 6]  # the slices with a label; the fifth between them has none
 # Rows and columns of each case: one is wider than the others, as case 160 of the official set.
 SIZES = {0: (40, 40), 1: (36, 48), 2: (32, 32), 209: (32, 32)}
+
+
+def write(path, array, spacing, *, shift=0.0):
+    """With the directions of the official files: slices to the foot, rows front, columns left."""
+    fake_volumes.write(path, array, spacing, shift=shift, axes=(2, 1, 0))
 
 
 def _volumes(case):
@@ -102,8 +109,9 @@ def test_paper_moves_the_affine_with_the_slices(tmp_path, manual):
     found = _splits(prepare(Kits19, tmp_path, manual, "paper"))["validation"]
     affine = found["case_00001"]["affine"]
     rows, columns = SIZES[1]
-    old = np.diag([-SPACING[0], SPACING[1], np.float64(np.float32(SPACING[2])), 1.0])
-    old[:3, 3] = (90, -126, -72)
+    old = np.zeros((4, 4))
+    old[[2, 1, 0], [0, 1, 2]] = (-SPACING[0], SPACING[1], np.float64(np.float32(SPACING[2])))
+    old[:, 3] = (90, -126, -72, 1)
     # The outer corner of the first labelled slice, half a pixel outside its first centre.
     np.testing.assert_allclose(
         affine @ [0, -0.5, -0.5, 1], old @ [KEPT[0], -0.5, -0.5, 1], rtol=1e-14
@@ -111,6 +119,22 @@ def test_paper_moves_the_affine_with_the_slices(tmp_path, manual):
     np.testing.assert_allclose(
         affine @ [1, 255.5, 255.5, 1], old @ [KEPT[1], rows - 0.5, columns - 0.5, 1], rtol=1e-14
     )
+
+
+@pytest.mark.parametrize("config", ["paper", "full"])
+def test_axes_in_another_order_are_cut_along_the_slices_all_the_same(tmp_path, manual, config):
+    """As a tool leaves them that writes (x, y, z): the same case, the same example."""
+    expected = _splits(prepare(Kits19, tmp_path, manual, config))["validation"]["case_00001"]
+    folder = manual / "kits19/data/case_00001"
+    for name, array in zip(("imaging", "segmentation"), _volumes(1), strict=True):
+        path = folder / f"{name}.nii.gz"
+        turned = nibabel.load(path)
+        affine = turned.affine[:, [2, 1, 0, 3]]
+        nibabel.save(nibabel.Nifti1Image(array.transpose(2, 1, 0), affine), path)
+    found = _splits(prepare(Kits19, tmp_path / "again", manual, config))["validation"]["case_00001"]
+    for field, value in expected.items():
+        np.testing.assert_array_equal(found[field], value, err_msg=field)
+    assert found["image"].shape[2] == (4 if config == "paper" else 9)
 
 
 @pytest.mark.parametrize("place", ["kits19", "kits19/data"])
@@ -143,6 +167,14 @@ BAD = {
     "other place": (
         lambda r: write(r / LABELS, _volumes(1)[1], SPACING, shift=3.0),
         [LABELS, IMAGE, "3 mm"],
+    ),
+    # The slices lie along the first axis by their spacing, along the last by the affine.
+    "affine lost": (
+        lambda r: [
+            fake_volumes.write(r / path, array, SPACING)
+            for path, array in zip((IMAGE, LABELS), _volumes(1), strict=True)
+        ],
+        [IMAGE, "slices should lie along z", "3 x 0.75 x 0.8 mm along x, y, z, says x"],
     ),
     "no label": (
         lambda r: write(r / LABELS, _volumes(1)[1] * np.uint8(0), SPACING),

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import openpyxl
 import pytest
@@ -166,6 +168,22 @@ def _cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def _swapped(mask):
+    """Cup and outside exchanged."""
+    return np.where(mask == 128, mask, 255 - mask)
+
+
+def _lossy(path, mask):
+    content = io.BytesIO()
+    Image.fromarray(mask).save(content, "JPEG", quality=75)
+    Image.open(content).save(path)
+
+
+def _resampled(path, mask):
+    small = Image.fromarray(mask).resize((24, 20), Image.Resampling.BILINEAR)
+    small.resize((48, 40), Image.Resampling.BILINEAR).save(path)
+
+
 def _cells(**changes):
     def spoil(root):
         book = openpyxl.load_workbook(root / TABLE)
@@ -197,7 +215,19 @@ BAD = {
     ),
     "mask inverted": (
         lambda r: _save(r / MASKS / "Glaucoma/g0001.bmp", 255 - _grey(SIZES["train"])),
+        ["g0001.bmp", "100 pixels hold other values (127)"],  # a rim of 10 x 12 - 4 x 5
+    ),
+    "mask inverted but for the rim": (
+        lambda r: _save(r / MASKS / "Glaucoma/g0001.bmp", _swapped(_grey(SIZES["train"]))),
         ["g0001.bmp", "no disc"],
+    ),
+    "mask saved as JPEG": (
+        lambda r: _lossy(r / MASKS / "Glaucoma/g0001.bmp", _grey(SIZES["train"])),
+        ["Glaucoma/g0001.bmp", "pixels hold other values (", "than 0, 128, 255"],
+    ),
+    "mask resampled": (
+        lambda r: _resampled(r / MASKS / "Glaucoma/g0001.bmp", _grey(SIZES["train"])),
+        ["Glaucoma/g0001.bmp", "pixels hold other values (", "than 0, 128, 255"],
     ),
     "mask without disc": (
         lambda r: _save(r / MASKS / "Glaucoma/g0001.bmp", np.full((40, 48), 255, np.uint8)),

@@ -52,6 +52,70 @@ def test_byte_order_mark_semicolons_and_short_rows(tmp_path):
     assert rows[1] == {"row": 3, "name": "g2.jpg", "x": None, "y": None}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_unicode_with_a_byte_order_mark_is_read(tmp_path, encoding, separator):
+    lines = ["ImgName,X- Coordinate,Y - Coordinate,Remark", "g1.jpg,4.5,5,fu\u00df"]
+    text = "\r\n".join(lines).replace(",", separator)
+    mark = "" if encoding in ("utf-8-sig", "utf-16") else "\ufeff"
+    path = tmp_path / "t.csv"
+    path.write_bytes((mark + text).encode(encoding))
+    assert read_table(path, POINT | {"note": ("Remark",)}) == [
+        {"row": 2, "name": "g1.jpg", "x": "4.5", "y": "5", "note": "fu\u00df"}
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_other_unicode_is_refused(tmp_path, encoding):
+    path = tmp_path / "t.csv"
+    path.write_bytes("ImgName,X- Coordinate,Y - Coordinate\ng1,4,5\n".encode(encoding))
+    with pytest.raises(UserError, match="t.csv: .*(save it as UTF-8|no readable)"):
+        read_table(path, POINT)
+
+
+@pytest.mark.parametrize(
+    "row, number",
+    [("a,12,5,7,5", "7"), ("a,12,7,5", "5"), ("a,1,2,,,3.5", "3.5"), ("a,1,2,seen, 4 ", " 4 ")],
+)
+@pytest.mark.parametrize("header", ["Image No,X- Coordinate,Y - Coordinate", "{},,,", "{}, ,"])
+def test_a_number_beyond_the_headers_is_named(tmp_path, header, row, number):
+    """Decimal commas without quotes: 12,5 and 7,5 would be read as x = 12 and y = 5."""
+    path = tmp_path / "t.csv"
+    path.write_text(header.format("Image No,X- Coordinate,Y - Coordinate") + "\n\n" + row + "\n")
+    with pytest.raises(UserError) as caught:
+        read_table(path, POINT)
+    assert str(caught.value).startswith(f"{path}, row 3: the number {number} stands beyond the")
+
+
+def test_remarks_and_an_index_before_the_headers_are_taken(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(
+        ",Image No,X- Coordinate,Y - Coordinate,Age\n"
+        "0,a,12.5,7.5,63,checked twice\n1,b,1e1,2,70,,12 seen\n"
+    )
+    rows = read_table(path, POINT)
+    assert [(row["x"], row["y"]) for row in rows] == [("12.5", "7.5"), ("1e1", "2")]
+    book = _write(tmp_path / "t.xlsx", [["Image No", "X", "Y"], ["a", 1, 2, None, 3]])
+    with pytest.raises(UserError, match=r"t.xlsx, row 2: the number 3 stands beyond"):
+        read_table(book, POINT | {"x": ("X",), "y": ("Y",)})
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    path = _write(tmp_path / "t.csv", [["Image No", "x", "Y", "X "], ["a", 1, 2, 3]])
+    columns = {"name": ("Image No",), "x": ("X",), "y": ("Y",)}
+    with pytest.raises(UserError, match="t.csv: two columns are headed 'x'"):
+        read_table(path, columns)
+
+
+def test_a_formula_without_its_result_is_shown(tmp_path):
+    path = _write(
+        tmp_path / "t.xlsx", [["Image No", "X- Coordinate", "Y - Coordinate"], ["a", "=1+2", 4]]
+    )
+    (row,) = read_table(path, POINT)
+    with pytest.raises(UserError, match=r"row 2 \(a\): x is '=1\+2', not a number"):
+        parse_point(path, row, (40, 24))
+
+
 def test_a_missing_column_names_file_wanted_and_found(tmp_path):
     path = _write(tmp_path / "t.csv", [["Image No", "Y - Coordinate"], ["a", 1]])
     with pytest.raises(UserError, match="X- Coordinate") as caught:
@@ -101,6 +165,11 @@ def test_points_lie_inside_their_image_edges_included():
         (None, 1, "x is empty, not a number"),
         (1, "nan", "y is 'nan', not a number"),
         (1, float("nan"), "y is nan, not a number"),
+        ("1_0", 1, "x is '1_0', not a number"),
+        ("\u0661", 1, "x is '\u0661', not a number"),
+        (True, 1, "x is True, not a number"),
+        ("4,5", 1, "x is '4,5', not a number"),
+        ("=A1+1", 1, "x is '=A1.1', not a number"),
         (40.5, 1, "x is 40.5, outside"),
         (1, "24.01", "y is 24.01, outside"),
         (-0.5, 1, "x is -0.5, outside"),

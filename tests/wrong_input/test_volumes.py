@@ -1,5 +1,6 @@
 """A spoilt download of volumes ends `segjax data prepare` with one line that names the file."""
 
+import gzip
 import struct
 
 import numpy as np
@@ -11,13 +12,13 @@ from tests.data.test_acdc import BAD, IMAGE, LABELS, SPACING, manual
 
 __all__ = ["manual"]
 
+PIXDIM, VOX_OFFSET = 80, 108  # bytes into the header, the first along x
 
-def _zero_spacing(path):
-    """A voxel size of zero in the header, which nibabel would not write."""
-    import gzip
 
+def _patch(path, place, value):
+    """One float32 of the header, which nibabel would not write so."""
     content = bytearray(gzip.decompress(path.read_bytes()))
-    content[80:84] = struct.pack("<f", 0.0)  # pixdim[1]
+    content[place : place + 4] = struct.pack("<f", value)
     path.write_bytes(gzip.compress(bytes(content)))
 
 
@@ -28,7 +29,15 @@ def _four_axes(path):
 CASES = {name: BAD[name] for name in ("labels missing", "other size", "other place", "label 4")}
 CASES |= {name: BAD[name] for name in ("image cut", "labels cut")}
 CASES |= {
-    "spacing of zero": (lambda r: _zero_spacing(r / IMAGE), [IMAGE, "0"]),
+    "spacing of zero": (lambda r: _patch(r / IMAGE, PIXDIM, 0.0), [IMAGE, "voxel size is 0 x"]),
+    "spacing of another affine": (
+        lambda r: _patch(r / IMAGE, PIXDIM, 0.1),
+        [IMAGE, f"voxel size is 0.1 x {SPACING[1]:g} x", f"{SPACING[0]:g} x {SPACING[1]:g} x"],
+    ),
+    "voxels in the header": (
+        lambda r: _patch(r / LABELS, VOX_OFFSET, 0.0),
+        [LABELS, "vox_offset is 0, within the header"],
+    ),
     "four axes": (lambda r: _four_axes(r / IMAGE), [IMAGE, "39x40x5x2"]),
     "label that is no number": (
         lambda r: write(r / LABELS, np.full((39, 40, 5), 0.5, np.float32), SPACING),

@@ -153,7 +153,7 @@ def _test_cases(training: pathlib.Path) -> list[_Case]:
 def _read_info(path: pathlib.Path) -> tuple[dict[str, int], str | int]:
     """The frame of each phase, and the group, of a file of lines such as `ED: 1`."""
     volume_features.check_files([path])
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     pairs = (line.partition(":") for line in lines)
     info = {key.strip(): value.strip() for key, _, value in pairs}
     frames = {}

@@ -16,6 +16,7 @@ from segjax.data.sets import common, volume_features
 _SUFFIXES = ("t2", "t1", "t1ce", "flair")  # of MODALITIES
 _KNOWN = (0, 1, 2, 4)
 _REMAP = {4: 3}
+_ORDER = (0, 1, 2)  # the axes of the official files, slices last
 _ROOTS = ("HGG", "MICCAI_BraTS_2018_Data_Training/HGG", "")
 _EXPECTED = "the folder 'HGG' (in 'MICCAI_BraTS_2018_Data_Training') with a folder for each case"
 
@@ -70,7 +71,7 @@ class Brats18(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, cases: list[pathlib.Path]) -> Iterator[tuple[str, dict]]:
         for case in cases:
             image, labels = volume_features.read_case(
-                _images(case), _labels(case), known=_KNOWN, remap=_REMAP
+                _images(case), _labels(case), known=_KNOWN, remap=_REMAP, order=_ORDER
             )
             # The last part of the name counts the scans of a patient.
             patient = case.name.rpartition("_")[0]

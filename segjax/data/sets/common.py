@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from segjax.data import images, tables
 from segjax.errors import UserError
@@ -74,11 +73,11 @@ def stored_image(path: pathlib.Path) -> tuple[str | np.ndarray, tuple[int, int]]
     """Decodes an image to make sure that it is whole; gives what to store, and `(width, height)`.
 
     A colour JPEG is stored untouched, so that nothing is lost and nothing grows. Anything else is
-    stored as decoded, because readers of the prepared set expect three channels of 8 bits.
+    stored as decoded, because readers of the prepared set expect three channels of 8 bits, and turn
+    nothing upright.
     """
     array = images.read_image(path)
-    with Image.open(path) as picture:
-        keep = picture.format == "JPEG" and picture.mode == "RGB"
+    keep = images.is_plain_jpeg(path)
     return (os.fspath(path) if keep else array), (array.shape[1], array.shape[0])
 
 

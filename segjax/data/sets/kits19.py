@@ -20,6 +20,8 @@ from segjax.errors import UserError
 
 LABELLED = 210  # cases from this number on are the challenge's test set, given out without labels
 
+# The axes of the official files: slices from head to foot, rows from the front, columns.
+_ORDER = (2, 1, 0)
 _ROOTS = ("", "data", "kits19/data", "kits19")
 _EXPECTED = "the repository 'kits19' with a folder for each case, such as 'data/case_00000'"
 _FETCH = "; `python3 -m starter_code.get_imaging` in the repository fetches the images"
@@ -89,7 +91,7 @@ class Kits19(tfds.core.GeneratorBasedBuilder):
         for case in cases:
             label_path = case / "segmentation.nii.gz"
             image, labels = volume_features.read_case(
-                [case / "imaging.nii.gz"], label_path, known=known
+                [case / "imaging.nii.gz"], label_path, known=known, order=_ORDER
             )
             if size := self.builder_config.size:
                 if not labels.array.any():
@@ -106,7 +108,7 @@ class Kits19(tfds.core.GeneratorBasedBuilder):
 def _labelled_slices(image: Volume, labels: Volume, size: int) -> tuple[Volume, Volume]:
     """The slices with a label, each resized to `size` by `size` pixels.
 
-    The file's axes are (slice, row, column), so the slices lie along the last axis of the arrays.
+    The file's axes are in `_ORDER`, so the slices lie along the last axis of the arrays.
     Images are resized by Pillow's bicubic filter, which averages when it shrinks; labels take the
     nearest value. Spacing and affine follow; slices dropped between labelled ones leave no gap.
     """

@@ -18,8 +18,7 @@ from segjax.data.features import EncodedImage
 from segjax.data.sets import common
 from segjax.errors import UserError
 
-# Grey values of the masks: 0 is the cup, 128 the rim of the disc, 255 everything else.
-_RIM = 128
+_CUP, _RIM, _OUTSIDE = 0, 128, 255  # grey levels of the masks
 UNKNOWN = -1
 
 _NAME = ("ImgName", "ImageName", "FileName", "Image Name", "Image")
@@ -211,7 +210,7 @@ def _example(
     path: pathlib.Path, mask_path: pathlib.Path, table: pathlib.Path, row: tables.Row, label: int
 ) -> dict:
     image, size = common.stored_image(path)
-    grey = images.read_image(mask_path)[..., 0]
+    grey = images.read_levels(mask_path, (_CUP, _RIM, _OUTSIDE))
     common.check_size(mask_path, grey, size)
     disc = grey <= _RIM
     if not disc.any() or disc[0, 0]:
@@ -226,6 +225,6 @@ def _example(
         # Half a pixel: the centre of pixel j lies at j + 0.5.
         "disc": np.array([columns.mean() + 0.5, rows.mean() + 0.5], np.float32),
         "optic_disc": disc[..., None].astype(np.uint8),
-        "optic_cup": (grey == 0)[..., None].astype(np.uint8),
+        "optic_cup": (grey == _CUP)[..., None].astype(np.uint8),
         "glaucoma": np.int32(label),
     }

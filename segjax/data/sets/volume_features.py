@@ -52,11 +52,16 @@ def read_case(
     *,
     known: Collection[int],
     remap: Mapping[int, int] | None = None,
+    order: Sequence[int] | None = None,
 ) -> tuple[Volume, Volume]:
     """Reads a case: the image `[d, h, w, c]`, a channel a file, and its labels `[d, h, w]`.
 
+    With an `order`, as in `nifti.in_order`, the axes are brought into it by the affine; without,
+    they stay as they are, and the slices lie along the file's last one, as far as spacing tells.
+
     Raises:
-        UserError: a file is bad, or does not lie on the voxel grid of the first image.
+        UserError: a file is bad, does not lie on the voxel grid of the first image, or has its
+            slices along another axis.
     """
     first = nifti.read_volume(image_paths[0])
     labels = nifti.read_labels(label_path, known, remap)
@@ -67,7 +72,11 @@ def read_case(
         volume = nifti.read_volume(path)
         nifti.check_pair(image_paths[0], first, path, volume)
         image[..., channel] = volume.array
-    return Volume(image, first.spacing, first.affine), labels
+    image = Volume(image, first.spacing, first.affine)
+    if order is None:
+        nifti.check_slices(image_paths[0], image, axis=0)
+        return image, labels
+    return tuple(nifti.in_order(image_paths[0], volume, order) for volume in (image, labels))
 
 
 def first_folder(

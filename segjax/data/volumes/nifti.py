@@ -12,11 +12,12 @@ import os
 import pathlib
 import struct
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import BinaryIO
 
 import numpy as np
 
+from segjax.data.outputs import MARK
 from segjax.errors import UserError
 
 Path = str | os.PathLike
@@ -27,6 +28,9 @@ _OTHER_UNITS = {1: "metres", 3: "micrometres"}  # lowest three bits of xyzt_unit
 # How far apart, in voxels, the corners of two volumes may lie that count as one grid: headers
 # hold 32-bit numbers, and some programs recompute them.
 _SAME_PLACE = 0.1
+_SAME_SIZE = 0.01  # how far voxel sizes may differ, as a share, that headers give in two ways
+_WIDE = 2  # how many times as far apart as pixels slices are that are told by their spacing
+_WHOLE = 1e-3  # how far from a whole number a label may be, after scaling and rounding to float32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,7 +77,7 @@ def read_volume(path: Path) -> Volume:
 def read_labels(
     path: Path, known: Collection[int], remap: Mapping[int, int] | None = None
 ) -> Volume:
-    """Reads a NIfTI file of labels as uint8; floats are taken when they are whole numbers.
+    """Reads a NIfTI file of labels as uint8; floats within 0.001 of a whole number are rounded.
 
     Args:
         path: the file, as in `read_volume`.
@@ -85,15 +89,14 @@ def read_labels(
     Raises: UserError as `read_volume`, and when a voxel holds anything but a known label.
     """
     voxels = _read(path)
-    with np.errstate(invalid="ignore"):  # what does not fit into uint8 differs afterwards
-        labels = np.ascontiguousarray(voxels.array.astype(np.uint8))
-    differs = labels != voxels.array
-    counts = sum(np.bincount(plane.ravel(), minlength=256) for plane in labels)
-    strange = [value for value in np.flatnonzero(counts) if value not in known]
-    if differs.any() or strange:
-        value = voxels.array[differs].flat[0] if differs.any() else strange[0]
+    labels, strange = _whole(voxels.array)
+    if strange is None:
+        counts = sum(np.bincount(plane.ravel(), minlength=256) for plane in labels)
+        strange = next((v for v in np.flatnonzero(counts) if v not in known), None)
+    if strange is not None:
         taken = ", ".join(str(label) for label in sorted(known))
-        raise UserError(f"{path}: holds the label {value:g}; taken are {taken}")
+        shown = np.format_float_positional(strange, trim="-")
+        raise UserError(f"{path}: holds the label {shown}; taken are {taken}")
     if remap:
         renamed = np.arange(256, dtype=np.uint8)
         renamed[list(remap)] = list(remap.values())
@@ -101,10 +104,22 @@ def read_labels(
     return dataclasses.replace(voxels, array=labels)
 
 
+def _whole(array: np.ndarray) -> tuple[np.ndarray, np.generic | None]:
+    """Values as uint8, and the first one that is too far from any such whole number."""
+    with np.errstate(invalid="ignore"):  # what does not fit into uint8 differs afterwards
+        rounded = np.rint(array) if array.dtype.kind == "f" else array
+        labels = np.ascontiguousarray(rounded.astype(np.uint8))
+        differs = labels != rounded
+        if rounded is not array:
+            differs |= ~(np.abs(rounded - array) <= _WHOLE)  # NaN is no nearer than that
+    return labels, array[differs].flat[0] if differs.any() else None
+
+
 def write_labels(path: Path, labels: np.ndarray, affine: np.ndarray, spacing: np.ndarray) -> None:
     """Writes labels as a compressed NIfTI-1 file of uint8, whole or not at all.
 
-    The same labels give the same bytes: no time of writing is noted.
+    The same labels give the same bytes: no time of writing is noted. The header's description is
+    segjax, by which `outputs.is_own` knows the file again.
 
     Args:
         path: the file, ending in `.nii.gz`; folders are made.
@@ -127,6 +142,7 @@ def write_labels(path: Path, labels: np.ndarray, affine: np.ndarray, spacing: np
     image = nibabel.Nifti1Image(labels.astype(np.uint8).T, np.asarray(affine, np.float64))
     image.header.set_zooms([float(size) for size in spacing][::-1])
     image.header.set_xyzt_units("mm")
+    image.header["descrip"] = MARK.encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -151,6 +167,58 @@ def check_pair(image_path: Path, image: Volume, label_path: Path, labels: Volume
         raise UserError(
             f"{label_path}: its affine differs from that of {image_path}; "
             f"corners of the volume lie {apart:.3g} mm apart"
+        )
+
+
+def in_order(path: Path, volume: Volume, order: Sequence[int]) -> Volume:
+    """The volume with the file's axes brought into an order of the body's, as its affine has them.
+
+    Axes change places and none is flipped, so every voxel keeps its place in millimetres.
+
+    Args:
+        path: of the file, for messages.
+        volume: as read, or with channels behind the axes.
+        order: the axis of the body that each axis of the file shall be nearest to: 0 for right and
+            left, 1 for front and back, 2 for head and foot, along which the slices lie.
+
+    Raises: UserError as `check_slices`, where the spacing says otherwise than the affine.
+    """
+    given = _body_axes(volume.affine)
+    check_slices(path, volume, slices_by_affine(volume))
+    files = [given.index(axis) for axis in order]  # old places of the new axes, in the file
+    arrays = [2 - axis for axis in files[::-1]]
+    beyond = range(3, volume.array.ndim)
+    return Volume(
+        np.ascontiguousarray(volume.array.transpose(*arrays, *beyond)),
+        volume.spacing[arrays],
+        volume.affine[:, [*files, 3]],
+    )
+
+
+def slices_by_affine(volume: Volume) -> int:
+    """The axis of the array along which axial slices lie: the nearest to head and foot."""
+    return 2 - _body_axes(volume.affine).index(2)
+
+
+def _body_axes(affine: np.ndarray) -> list[int]:
+    """For each axis of the file the axis of the body that is nearest, as `in_order` counts them."""
+    import nibabel
+
+    return nibabel.io_orientation(affine)[:, 0].astype(int).tolist()
+
+
+def check_slices(path: Path, volume: Volume, axis: int) -> None:
+    """Raises UserError when the spacing says that the slices lie along another axis of the array.
+
+    It does where one axis is more than twice as coarse as both others.
+    """
+    widest = int(np.argmax(volume.spacing))
+    second = float(np.sort(volume.spacing)[1])
+    if widest != axis and float(volume.spacing[widest]) > _WIDE * second:
+        told = " x ".join(f"{size:g}" for size in volume.spacing[::-1])
+        raise UserError(
+            f"{path}: its slices should lie along {'zyx'[axis]} and its spacing, {told} mm along "
+            f"x, y, z, says {'zyx'[widest]}; reorder its axes, or mend its header"
         )
 
 
@@ -200,8 +268,7 @@ def _parse(path: Path, stream: BinaryIO) -> Volume:
     while stream.read(1 << 20):  # to the end, where gzip compares the checksum
         pass
     affine = np.array(image.affine, np.float64)
-    if not np.isfinite(affine).all() or not np.linalg.det(affine[:3, :3]):
-        raise UserError(f"{path}: its affine cannot be inverted: {affine[:3].tolist()}")
+    _check_affine(path, affine, image.header)
     spacing = np.array(image.header.get_zooms()[2::-1], np.float32)
     return Volume(array.reshape(array.shape[:3], order="F").T, spacing, affine)
 
@@ -220,5 +287,45 @@ def _check_header(path: Path, header) -> None:
     if not all(np.isfinite(size) and size > 0 for size in sizes):
         came = " x ".join(f"{size:g}" for size in sizes)
         raise UserError(f"{path}: its voxel size is {came}; three numbers above 0 are taken, in mm")
+    starts = int(header["sizeof_hdr"]) + 4  # the header, and the word that says what follows
+    if not float(header["vox_offset"]) >= starts:
+        raise UserError(
+            f"{path}: its vox_offset is {float(header['vox_offset']):g}, within the header; voxels "
+            f"begin at {starts} or later"
+        )
     if unit := _OTHER_UNITS.get(int(header["xyzt_units"]) & 7):
         raise UserError(f"{path}: its voxel size is in {unit}; millimetres are taken")
+
+
+def _check_affine(path: Path, affine: np.ndarray, header) -> None:
+    """Refuses an affine that is none, and one that contradicts the rest of the header."""
+    if not np.isfinite(affine).all() or not np.linalg.det(affine[:3, :3]):
+        raise UserError(f"{path}: its affine cannot be inverted: {affine[:3].tolist()}")
+    sizes = np.array(header.get_zooms()[:3], np.float64)
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if (np.abs(lengths - sizes) > _SAME_SIZE * sizes).any():
+        told, drawn = (" x ".join(f"{v:.6g}" for v in values) for values in (sizes, lengths))
+        raise UserError(
+            f"{path}: its voxel size is {told} mm by pixdim, {drawn} mm by the affine's columns; "
+            "one of them is wrong"
+        )
+    share = abs(np.linalg.det(affine[:3, :3])) / lengths.prod()
+    if share < 1 - _SAME_SIZE:
+        raise UserError(
+            f"{path}: its axes are not at right angles (a voxel holds {share:.4g} of the product "
+            "of its sizes); resample it to a grid that is"
+        )
+    forms = [form for form, code in (header.get_sform(True), header.get_qform(True)) if code]
+    turned = [_directions(form) for form in forms]
+    if len(turned) == 2 and turned[0] != turned[1]:
+        raise UserError(
+            f"{path}: its axes point to {turned[0]} by sform, to {turned[1]} by qform; "
+            "one of them is wrong"
+        )
+
+
+def _directions(affine: np.ndarray) -> str:
+    """The directions that the file's axes point to, nearest of right, anterior, superior: RAS."""
+    import nibabel
+
+    return "".join(nibabel.aff2axcodes(affine))

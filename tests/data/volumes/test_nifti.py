@@ -16,8 +16,10 @@ SPACING = (0.5, 1.5, 8.0)  # along x, y, z
 SROW = np.array([[0, -1.5, 0, 7.25], [0.5, 0, 0, -3], [0, 0, 8, 100]])
 
 
-def file_bytes(array, order="<", dim=None, pixdim=SPACING, slope=(0, 0), unit=2, srow=SROW):
-    """A single-file NIfTI-1 of an array (x, y, z)."""
+def file_bytes(
+    array, order="<", dim=None, pixdim=SPACING, slope=(0, 0), unit=2, srow=SROW, offset=352, qform=0
+):
+    """A single-file NIfTI-1 of an array (x, y, z); `qform` is a code, for no turn at all."""
     head = bytearray(352)
     shape = dim or (array.ndim, *array.shape)
     pack = struct.pack_into
@@ -26,9 +28,9 @@ def file_bytes(array, order="<", dim=None, pixdim=SPACING, slope=(0, 0), unit=2,
     bits = 8 * array.dtype.itemsize
     pack(f"{order}2h", head, 70, CODES.get(array.dtype.name, 128), bits)
     pack(f"{order}8f", head, 76, 1, *pixdim, *[1] * (7 - len(pixdim)))
-    pack(f"{order}3f", head, 108, 352, *slope)
+    pack(f"{order}3f", head, 108, offset, *slope)
     head[123] = unit
-    pack(f"{order}2h", head, 252, 0, 1)
+    pack(f"{order}2h", head, 252, qform, 1)
     pack(f"{order}12f", head, 280, *np.ravel(srow))
     head[344:348] = b"n+1\0"
     stored = array if array.dtype.names else array.astype(array.dtype.newbyteorder(order))
@@ -108,12 +110,19 @@ def _with(array, value):
     return file_bytes(array)
 
 
+def _offset_352(array):
+    data = bytearray(second_bytes(array))
+    struct.pack_into("<q", data, 168, 352)
+    return bytes(data)
+
+
 def _large():
     """Larger than any buffer, so that reading the voxels alone stops before the checksum."""
     voxels = np.random.default_rng(2).integers(0, 900, (64, 64, 40)).astype(np.int16)
     return gzip.compress(file_bytes(voxels))
 
 
+SHEARED = [[3, 0.8, 0, 0], [0, 0.6, 0, 0], [0, 0, 1, 0]]
 RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 # how the file's bytes are made, and what the message holds beside its name
 BAD = {
@@ -143,6 +152,30 @@ BAD = {
     "NaN": (lambda a: _with(a, np.nan), "1 voxels are not finite numbers"),
     "infinite": (lambda a: _with(a, -np.inf), "1 voxels are not finite numbers"),
     "too far": (lambda a: file_bytes(a * 1e300), "voxels are not finite numbers"),
+    "scaled to infinity": (lambda a: file_bytes(a, slope=(3e38, 0)), "are not finite numbers"),
+    "voxels in the header": (
+        lambda a: file_bytes(a, offset=0),
+        "its vox_offset is 0, within the header; voxels begin at 352 or later",
+    ),
+    "voxels in the last word": (lambda a: file_bytes(a, offset=348), "its vox_offset is 348"),
+    "offset NaN": (lambda a: file_bytes(a, offset=np.nan), "its vox_offset is nan"),
+    "second with offset 352": (lambda a: _offset_352(a), "its vox_offset is 352"),
+    "pixdim of another affine": (
+        lambda a: file_bytes(a, pixdim=(0.5, 1.5, 0.8)),
+        "voxel size is 0.5 x 1.5 x 0.8 mm by pixdim, 0.5 x 1.5 x 8 mm by the affine's columns",
+    ),
+    "pixdim off by 2 %": (lambda a: file_bytes(a, pixdim=(0.51, 1.5, 8)), "0.51 x 1.5 x 8 mm by"),
+    # Columns (3, 0, 0), (4, 3, 0)/5 and (0, 0, 1): a voxel holds 3 * 3/5 mm3, not 3 * 1 * 1.
+    "sheared": (
+        lambda a: file_bytes(
+            a, pixdim=(3, 1, 1), srow=[[3, 0.8, 0, 0], [0, 0.6, 0, 0], [0, 0, 1, 0]]
+        ),
+        "not at right angles (a voxel holds 0.6 of",
+    ),
+    "sform against qform": (
+        lambda a: file_bytes(a, qform=1),
+        "its axes point to ALS by sform, to RAS by qform",
+    ),
 }
 
 
@@ -187,6 +220,8 @@ def test_labels_of_every_kind_are_read_and_renamed(tmp_path, dtype):
         ("int16", 256, "256"),  # 0 in eight bits
         ("int32", 258, "258"),
         ("float32", 1.5, "1.5"),
+        ("float32", 1.998, "1.998"),
+        ("float64", 2.0010001, "2.0010001"),
         ("float32", np.nan, "nan"),
         ("float64", np.inf, "inf"),
         ("float64", -256.0, "-256"),
@@ -199,6 +234,36 @@ def test_an_unknown_label_is_named(tmp_path, dtype, value, shown):
     with pytest.raises(UserError) as caught:
         nifti.read_labels(path, (4, 0, 2))
     assert str(caught.value) == f"{path}: holds the label {shown}; taken are 0, 2, 4"
+
+
+def test_labels_nearly_whole_are_rounded(tmp_path):
+    """As a resampler, or a scaling of 1/255 in the header, leaves them."""
+    stored = np.array([0.0009, -0.0009, 1.9991, 2, 4.0009, 0]).reshape(1, 2, 3)
+    for dtype in ("float32", "float64"):
+        path = put(tmp_path / "l.nii", file_bytes(stored.astype(dtype)))
+        labels = nifti.read_labels(path, (0, 2, 4))
+        np.testing.assert_array_equal(labels.array.T.ravel(), [0, 0, 2, 2, 4, 0])
+    stored = np.array([0, 255, 510, 0, 0, 255], np.int16).reshape(1, 2, 3)
+    path = put(tmp_path / "l.nii", file_bytes(stored, slope=(1 / 255, 0)))
+    np.testing.assert_array_equal(
+        nifti.read_labels(path, range(3)).array.T.ravel(), [0, 1, 2, 0, 0, 1]
+    )
+
+
+def test_a_scaling_that_is_none_leaves_the_voxels(tmp_path, array):
+    for slope in ((0, 5), (np.nan, np.nan)):
+        path = put(tmp_path / "v.nii", file_bytes(array, slope=slope))
+        np.testing.assert_array_equal(nifti.read_volume(path).array, array.T)
+
+
+def test_a_single_voxel_is_a_volume(tmp_path):
+    path = put(tmp_path / "v.nii", file_bytes(np.full((1, 1, 1), 7, np.int16)))
+    np.testing.assert_array_equal(nifti.read_volume(path).array, [[[7]]])
+
+
+def test_voxel_sizes_rounded_to_a_percent_are_taken(tmp_path, array):
+    path = put(tmp_path / "v.nii", file_bytes(array, pixdim=(0.504, 1.5, 8)))
+    np.testing.assert_array_equal(nifti.read_volume(path).spacing, np.float32([8, 1.5, 0.504]))
 
 
 def test_written_labels_are_whole_exact_and_reproducible(tmp_path):
@@ -277,3 +342,33 @@ def test_a_pair_shares_its_grid(other, parts):
     with pytest.raises(UserError) as caught:
         nifti.check_pair("image.nii", _volume(), "labels.nii", other)
     assert all(part in str(caught.value) for part in parts)
+
+
+@pytest.mark.parametrize("channels", [(), (2,)])
+def test_axes_change_places_and_no_voxel_moves(channels):
+    """Official KiTS19 has slices, rows, columns; the same in (x, y, z), here turned a little."""
+    shape = (3, 5, 4)  # z, y, x
+    array = np.random.default_rng(3).normal(size=(*shape, *channels)).astype(np.float32)
+    affine = np.array([[-0.8, 0.1, 0, 9], [0.1, 0.7, 0, -4], [0, 0, 3.0, 6], [0, 0, 0, 1]])
+    volume = Volume(array, np.float32([3, 0.7, 0.8]), affine)
+    turned = nifti.in_order("v.nii", volume, (2, 1, 0))
+    assert turned.array.shape == (4, 5, 3, *channels) and turned.array.flags.c_contiguous
+    np.testing.assert_array_equal(turned.spacing, np.float32([0.8, 0.7, 3]))
+    for x, y, z in np.ndindex(4, 5, 3):
+        np.testing.assert_array_equal(turned.array[x, y, z], array[z, y, x])
+        np.testing.assert_allclose(turned.affine @ [z, y, x, 1], affine @ [x, y, z, 1], rtol=1e-15)
+    back = nifti.in_order("v.nii", turned, (0, 1, 2))
+    np.testing.assert_array_equal(back.array, array)
+    np.testing.assert_array_equal(back.affine, affine)
+    cycled = nifti.in_order("v.nii", volume, (1, 2, 0))  # no exchange of two
+    assert cycled.array.shape == (4, 3, 5, *channels)
+    np.testing.assert_allclose(cycled.affine @ [2, 1, 3, 1], affine @ [3, 2, 1, 1], rtol=1e-15)
+
+
+def test_slices_lie_where_the_spacing_says():
+    volume = Volume(np.zeros((3, 4, 5)), np.float32([0.8, 0.8, 3]), np.diag([3, 0.8, 0.8, 1]))
+    with pytest.raises(UserError, match="^v.nii: its slices .* z .* 3 x 0.8 x 0.8 mm .* says x;"):
+        nifti.check_slices("v.nii", volume, 0)
+    nifti.check_slices("v.nii", volume, 2)
+    for spacing in ([1, 1, 1], [0.5, 1.2, 1.2], [1, 1, 1.9]):  # says nothing
+        nifti.check_slices("v.nii", Volume(volume.array, np.float32(spacing), np.eye(4)), 0)

@@ -40,7 +40,7 @@ def check(config: ConfigDict, folder: pathlib.Path) -> Plan:
     made = store.builder(config.data.name, config.data.data_dir, path="config.data.name")
     if not store.is_prepared(made) and not store.needs_download(made):
         # A generated set is drawn only once the config is known to be good.
-        preflight.build(config, examples=1000, devices=jax.device_count())
+        preflight.build(config, preflight.ASSUMED_EXAMPLES, jax.device_count())
     plan = preflight.build(config, datasets.count(config, "train"), jax.device_count())
     datasets.count(config, "validation")
     return plan
@@ -78,7 +78,8 @@ def describe(config: ConfigDict, folder: pathlib.Path, plan: Plan) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / workdir.CONFIG).exists():
         files.write_atomic(folder / workdir.CONFIG, files.to_json(config))
-    described = environment() | {"parameters": plan.parameters, "total_steps": plan.total_steps}
+    counted = {"examples": plan.clock.examples, "total_steps": plan.total_steps}
+    described = environment() | {"parameters": plan.parameters} | counted
     files.write_atomic(folder / "env.json", json.dumps(described, indent=2) + "\n")
 
 
@@ -129,7 +130,7 @@ def evaluate(
 
     `evaluator` is the split's where there is one already.
     """
-    answer = json.loads((folder / TRIVIAL).read_text()) if (folder / TRIVIAL).exists() else None
+    answer = report.read_json(folder / TRIVIAL) if (folder / TRIVIAL).exists() else None
     evaluator = evaluator or evaluator_of(trained.plan, trained.devices, split)
     result = evaluator.table(trained.state, answer)
     if jax.process_index() == 0:
@@ -142,7 +143,11 @@ def evaluate_folder(folder: pathlib.Path, split: str, kind: str) -> dict[str, fl
     config = workdir.open_existing(folder)
     checkpoint.require(folder, "latest")
     datasets.count(config, split)
-    return evaluate(folder, split, load_trained(folder, kind))
+    devices = None
+    if not preflight.make_task(config).on_volumes:  # volumes choose their devices themselves
+        spread = parallel.dividing(config.evaluate.batch_size, "config.evaluate.batch_size")
+        devices = parallel.make(config.parallel, spread)
+    return evaluate(folder, split, load_trained(folder, kind, devices=devices))
 
 
 def _write_result(folder: pathlib.Path, trained: Trained, result: Result, split: str) -> None:

@@ -84,11 +84,15 @@ def describe(config: ConfigDict, folder: pathlib.Path, plan: Plan) -> None:
 
 
 def open_training(plan: Plan, *folders: pathlib.Path) -> Resident | Streamed:
-    """The training split; what the trivial predictor learns from it goes into every folder."""
+    """The training split; what the trivial predictor learns from it goes into every folder.
+
+    A streamed split may have to be read through for that: a run that goes on keeps what it has.
+    """
     split = datasets.open_split(plan.config, plan.task, "train")
-    if split.arrays and not plan.task.on_volumes and jax.process_index() == 0:
-        answer = plan.task.trivial_answer(split.arrays)
-        for folder in folders:
+    lacking = [folder for folder in folders if not (folder / TRIVIAL).exists()]
+    if lacking and not plan.task.on_volumes and jax.process_index() == 0:
+        answer = plan.task.trivial_answer(split.parts())
+        for folder in lacking:
             files.write_atomic(folder / TRIVIAL, json.dumps(answer) + "\n")
     return split
 

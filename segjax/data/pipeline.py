@@ -73,6 +73,14 @@ class Resident:
         for index, weight in order.evaluation_batches(self.examples, batch_size):
             yield {"index": index[rows], "slot": slots[rows], "weight": weight[rows]}
 
+    def fields_of(self, batch: Mapping) -> Fields:
+        """The fields of a batch on the host."""
+        return {name: array[batch["index"]] for name, array in self.arrays.items()}
+
+    def parts(self) -> Iterator[Fields]:
+        """The fields of all examples in their order, in parts that fit into memory: one."""
+        yield self.arrays
+
 
 class Streamed:
     """A split too large for the device: read by Grain's threads while the device works."""
@@ -107,6 +115,16 @@ class Streamed:
         data = grain.MapDataset.source(numbers).map(self.records.__getitem__).batch(len(slots))
         for fields, (_, weight) in zip(data.to_iter_dataset(self._reading), plan, strict=True):
             yield fields | {"slot": slots, "weight": weight[rows]}
+
+    def fields_of(self, batch: Mapping) -> Fields:
+        """The fields of a batch on the host."""
+        return {name: array for name, array in batch.items() if name not in BOOKKEEPING}
+
+    def parts(self, size: int = 32) -> Iterator[Fields]:
+        """The fields of all examples in their order, `size` at a time."""
+        for batch in self.evaluation_batches(size, slice(0, size)):
+            real = batch["weight"] > 0
+            yield {name: array[real] for name, array in self.fields_of(batch).items()}
 
 
 def gather(arrays: Mapping, batch: Mapping) -> dict:

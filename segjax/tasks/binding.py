@@ -54,8 +54,15 @@ class Term:
     options: Mapping[str, object]
     maps: Maps | None = None
 
+    @property
+    def pooled(self) -> bool:
+        """Whether it pools the images of a batch, by the option over='batch'."""
+        options = inspect.signature(self.function).parameters
+        default = options["over"].default if "over" in options else None
+        return self.options.get("over", default) == "batch"
+
     def __call__(self, fields: Mapping) -> Array:
-        """One value per image, float32 `[b]`, without the weight."""
+        """One value per image, float32 `[b]`, without the weight; one in all where it pools."""
         if self.maps is not None:
             fields = {**fields, "maps": self.maps(fields)}
         taken = inspect.signature(self.function).parameters
@@ -86,7 +93,10 @@ def make_term(
 
 
 def combine(
-    terms: Sequence[Term], fields: Mapping, weights: Mapping[str, Array] | None = None
+    terms: Sequence[Term],
+    fields: Mapping,
+    weights: Mapping[str, Array] | None = None,
+    pool: Callable[[Mapping], Mapping] = lambda fields: fields,
 ) -> dict[str, Array]:
     """The weighted sum of terms as `loss`, and each of several without its weight as `loss/NAME`.
 
@@ -96,10 +106,12 @@ def combine(
         terms: from `make_term` or `bind`.
         fields: arrays by the names that the losses take.
         weights: scalars by term, where they are not the terms' own: no gradient flows into them.
+        pool: what a term that pools the batch takes instead of `fields`, which may be padded or
+            lie on several devices.
 
-    Returns: one value per image `[b]` under each name.
+    Returns: one value per image `[b]` under each name, or one in all where only pooled terms are.
     """
-    values = {term.name: term(fields) for term in terms}
+    values = {term.name: term(pool(fields) if term.pooled else fields) for term in terms}
     scale = {term.name: term.weight for term in terms}
     scale |= {name: jax.lax.stop_gradient(weight) for name, weight in (weights or {}).items()}
     total = sum(scale[name] * value for name, value in values.items())
@@ -111,6 +123,7 @@ def combine_scales(
     terms: Sequence[Term],
     scales: Sequence[tuple[float, Mapping]],
     weights: Mapping[str, Array] | None = None,
+    pool: Callable[[Mapping], Mapping] = lambda fields: fields,
 ) -> dict[str, Array]:
     """`combine` at several resolutions (deep supervision): every value is sum_s w_s value_s.
 
@@ -118,10 +131,11 @@ def combine_scales(
         terms: from `make_term` or `bind`.
         scales: (weight, fields) of each resolution; one of weight 0 is not computed.
         weights: as in `combine`.
+        pool: as in `combine`.
 
     Returns: one value per image `[b]` under each name.
     """
-    parts = [(share, combine(terms, fields, weights)) for share, fields in scales if share]
+    parts = [(share, combine(terms, fields, weights, pool)) for share, fields in scales if share]
     return {name: sum(share * part[name] for share, part in parts) for name in parts[0][1]}
 
 
@@ -147,8 +161,18 @@ def bind(section: ConfigDict, offered: tuple[str, ...]) -> tuple[Term, ...]:
                 f"which this task does not offer; it offers {', '.join(offered)}"
             )
         weight = 1.0 if isinstance(term.weight, ConfigDict) else float(term.weight)
-        terms.append(Term(name, weight, function, arrays, options, maps))
+        made = Term(name, weight, function, arrays, options, maps)
+        if made.pooled and not ("logits" in arrays and _takes_where(function)):
+            raise UserError(
+                f"{path}.over='batch': {term.name} does not take `logits` and `where`, by which "
+                "the padding of a batch is left out"
+            )
+        terms.append(made)
     return tuple(terms)
+
+
+def _takes_where(function: Callable) -> bool:
+    return "where" in inspect.signature(function).parameters
 
 
 def _maps(

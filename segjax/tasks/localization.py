@@ -1,7 +1,7 @@
 """Localisation of a point through a heat map (the paper on multiscale softmax cross entropy)."""
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import cv2
 import jax
@@ -147,15 +147,16 @@ class Localization:
         return {}
 
     @staticmethod
-    def trivial_answer(fields: Mapping[str, np.ndarray]) -> list[float]:
+    def trivial_answer(parts: Iterable[Mapping]) -> list[float]:
         """What the trivial predictor always answers: the mean normalised training position."""
-        return [float(v) for v in _normalised(fields).mean(axis=0, dtype=np.float64)]
+        points = np.concatenate([_normalised(fields) for fields in parts])
+        return [float(v) for v in points.mean(axis=0, dtype=np.float64)]
 
-    def trivial_scores(self, answer: Sequence[float], fields: Mapping) -> dict[str, float]:
-        """The trivial predictor's metrics on other images."""
+    @staticmethod
+    def trivial_scores(answer: Sequence[float], fields: Mapping) -> dict[str, np.ndarray]:
+        """The trivial predictor's metrics of each image."""
         offset = _normalised(fields) - np.array([answer])
-        means = {"distance": float(np.linalg.norm(offset, axis=-1).mean())}
-        return means | self.derived(means)
+        return {"distance": np.linalg.norm(offset, axis=-1)}
 
     def columns(self) -> Sequence[str]:
         """Header of the prediction table behind `image`; true columns are empty without labels."""

@@ -3,7 +3,7 @@
 import functools
 import importlib.util
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -170,19 +170,19 @@ class Segmentation:
         """Values made from means over the whole set: none."""
         return {}
 
-    def trivial_answer(self, fields: Mapping[str, np.ndarray]) -> list[int]:
+    def trivial_answer(self, parts: Iterable[Mapping]) -> list[int]:
         """What the trivial predictor answers: every pixel, for each class by itself."""
         return list(range(1, len(self.targets) + 1))
 
-    def trivial_scores(self, answer: Sequence[int], fields: Mapping) -> dict[str, float]:
-        """The trivial predictor's metrics on other images."""
+    def trivial_scores(self, answer: Sequence[int], fields: Mapping) -> dict[str, np.ndarray]:
+        """The trivial predictor's metrics of each image."""
         everything = [_overlap(np.ones_like(fields["labels"]), fields, k) for k in answer]
         names = ("dice", "jaccard")
-        means = {name: float(np.mean([score[name] for score in everything])) for name in names}
+        scores = {name: np.mean([score[name] for score in everything], axis=0) for name in names}
         if len(answer) > 1:
             for target, score in zip(self.targets, everything, strict=True):
-                means[f"dice/{target}"] = float(np.mean(score["dice"]))
-        return means
+                scores[f"dice/{target}"] = score["dice"]
+        return scores
 
     def columns(self) -> Sequence[str]:
         """Header of the prediction table behind `image`: areas are shares of the image."""

@@ -1,13 +1,14 @@
-"""Evaluation over a whole split: exact means, derived values, and every image's prediction."""
+"""Evaluation over a whole split: exact means, derived values, and a row for every image."""
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from segjax.data.pipeline import Resident, Streamed, read_all, share_of
+from segjax.data.pipeline import Resident, Streamed, share_of
 from segjax.train.parallel import Pmap, Sharding, reading
 from segjax.train.state import State
 
@@ -46,50 +47,59 @@ class Evaluator:
 
     def run(self, state: State, *, stop: Callable[[], bool] = lambda: False) -> Result | None:
         """Evaluates every example once; None if `stop()` became true on the way."""
-        done = self._predicted(state, stop)
-        return None if done is None else Result(*done[:2])
+        state, totals = state.without_optimizer, defaultdict(list)
+        for batch in self._batches():
+            if stop():
+                return None
+            self._evaluate(state, batch, totals)
+        means, count = merged_means(totals)
+        return Result(means | self.task.derived(means), count)
 
     def table(self, state: State, answer: object = None) -> Result:
-        """A final evaluation with a row for each image.
+        """A final evaluation with a row for each image, made batch by batch.
 
         `answer` is what the trivial predictor learned from the training set.
         """
-        means, count, predictions = self._predicted(state, lambda: False)
-        fields = self.split.arrays or read_all(self.split.records, label="annotations")
-        rows = self.task.rows(predictions, fields)
-        means |= self.task.host_means(rows)
-        trivial = self.task.trivial_scores(answer, fields) if answer else None
-        return Result(means, count, rows, trivial)
-
-    def _predicted(self, state: State, stop: Callable[[], bool]) -> tuple | None:
-        """Means, their count, and the predictions of every example."""
-        state = state.without_optimizer
-        rows = share_of(self.batch_size, jax.process_index(), jax.process_count())
-        totals: dict[str, list] = {}
-        parts: list[tuple[np.ndarray, dict]] = []
-        for batch in self.split.evaluation_batches(self.batch_size, rows):
-            if stop():
-                return None
-            placed = self._devices.place(batch)
-            sums, predictions = self._step(state, self._arrays, placed)
-            for name, pair in sums.items():
-                totals.setdefault(name, []).append(pair)
-            parts.append((batch["weight"] > 0, predictions))
-        means, count = merged_means(totals)
-        return means | self.task.derived(means), count, self._collect(parts)
-
-    def _collect(self, parts: list[tuple[np.ndarray, dict]]) -> dict[str, np.ndarray]:
-        """Per-image predictions without padding; gathered from all processes, batch by batch."""
-        gathered: dict[str, list] = {}
-        for real, predictions in parts:
+        state, totals, parts = state.without_optimizer, defaultdict(list), []
+        trivial_names: tuple[str, ...] = ()
+        for batch in self._batches():
+            predictions = self._evaluate(state, batch, totals)
             local = {name: self._devices.local_rows(array) for name, array in predictions.items()}
-            if jax.process_count() > 1:
-                joined = multihost_utils.process_allgather({"real": real} | local, tiled=True)
-                real = np.asarray(joined.pop("real"))
-                local = {name: np.asarray(array) for name, array in joined.items()}
-            for name, array in local.items():
-                gathered.setdefault(name, []).append(array[real])
-        return {name: np.concatenate(arrays) for name, arrays in gathered.items()}
+            fields = self.split.fields_of(batch)
+            rows = self.task.rows(local, fields)
+            trivial = self.task.trivial_scores(answer, fields) if answer else {}
+            trivial_names = tuple(trivial)
+            parts.append(of_all_processes(batch["weight"], rows, *trivial.values()))
+        table = np.concatenate(parts)
+        rows, trivial = np.split(table, [len(self.task.columns())], axis=1)
+        means, count = merged_means(totals)
+        means |= self.task.derived(means) | self.task.host_means(rows)
+        baseline = dict(zip(trivial_names, trivial.mean(axis=0).tolist(), strict=True))
+        if baseline:
+            baseline |= self.task.derived(baseline)
+        return Result(means, count, rows, baseline or None)
+
+    def _batches(self) -> Iterator[dict]:
+        """This process's rows of every batch, still on the host."""
+        rows = share_of(self.batch_size, jax.process_index(), jax.process_count())
+        return self.split.evaluation_batches(self.batch_size, rows)
+
+    def _evaluate(self, state: State, batch: dict, totals: dict[str, list]) -> dict:
+        """Adds a batch's pairs to `totals`; its predictions, which stay on the devices."""
+        sums, predictions = self._step(state, self._arrays, self._devices.place(batch))
+        for name, pair in sums.items():
+            totals[name].append(pair)
+        return predictions
+
+
+def of_all_processes(weight: np.ndarray, *columns: np.ndarray) -> np.ndarray:
+    """Columns `[b]` or `[b, k]` side by side, without padding, the rows of all processes."""
+    table = np.ascontiguousarray(np.column_stack([weight, *columns]), np.float64)
+    if jax.process_count() > 1:
+        # As bytes: JAX would round float64 to float32.
+        joined = multihost_utils.process_allgather(table.view(np.uint8), tiled=True)
+        table = np.ascontiguousarray(joined).view(np.float64)
+    return table[table[:, 0] > 0, 1:]
 
 
 def merged_means(

@@ -6,7 +6,8 @@ with the sums written out (`axis_name`). The state has the same shape in both, s
 interchangeable.
 """
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -19,12 +20,12 @@ KINDS = ("sharding", "pmap")
 
 
 class Sharding:
-    """jit over a one-dimensional mesh of all devices of all processes."""
+    """jit over a one-dimensional mesh of devices: all of all processes, unless some are named."""
 
     axis_name = None
 
-    def __init__(self):
-        self.mesh = jax.sharding.Mesh(np.array(jax.devices()), (AXIS,))
+    def __init__(self, devices: Sequence[jax.Device] | None = None):
+        self.mesh = jax.sharding.Mesh(np.array(devices or jax.devices()), (AXIS,))
         self.whole = NamedSharding(self.mesh, PartitionSpec())
         self.split = NamedSharding(self.mesh, PartitionSpec(AXIS))
 
@@ -61,13 +62,13 @@ class Pmap:
 
     axis_name = AXIS
 
-    def __init__(self):
+    def __init__(self, devices: Sequence[jax.Device] | None = None):
         if jax.process_count() > 1:
             raise UserError(
                 "config.parallel='pmap': runs in one process; several processes take 'sharding'"
             )
-        self.devices = jax.local_device_count()
-        self.whole = SingleDeviceSharding(jax.devices()[0])
+        self.devices = list(devices or jax.local_devices())
+        self.whole = SingleDeviceSharding(self.devices[0])
 
     def replicate(self, tree):
         """Places a tree once; pmap broadcasts it (`in_axes=None`)."""
@@ -75,7 +76,7 @@ class Pmap:
 
     def place(self, batch: Mapping[str, np.ndarray]) -> dict:
         """Splits this process's rows: `[b, …]` becomes `[devices, b / devices, …]`."""
-        return {k: v.reshape(self.devices, -1, *v.shape[1:]) for k, v in batch.items()}
+        return {k: v.reshape(len(self.devices), -1, *v.shape[1:]) for k, v in batch.items()}
 
     def compile_train(self, step: Callable) -> Callable:
         """`step(state, arrays, batch) -> (state, sums)`, the state donated."""
@@ -85,11 +86,18 @@ class Pmap:
             in_axes=(None, None, 0),
             out_axes=(None, None),
             donate_argnums=(0,),
+            devices=self.devices,
         )
 
     def compile_evaluate(self, step: Callable) -> Callable:
         """`step(state, arrays, batch) -> (sums, per-image predictions)`."""
-        return jax.pmap(step, axis_name=AXIS, in_axes=(None, None, 0), out_axes=(None, 0))
+        return jax.pmap(
+            step,
+            axis_name=AXIS,
+            in_axes=(None, None, 0),
+            out_axes=(None, 0),
+            devices=self.devices,
+        )
 
     @staticmethod
     def local_rows(array: jax.Array) -> np.ndarray:
@@ -98,11 +106,26 @@ class Pmap:
         return rows.reshape(-1, *rows.shape[2:])
 
 
-def make(kind: str) -> Sharding | Pmap:
-    """The way of running that `config.parallel` names."""
+def make(kind: str, devices: Sequence[jax.Device] | None = None) -> Sharding | Pmap:
+    """The way of running that `config.parallel` names, on all devices unless some are named."""
     if kind not in KINDS:
         raise UserError(f"config.parallel={kind!r}: takes one of {', '.join(KINDS)}")
-    return Sharding() if kind == "sharding" else Pmap()
+    return Sharding(devices) if kind == "sharding" else Pmap(devices)
+
+
+def dividing(batch_size: int, path: str) -> list[jax.Device]:
+    """As many of this process's devices as divide a batch evenly; says so when some stay idle.
+
+    For a trained folder, which may be opened on other machines than it was trained on.
+    """
+    devices = jax.local_devices()
+    count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
+    if count < len(devices):
+        print(
+            f"segjax: {path}={batch_size}: runs on {count} of the {len(devices)} devices",
+            file=sys.stderr,
+        )
+    return devices[:count]
 
 
 def check_batch(batch_size: int, path: str, devices: int) -> None:

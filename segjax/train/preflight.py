@@ -1,5 +1,6 @@
 """Builds everything shape-only: a mistake in a config surfaces before data or device time."""
 
+import dataclasses
 import inspect
 import math
 from collections.abc import Callable
@@ -24,6 +25,9 @@ from segjax.train.loss_weights import Weights
 
 # What building with wrong options raises while shapes are traced.
 MISFITS = (ArithmeticError, LookupError, TypeError, ValueError)
+# Stands for the size of a training set that is yet to be prepared, while a config is checked. What
+# is computed takes the true number (`restore.examples_of`).
+ASSUMED_EXAMPLES = 1000
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -184,13 +188,8 @@ def build(config: ConfigDict, examples: int, devices: int) -> Plan:
     terms = bind(config.loss, task.offers)
     for key in ("data", "evaluate"):
         parallel.check_batch(config[key].batch_size, f"config.{key}.batch_size", devices)
-    clock = Clock(examples, config.data.batch_size)
-    total = steps(config.train, "config.train", "", clock)
-    if total is None:
-        raise UserError(
-            "config.train.steps: no length of training is set (steps, epochs, examples)"
-        )
-    clock = Clock(examples, config.data.batch_size, total)
+    clock = make_clock(config, examples)
+    total = clock.total_steps
     never = 10**12
 
     def every(section: str) -> int:
@@ -219,6 +218,17 @@ def build(config: ConfigDict, examples: int, devices: int) -> Plan:
     return plan
 
 
+def make_clock(config: ConfigDict, examples: int) -> Clock:
+    """What turns durations into steps, with the length of the training."""
+    clock = Clock(examples, config.data.batch_size)
+    total = steps(config.train, "config.train", "", clock)
+    if total is None:
+        raise UserError(
+            "config.train.steps: no length of training is set (steps, epochs, examples)"
+        )
+    return dataclasses.replace(clock, total_steps=total)
+
+
 def check_data(config: ConfigDict, task: Any) -> None:
     """UserError unless the data set exists and has the fields that the task wants."""
     name, path = config.data.name, "config.data.name"
@@ -243,9 +253,10 @@ def check_parts(config: ConfigDict) -> None:
     check_data(config, task)
     check_augment(config, task)
     bind(config.loss, task.offers)
-    loss_weights.make(config.loss, Clock(1000, config.data.batch_size, 1000))
+    clock = make_clock(config, ASSUMED_EXAMPLES)
+    loss_weights.make(config.loss, clock)
     make_model(config)
-    optim.transformation(config, total_steps=1000)
+    optim.transformation(config, clock.total_steps)
 
 
 def check_augment(config: ConfigDict, task: Any) -> None:

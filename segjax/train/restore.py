@@ -1,13 +1,17 @@
 """The state of a run: begun from its seed, or restored from its checkpoints."""
 
+import json
 import pathlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jax
+from ml_collections import ConfigDict
 
+from segjax.data import store
 from segjax.errors import UserError
-from segjax.train import checkpoint, parallel, preflight, workdir
+from segjax.train import checkpoint, datasets, parallel, preflight, workdir
 from segjax.train import state as states
 from segjax.train.checkpoint import Checkpoints
 from segjax.train.loop import Book
@@ -77,20 +81,53 @@ def load_trained(
     folder: pathlib.Path,
     kind: str = "best",
     plan: Plan | None = None,
+    devices: parallel.Sharding | parallel.Pmap | None = None,
     places: Mapping[str, str] | None = None,
 ) -> Trained:
     """The trained state of a work folder; the latest one where no best was kept.
 
-    Without a `plan` it is that of the saved config, with the `places` of this machine.
+    Args:
+        folder: the work folder.
+        kind: 'best' or 'latest'.
+        plan: that of the run, while it trains; the state then goes to all devices. Else it is that
+            of the saved config.
+        devices: where else it goes; by default one device, whatever number it was trained on.
+        places: where the data are on this machine, as `workdir.open_existing` takes them.
     """
     if plan is None:
-        plan = preflight.build(workdir.open_existing(folder, places), 1000, jax.device_count())
+        config = workdir.open_existing(folder, places)
+        # One device takes any batch: that of training need not fit the devices that are here.
+        plan = preflight.build(config, examples_of(folder, config), devices=1)
+        devices = devices or parallel.make(config.parallel, jax.local_devices()[:1])
+    devices = devices or parallel.make(plan.config.parallel)
     if kind == "best" and not checkpoint.has_any(folder, "best"):
         kind = "latest"
     checkpoint.require(folder, kind)
-    devices = parallel.make(plan.config.parallel)
     with Checkpoints(folder, plan.config.checkpoint.keep) as checkpoints:
         restored = checkpoints.restore(kind, template(plan, devices))
     if restored is None:
         raise UserError(f"{folder}: no readable checkpoint under checkpoints/{kind}")
     return Trained(plan, devices, devices.replicate(jax.device_get(restored[0])))
+
+
+def examples_of(folder: pathlib.Path, config: ConfigDict) -> int:
+    """The number of training examples of a run, by which its epochs are counted.
+
+    It is saved with the run. Runs of older versions have none: it is counted in the prepared data
+    set then. Where that is missing too, nobody can evaluate the loss, and an epoch is one step.
+    """
+    try:
+        recorded = json.loads((folder / "env.json").read_text()).get("examples")
+    except (OSError, ValueError, AttributeError):
+        recorded = None
+    if isinstance(recorded, int) and recorded > 0:
+        return recorded
+    made = store.builder(config.data.name, config.data.data_dir, path="config.data.name")
+    if store.is_prepared(made):
+        return datasets.count(config, "train")
+    print(
+        f"segjax: {folder}: env.json has no number of training examples and {config.data.name} is "
+        "not prepared; weights that follow epochs are not those of the training",
+        file=sys.stderr,
+    )
+    return config.data.batch_size

@@ -43,7 +43,7 @@ def check(config: ConfigDict, folder: pathlib.Path) -> Plan:
     made = store.builder(config.data.name, config.data.data_dir, path="config.data.name")
     if not store.is_prepared(made) and not store.needs_download(made):
         # A generated set is drawn only once the config is known to be good.
-        preflight.build(config, examples=1000, devices=jax.device_count())
+        preflight.build(config, preflight.ASSUMED_EXAMPLES, jax.device_count())
     plan = preflight.build(config, datasets.count(config, "train"), jax.device_count())
     datasets.count(config, "validation")
     found = datasets.data_digest(config)
@@ -101,7 +101,8 @@ def describe(config: ConfigDict, folder: pathlib.Path, plan: Plan) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / workdir.CONFIG).exists():
         files.write_atomic(folder / workdir.CONFIG, files.to_json(config))
-    described = environment() | {"parameters": plan.parameters, "total_steps": plan.total_steps}
+    counted = {"examples": plan.clock.examples, "total_steps": plan.total_steps}
+    described = environment() | {"parameters": plan.parameters} | counted
     # Of a run begun before digests were saved it is not known what it was trained on.
     begun = (folder / workdir.ENVIRONMENT).exists() and workdir.data_digest(folder) is None
     described["data"] = {"digest": None if begun else datasets.data_digest(config)}
@@ -109,11 +110,15 @@ def describe(config: ConfigDict, folder: pathlib.Path, plan: Plan) -> None:
 
 
 def open_training(plan: Plan, *folders: pathlib.Path) -> Resident | Streamed:
-    """The training split; what the trivial predictor learns from it goes into every folder."""
+    """The training split; what the trivial predictor learns from it goes into every folder.
+
+    A streamed split may have to be read through for that: a run that goes on keeps what it has.
+    """
     split = datasets.open_split(plan.config, plan.task, "train")
-    if split.arrays and not plan.task.on_volumes and jax.process_index() == 0:
-        answer = plan.task.trivial_answer(split.arrays)
-        for folder in folders:
+    lacking = [folder for folder in folders if not (folder / TRIVIAL).exists()]
+    if lacking and not plan.task.on_volumes and jax.process_index() == 0:
+        answer = plan.task.trivial_answer(split.parts())
+        for folder in lacking:
             files.write_atomic(folder / TRIVIAL, json.dumps(answer) + "\n")
     return split
 
@@ -155,7 +160,7 @@ def evaluate(
 
     `evaluator` is the split's where there is one already.
     """
-    answer = json.loads((folder / TRIVIAL).read_text()) if (folder / TRIVIAL).exists() else None
+    answer = report.read_json(folder / TRIVIAL) if (folder / TRIVIAL).exists() else None
     evaluator = evaluator or evaluator_of(trained.plan, trained.devices, split)
     result = evaluator.table(trained.state, answer)
     if jax.process_index() == 0:
@@ -170,7 +175,11 @@ def evaluate_folder(
     config = workdir.open_existing(folder, places)
     checkpoint.require(folder, "latest")
     datasets.count(config, split)
-    return evaluate(folder, split, load_trained(folder, kind, places=places))
+    devices = None
+    if not preflight.make_task(config).on_volumes:  # volumes choose their devices themselves
+        spread = parallel.dividing(config.evaluate.batch_size, "config.evaluate.batch_size")
+        devices = parallel.make(config.parallel, spread)
+    return evaluate(folder, split, load_trained(folder, kind, devices=devices, places=places))
 
 
 def _write_result(folder: pathlib.Path, trained: Trained, result: Result, split: str) -> None:

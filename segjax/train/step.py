@@ -1,6 +1,7 @@
 """The training and evaluation steps: pure functions that return (sum, count) pairs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +21,28 @@ def over_devices(tree, axis_name: str | None):
 
 
 def weighted_sums(values: Mapping[str, jax.Array], weight: jax.Array) -> Sums:
-    """(sum, count) of each per-image value; rows of weight 0 are padding and never count."""
+    """(sum, count) of each value; rows of weight 0 are padding and never count.
+
+    A value that is one for the whole batch counts as often as there are rows in it.
+    """
     return {
         name: (jnp.sum(jnp.where(weight > 0, value * weight, 0.0)), jnp.sum(weight))
         for name, value in values.items()
     }
+
+
+def whole_batch(fields: Mapping, *, weight: jax.Array, axis_name: str | None) -> dict:
+    """What a loss that pools the batch takes: the rows of all devices, without the padding.
+
+    Rows of weight 0 are left out by `where`. Under pmap every device computes the pooled value from
+    the gathered rows; the gradient goes back to the device of each row.
+    """
+    fields = dict(fields)
+    if axis_name:
+        fields, weight = jax.lax.all_gather((fields, weight), axis_name, tiled=True)
+    pixels = fields["logits"].shape[:-1]
+    real = (weight > 0).reshape(-1, *(1,) * (len(pixels) - 1))
+    return fields | {"where": jnp.broadcast_to(real, pixels) & fields.get("where", True)}
 
 
 def make_train_step(
@@ -52,7 +70,8 @@ def make_train_step(
             train=True,
             mutable=["batch_stats"],
         )
-        values = combine_scales(terms, task.scales(outputs, fields), scheduled)
+        pool = partial(whole_batch, weight=weight, axis_name=axis_name)
+        values = combine_scales(terms, task.scales(outputs, fields), scheduled, pool)
         sums = weighted_sums(values, weight)
         return sums["loss"][0], (sums, changed.get("batch_stats", {}))
 
@@ -101,7 +120,8 @@ def make_evaluation_step(
         outputs = model.apply(state.variables, task.inputs(fields), train=False)
         predictions = task.predict(outputs)
         scheduled = weights.at(state.step, state.loss_weights)
-        values = combine(terms, task.bind(outputs, fields), scheduled)
+        pool = partial(whole_batch, weight=batch["weight"], axis_name=axis_name)
+        values = combine(terms, task.bind(outputs, fields), scheduled, pool)
         values |= task.metrics(predictions, fields)
         sums = over_devices(weighted_sums(values, batch["weight"]), axis_name)
         return sums, predictions

@@ -27,6 +27,7 @@ from segjax.errors import UserError
 from segjax.metrics import hausdorff_distance
 from segjax.tasks.binding import Maps, bind
 from segjax.tasks.volume_segmentation import INTENSITIES, map_field
+from segjax.train import parallel
 from segjax.train.evaluate import Result
 from segjax.train.state import State
 
@@ -218,7 +219,7 @@ class VolumeEvaluator:
 
 
 class Predictor:
-    """Class probabilities of preprocessed volumes, by tiles of slices, on all local devices."""
+    """Class probabilities of preprocessed volumes, by tiles of slices, on local devices."""
 
     def __init__(self, plan: Any):
         self._patch = tuple(plan.config.data.image_size)
@@ -231,7 +232,8 @@ class Predictor:
         def mirrored(variables, patches):
             return tiling.mirrored(partial(probabilities, variables))(patches)
 
-        mesh = Mesh(np.array(jax.local_devices()), ("data",))
+        devices = parallel.dividing(self._batch_size, "config.evaluate.batch_size")
+        mesh = Mesh(np.array(devices), ("data",))
         self._whole = NamedSharding(mesh, PartitionSpec())
         split = NamedSharding(mesh, PartitionSpec("data"))
         shardings = {"in_shardings": (self._whole, split), "out_shardings": split}
@@ -241,7 +243,7 @@ class Predictor:
         }
 
     def place(self, state: State) -> Mapping:
-        """A state's variables on all local devices."""
+        """A state's variables on those devices."""
         return jax.device_put(jax.device_get(state.variables), self._whole)
 
     def __call__(self, variables: Mapping, image: np.ndarray, *, mirror: bool) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The state of a run: begun from its seed, or restored from its checkpoints."""
 
 import pathlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,34 +56,62 @@ def restore_common(
                 f"{checkpoints[0].folder.parent}: no checkpoint is left that it shares with the "
                 "members trained beside it; the same command now starts them from step 0"
             )
+        restored = [kept.restore_step("latest", step, template) for kept in checkpoints if step]
+        if any(one is None for one in restored):
+            damaged = True
+            continue
         for kept in checkpoints:
             kept.forget_after("latest", step)
-        if step == 0:
-            return None
-        restored = [kept.restore_step("latest", step, template) for kept in checkpoints]
-        if all(one is not None for one in restored):
-            return [(state, Book(**book)) for state, book in restored]
-        damaged = True
+        return [(state, Book(**book)) for state, book in restored] or None
+
+
+def shapes_of(plan: Plan) -> states.State:
+    """Shapes and types of a state, computed without a device."""
+    return jax.eval_shape(lambda: begin(plan))
 
 
 def template(plan: Plan, devices) -> states.State:
-    """Shapes and placement of a state, computed without a device."""
-    shapes = jax.eval_shape(lambda: begin(plan))
+    """Shapes, types and placement of a state."""
     return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=devices.whole), shapes
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=devices.whole),
+        shapes_of(plan),
     )
 
 
 def load_trained(folder: pathlib.Path, kind: str = "best", plan: Plan | None = None) -> Trained:
-    """The trained state of a work folder; the latest one where no best was kept."""
+    """The trained state of a work folder; the latest one where no best was kept.
+
+    Changes nothing on disk (`checkpoint.load`).
+    """
     if plan is None:
         plan = preflight.build(workdir.open_existing(folder), 1000, jax.device_count())
     if kind == "best" and not checkpoint.has_any(folder, "best"):
+        print(f"segjax: {folder}: no best checkpoint was kept, the latest is used", file=sys.stderr)
         kind = "latest"
     checkpoint.require(folder, kind)
     devices = parallel.make(plan.config.parallel)
+    state = checkpoint.load(folder, kind, template(plan, devices))
+    return Trained(plan, devices, devices.replicate(jax.device_get(state)))
+
+
+def load_own(folder: pathlib.Path, plan: Plan) -> Trained:
+    """The best state for the run itself, which sets damaged checkpoints aside.
+
+    The latest one where no best was kept, or, with a line on stderr, where it is damaged.
+    """
+    devices = parallel.make(plan.config.parallel)
+    shapes = template(plan, devices)
     with Checkpoints(folder, plan.config.checkpoint.keep) as checkpoints:
-        restored = checkpoints.restore(kind, template(plan, devices))
-    if restored is None:
-        raise UserError(f"{folder}: no readable checkpoint under checkpoints/{kind}")
+        best, latest = (sorted(checkpoints.steps(kind))[::-1] for kind in ("best", "latest"))
+        found = [("best", step) for step in best[:1]] + [("latest", step) for step in latest]
+        for kind, step in found:
+            if (restored := checkpoints.restore_step(kind, step, shapes)) is not None:
+                break
+        else:
+            raise UserError(
+                f"{folder}: no checkpoint is left that can be read; "
+                f"without its {workdir.DONE} the same command starts from step 0"
+            )
+    if kind == "latest" and found[0][0] == "best":
+        print(f"segjax: {folder}: evaluated is the latest checkpoint, {step}", file=sys.stderr)
     return Trained(plan, devices, devices.replicate(jax.device_get(restored[0])))

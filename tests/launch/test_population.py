@@ -15,6 +15,7 @@ from segjax.train import numbers, preflight, restore, run
 from segjax.train import population as training
 from segjax.train.loop import Stop
 from segjax.train.restore import load_trained
+from segjax.train.workdir import TABLE
 from tests.train import runs
 
 pytestmark = pytest.mark.usefixtures("command_settings")
@@ -84,7 +85,7 @@ def same_run(left, right):
     for a, b in zip(*rows, strict=True):
         if a["name"] != "images_per_second":
             assert a["value"] == pytest.approx(b["value"], rel=RELATIVE, abs=ABSOLUTE), a
-    contents = [json.loads((folder / sweep.DONE).read_text()) for folder in (left, right)]
+    contents = [json.loads((folder / TABLE).read_text()) for folder in (left, right)]
     assert contents[0]["metrics"] == pytest.approx(contents[1]["metrics"], rel=1e-4, abs=1e-5)
     names = [
         sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
@@ -150,7 +151,7 @@ def test_diverging_member_leaves_the_other_and_finished_ones_rest(tmp_path, data
         population.run_sweep(str(path), {}, workdir)
     good, bad = folders(path, workdir)
     same_run(good, folders(*together)[0])
-    assert not (bad / sweep.DONE).exists()
+    assert not (bad / TABLE).exists()
     state = load_trained(bad, "latest").state
     step = sweep.last_line(sweep.failure_of(bad)).split("saved at step ")[1].split()[0]
     assert int(state.step) == int(step) and not bool(state.halted)
@@ -160,10 +161,10 @@ def test_diverging_member_leaves_the_other_and_finished_ones_rest(tmp_path, data
     assert text.endswith("2 points: 1 done, 1 failed")
     assert text.count("failed: loss or gradient is not finite at step") == 1
 
-    done = (good / sweep.DONE).stat().st_mtime_ns
+    done = (good / TABLE).stat().st_mtime_ns
     with pytest.raises(Interrupted, match="1 of 2 points failed"):
         population.run_sweep(str(path), {}, workdir)
-    assert (good / sweep.DONE).stat().st_mtime_ns == done, "a finished member ran again"
+    assert (good / TABLE).stat().st_mtime_ns == done, "a finished member ran again"
 
 
 @pytest.fixture

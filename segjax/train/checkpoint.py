@@ -206,12 +206,8 @@ def _check_fit(path: pathlib.Path, template: State) -> None:
 
 def _leaves(tree: Any) -> dict[str, str]:
     """Path of each array -> its type and shape, in words."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): (
-            f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}"
-        )
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
+    flat = ocp.tree.to_flat_dict(tree, sep="/")
+    return {name: f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}" for name, leaf in flat.items()}
 
 
 @contextlib.contextmanager

@@ -195,7 +195,8 @@ def _check_fit(path: pathlib.Path, template: State) -> None:
         handler = ocp.StandardCheckpointHandler()
         there = _leaves(handler.metadata(path.resolve() / "state").tree)
     here = _leaves(_saved(template))
-    for name in [*here, *(name for name in there if name not in here)]:
+    # The optimiser's arrays are shaped by the parameters, which come first.
+    for name in sorted(here | there, key=lambda name: not name.startswith("params/")):
         if there.get(name) != here.get(name):
             shown = [leaves.get(name, "nothing") for leaves in (here, there)]
             raise UserError(

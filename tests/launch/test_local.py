@@ -219,3 +219,20 @@ def test_status_says_where_each_point_is(tmp_path):
         "missing",
     ]
     assert lines[3] == "3 points: 1 done, 1 begun, 1 missing"
+
+
+def test_status_tells_of_damaged_files_and_changes_nothing(tmp_path):
+    points = sweeps.product(seed=[0])
+    folder = sweep.folder_of(tmp_path, points[0])
+    folder.mkdir(parents=True)
+    (folder / "env.json").write_text('{"total_steps": 40}')
+    row = b'{"step": 7, "split": "train", "name": "loss", "value": 1.0, "count": 8.0}\n'
+    for damaged in (b"12\n", b"\xff\xfe\n", b'{"step": \n', b'{"name": "loss"}\n'):
+        (folder / "metrics.jsonl").write_bytes(row + damaged)
+        (line, _) = sweep.status(tmp_path, points).splitlines()
+        assert line.endswith("at step 7 of 40 (metrics.jsonl: damaged lines near its end)")
+        assert (folder / "metrics.jsonl").read_bytes() == row + damaged
+    (folder / "metrics.jsonl").write_bytes(row)
+    (folder / "env.json").write_text("")
+    (line, _) = sweep.status(tmp_path, points).splitlines()
+    assert line.endswith("at step 7 of ? (env.json is damaged)")

@@ -7,6 +7,9 @@ from segjax.errors import UserError
 
 
 def train(args: argparse.Namespace) -> None:
+    from segjax.launch import parent
+
+    parent.watch()
     from segjax.config import files
     from segjax.train import parallel, run
 

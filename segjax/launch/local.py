@@ -1,7 +1,8 @@
 """Runs the points of a sweep on this machine, each in a subprocess, several at once if asked.
 
 The processor cores are shared out among those that run at the same time. A signal (Ctrl-C,
-SIGTERM) goes on to the children, which save and end; a second one ends them at once.
+SIGTERM) goes on to the children, which save and end; a second one ends them at once. When this
+process is killed they save and end as well.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 
 from segjax.config import files, sweeps
 from segjax.errors import Interrupted, UserError
-from segjax.launch import sweep
+from segjax.launch import parent, sweep
 from segjax.launch.sweep import check_points, folder_of, load_points, open_folder
 
 PAUSE = 0.05  # seconds between two looks at the children
@@ -42,8 +43,10 @@ def run_sweep(text: str, extra: Mapping[str, str], workdir: pathlib.Path, *, job
         raise UserError(f"--jobs {jobs}: takes a whole number of at least 1")
     points = load_points(text)
     sweep.check_data(workdir, points, check_points(text, points, extra))
-    open_folder(text, points, extra, workdir)
-    with sweep.Progress(workdir, points) as progress, _signals() as asked:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(open_folder(text, points, extra, workdir))
+        progress = stack.enter_context(sweep.Progress(workdir, points))
+        asked = stack.enter_context(_signals())
         commands = {}
         for point in progress.missing:
             folder = folder_of(workdir, point)
@@ -72,6 +75,7 @@ class Children:
                 if child.poll() is None:
                     continue
                 del self.running[slot]
+                child.stdin.close()
                 if child.returncode == 0:
                     progress.ended(point)
                 elif not self.asked:
@@ -88,11 +92,11 @@ class Children:
     def _start(self, point: sweeps.Point, folder: pathlib.Path, commands: Mapping) -> None:
         slot = next(slot for slot in range(self.jobs) if slot not in self.running)
         with sweep.output_of(folder).open("a") as output:
-            child = subprocess.Popen(
+            child = parent.start(
                 commands[sweeps.point_id(point)],
+                _environment(self.jobs),
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_environment(self.jobs),
                 start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
             )
         if self.jobs > 1 and hasattr(os, "sched_setaffinity"):

@@ -54,8 +54,10 @@ def run_sweep(
     for config in configs:
         check(config)
     sweep.check_data(workdir, points, configs)
-    sweep.open_folder(text, points, extra, workdir)
-    with sweep.Progress(workdir, points) as progress, _stop() as stop:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(sweep.open_folder(text, points, extra, workdir))
+        progress = stack.enter_context(sweep.Progress(workdir, points))
+        stop = stack.enter_context(_stop())
         for group in _to_run(groups(configs, members or default_members()), progress):
             _run(group, configs, progress, stop)
         progress.conclude()

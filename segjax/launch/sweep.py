@@ -5,15 +5,17 @@
     DIR/points/ID.txt         what it printed
     DIR/points/ID.failed      the line it failed with; gone when it runs again
 
-A point is done when its metrics_validation.json is there, written at its very end; running the
-sweep again runs what is missing, and a point that was interrupted goes on from its checkpoint.
+A point is done when its run came to its very end (`train/workdir.py`); running the sweep again runs
+what is missing, and a point that was interrupted goes on from its checkpoint. One process at a time
+runs a sweep, and none while a point of it is being trained by another.
 """
 
+import contextlib
 import json
 import pathlib
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from ml_collections import ConfigDict
 from tqdm import tqdm
@@ -21,10 +23,12 @@ from tqdm import tqdm
 from segjax.config import files, modules, sweeps, values
 from segjax.config.defaults import PLACES
 from segjax.errors import Interrupted, UserError
-from segjax.train.workdir import check_writable
+from segjax.train import holder
+from segjax.train import workdir as workdirs
+from segjax.train.logs import parse_rows
+from segjax.train.workdir import check_writable, is_fresh
 
 MANIFEST = "sweep.json"
-DONE = "metrics_validation.json"
 STATES = ("done", "failed", "begun", "missing")
 
 
@@ -82,22 +86,39 @@ def check_data(
             run.check_data(config, folder, datasets.data_digest(config))
 
 
-def open_folder(text: str, points: list[sweeps.Point], extra: Mapping, workdir: pathlib.Path):
-    """Writes the manifest, or checks that the folder holds this very sweep."""
+@contextlib.contextmanager
+def open_folder(
+    text: str, points: list[sweeps.Point], extra: Mapping, workdir: pathlib.Path
+) -> Iterator[None]:
+    """Writes the manifest, or checks that the folder holds this very sweep; holds the folder.
+
+    UserError, with nothing changed, if the folder holds something else, or if another process runs
+    this sweep, or trains a point of it (as the children of a sweep that was killed do).
+    """
     manifest = {
         "config": text,
         "overrides": dict(extra),
         "points": {sweeps.point_id(point): point for point in points},
     }
-    path = workdir / MANIFEST
-    if path.exists():
+    _check_folder(workdir, points, manifest)
+    with holder.hold(workdir):
+        _check_folder(workdir, points, manifest)  # another sweep may have begun here since
+        if not (workdir / MANIFEST).exists():
+            files.write_atomic(workdir / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+        yield
+
+
+def _check_folder(workdir: pathlib.Path, points: list[sweeps.Point], manifest: dict) -> None:
+    """UserError unless the folder holds this sweep, or nothing, and no point is being trained."""
+    if (workdir / MANIFEST).exists():
         if _sweep(read_manifest(workdir)) != _sweep(json.loads(json.dumps(manifest))):
             raise UserError(f"--workdir {workdir}: holds another sweep; take another folder")
-        return
-    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+    elif workdir.exists() and not (workdir.is_dir() and is_fresh(workdir, MANIFEST)):
         raise UserError(f"--workdir {workdir}: occupied by other files; take another folder")
-    check_writable(workdir, "--workdir")
-    files.write_atomic(path, json.dumps(manifest, indent=2) + "\n")
+    else:
+        check_writable(workdir, "--workdir")
+    for point in points:
+        holder.check_free(folder_of(workdir, point))
 
 
 def _sweep(manifest: dict) -> dict:
@@ -132,7 +153,7 @@ def failure_of(folder: pathlib.Path) -> pathlib.Path:
 
 def is_done(workdir: pathlib.Path, point: sweeps.Point) -> bool:
     """Whether a point has run to its very end."""
-    return (folder_of(workdir, point) / DONE).exists()
+    return workdirs.is_done(folder_of(workdir, point))
 
 
 def describe(point: sweeps.Point) -> str:
@@ -214,23 +235,36 @@ def status(workdir: pathlib.Path, points: list[sweeps.Point]) -> str:
 
 def _state(folder: pathlib.Path) -> tuple[str, str]:
     """One of STATES, and what is shown for it."""
-    if (folder / DONE).exists():
+    if workdirs.is_done(folder):
         return "done", "done"
     if failure_of(folder).exists():
         return "failed", f"failed: {last_line(failure_of(folder))}"
     if not (folder / "env.json").exists():
         return "missing", "missing"
-    total = json.loads((folder / "env.json").read_text())["total_steps"]
-    return "begun", f"at step {_last_step(folder / 'metrics.jsonl')} of {total}"
+    step, faults = _last_step(folder / "metrics.jsonl")
+    damaged = " (metrics.jsonl: damaged lines near its end)" if faults else ""
+    return "begun", f"at step {step} of {_total_steps(folder / 'env.json')}{damaged}"
 
 
-def _last_step(path: pathlib.Path) -> int:
-    """The step of the last whole row of a metrics.jsonl; its end is read only."""
+def _total_steps(path: pathlib.Path) -> int | str:
+    """The length of a run by its env.json."""
+    try:
+        return json.loads(path.read_bytes())["total_steps"]
+    except (ValueError, KeyError, TypeError):
+        return "? (env.json is damaged)"
+
+
+def _last_step(path: pathlib.Path) -> tuple[int, int]:
+    """The step of the last whole row of a metrics.jsonl, and how many lines near it are damaged.
+
+    Only the end of the file is read.
+    """
     if not path.exists():
-        return 0
+        return 0, 0
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 10_000))
-        rows = file.read().split(b"\n")
-    for row in reversed(rows[:-1]):  # behind the last line break stands nothing, or a cut row
-        return json.loads(row)["step"]
-    return 0
+        content = file.read()
+    if len(content) == 10_000:
+        content = content.partition(b"\n")[2]  # it begins within a line
+    rows, faults = parse_rows(content)
+    return max((row["step"] for row in rows), default=0), len(faults)

@@ -2,16 +2,21 @@
 
     checkpoints/latest/STEP/   the newest `keep` states, with the loop's bookkeeping
     checkpoints/best/STEP/     the state with the best validation value
-    checkpoints/damaged/       checkpoints that could not be read, moved out of the way
+    checkpoints/damaged/       checkpoints that could not be read, moved there by `segjax train`
 
 Saves are asynchronous and atomic: a run killed while saving leaves the ones before whole.
+`Checkpoints` belongs to the run that trains; `load` is for everyone else, and changes nothing.
 """
 
+import asyncio
+import contextlib
 import dataclasses
+import json
 import logging
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -27,8 +32,12 @@ FOLDER = "checkpoints"
 KINDS = ("latest", "best")
 
 
+class Damaged(Exception):
+    """A checkpoint that cannot be read: why, in one line."""
+
+
 class Checkpoints:
-    """The checkpoints of a work folder; a context manager, leaving waits for pending saves."""
+    """The checkpoints of a run that trains; a context manager, leaving waits for pending saves."""
 
     def __init__(self, workdir: pathlib.Path, keep: int):
         logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every save there
@@ -74,7 +83,8 @@ class Checkpoints:
 
         `template` gives shapes and placement (arrays or ShapeDtypeStructs), so that a run may go on
         with another number of devices. A checkpoint that cannot be read is named and moved aside.
-        Raises UserError when there were some and none can be read: nobody starts over unasked.
+        Raises UserError when there were some and none can be read (nobody starts over unasked),
+        and when one is of another model.
         """
         found = sorted(self.steps(kind), reverse=True)
         for step in found:
@@ -93,13 +103,11 @@ class Checkpoints:
 
     def restore_step(self, kind: str, step: int, template: State) -> tuple[State, dict] | None:
         """`restore` of one step; None when it cannot be read and was moved aside."""
-        target = _saved(jax.tree.map(_abstract, template))
-        items = {"state": ocp.args.StandardRestore(target), "book": ocp.args.JsonRestore()}
+        path = self.folder / kind / str(step)
         try:
-            restored = self._managers[kind].restore(step, args=ocp.args.Composite(**items))
-            return template.replace(**restored["state"]), restored["book"]
-        except Exception as error:
-            self._set_aside(kind, step, error)
+            return _read(path, template)
+        except Damaged as error:
+            self._set_aside(kind, path, error)
             return None
 
     def forget_after(self, kind: str, step: int) -> None:
@@ -108,20 +116,138 @@ class Checkpoints:
             if later > step:
                 self._managers[kind].delete(later)
 
-    def _set_aside(self, kind: str, step: int, error: Exception) -> None:
-        path = self.folder / kind / str(step)
-        reason = str(error).strip().split("\n")[0][:200]
+    def _set_aside(self, kind: str, path: pathlib.Path, error: Damaged) -> None:
         print(
-            f"segjax: damaged checkpoint {path} ({type(error).__name__}: {reason}); "
-            "moved to checkpoints/damaged, trying the one before",
+            f"segjax: damaged checkpoint {path} ({error}); moved to {FOLDER}/damaged",
             file=sys.stderr,
         )
         if jax.process_index() == 0:
-            aside = self.folder / "damaged" / f"{kind}-{step}"
+            aside = self.folder / "damaged" / f"{kind}-{path.name}"
             aside.parent.mkdir(exist_ok=True)
             number = sum(p.name.startswith(aside.name) for p in aside.parent.iterdir())
             os.replace(path, aside.with_name(f"{aside.name}-{number}"))
         self._managers[kind].reload()
+
+
+def load(workdir: pathlib.Path, kind: str, template: State) -> State:
+    """The state of a work folder, for a reader: nothing on disk changes.
+
+    A latest checkpoint that is damaged is passed over for the one before, and a line on stderr says
+    which step is taken; in place of a damaged best one nothing else will do unasked.
+
+    Raises: UserError when no checkpoint can be read, and when one is of another model.
+    """
+    damaged: dict[int, str] = {}
+    # A run that trains beside this may delete the step just found, but has saved a newer one then.
+    while left := steps_of(workdir, kind) - set(damaged):
+        step = max(left)
+        path = workdir / FOLDER / kind / str(step)
+        try:
+            state, _ = _read(path, template)
+        except Damaged as error:
+            if kind == "best" and path.exists():
+                raise UserError(
+                    f"{path}: damaged ({error}); --checkpoint latest takes the latest one instead"
+                ) from error
+            damaged[step] = f"{path}: damaged ({error})"
+            continue
+        if damaged:
+            print(f"segjax: {_first(damaged)}; step {step} is used", file=sys.stderr)
+        return state
+    if not damaged:
+        raise UserError(f"{workdir}: no checkpoint under {FOLDER}/{kind}; train first")
+    raise UserError(f"{_first(damaged)}; none of {len(damaged)} checkpoints can be read")
+
+
+def _first(damaged: dict[int, str]) -> str:
+    """The newest of some damaged checkpoints, in words."""
+    return damaged[max(damaged)]
+
+
+def check_fit(workdir: pathlib.Path, template: State) -> None:
+    """UserError if the newest checkpoint of a kind is of another model; damaged ones pass."""
+    for kind in KINDS:
+        for step in sorted(steps_of(workdir, kind))[-1:]:
+            path = workdir / FOLDER / kind / str(step)
+            try:
+                _check_fit(path, template)
+            except Damaged:
+                continue
+
+
+def _read(path: pathlib.Path, template: State) -> tuple[State, dict]:
+    """State and bookkeeping of one checkpoint; UserError if it is of another model."""
+    _check_fit(path, template)
+    target = _saved(jax.tree.map(_abstract, template))
+    with _reading():
+        handler = ocp.StandardCheckpointHandler()
+        fields = handler.restore(path.resolve() / "state", args=ocp.args.StandardRestore(target))
+        book = json.loads((path / "book" / "metadata").read_text())
+        if not isinstance(book, dict):
+            raise ValueError("its bookkeeping is no JSON object")
+    return template.replace(**fields), book
+
+
+def _check_fit(path: pathlib.Path, template: State) -> None:
+    """UserError unless names, shapes and types in a checkpoint's metadata are the template's.
+
+    Told from the metadata, before an array is read: a change of the model's code is no damage.
+    """
+    with _reading():
+        handler = ocp.StandardCheckpointHandler()
+        there = _leaves(handler.metadata(path.resolve() / "state").tree)
+    here = _leaves(_saved(template))
+    # The optimiser's arrays are shaped by the parameters, which come first.
+    for name in sorted(here | there, key=lambda name: not name.startswith("params/")):
+        if there.get(name) != here.get(name):
+            shown = [leaves.get(name, "nothing") for leaves in (here, there)]
+            raise UserError(
+                f"{path}: model and checkpoint do not fit: {name} is {shown[0]} in the model, "
+                f"{shown[1]} in the checkpoint; take the model's code that it was trained with"
+            )
+
+
+def _leaves(tree: Any) -> dict[str, str]:
+    """Path of each array -> its type and shape, in words."""
+    flat = ocp.tree.to_flat_dict(tree, sep="/")
+    return {name: f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}" for name, leaf in flat.items()}
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Turns errors of reading into Damaged, except where the machine is at fault, not the file."""
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every reading there
+    before = asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(_Policy())
+    try:
+        yield
+    except (MemoryError, PermissionError):
+        raise
+    except Exception as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            raise
+        reason = str(error).strip().split("\n")[0][:200]
+        raise Damaged(f"{type(error).__name__}: {reason}") from error
+    finally:
+        asyncio.set_event_loop_policy(before)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Waits at its end for what still runs, of which Python would print a traceback each.
+
+    Orbax reads all arrays at once, and closes the loop as soon as one of them fails.
+    """
+
+    def close(self) -> None:
+        if not self.is_closed() and (left := asyncio.all_tasks(self)):
+            self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        super().close()
+
+
+class _Policy(asyncio.DefaultEventLoopPolicy):
+    """Makes loops of that kind."""
+
+    _loop_factory = _Loop
 
 
 def _saved(state: State) -> dict[str, Any]:

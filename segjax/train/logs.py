@@ -10,24 +10,36 @@ import sys
 from collections.abc import Mapping
 from importlib import metadata
 
-import jax
-
 from segjax.config import modules
 from segjax.config.files import write_atomic
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain")
+# What a row holds; a value that is not finite is None.
+FIELDS = {"step": int, "split": str, "name": str, "value": int | float | None, "count": int | float}
 
 
 class Log:
-    """Writes one object a line: step, split, name, value, count. Not `active`: writes nothing."""
+    """Writes one object a line: step, split, name, value, count. Not `active`: writes nothing.
 
-    def __init__(self, workdir: pathlib.Path, step: int, *, tensorboard: bool, active: bool):
+    `step` and `evaluated` are those of the state and of the last evaluation that its bookkeeping
+    knows of: rows beyond are written again.
+    """
+
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        step: int,
+        *,
+        evaluated: int,
+        tensorboard: bool,
+        active: bool,
+    ):
         self.path = workdir / "metrics.jsonl"
         self._events = None
         self._file = None
         if not active:
             return
-        forget_after(self.path, step)
+        forget_after(self.path, step, evaluated)
         self._file = self.path.open("a")
         if tensorboard:
             from tensorboardX import SummaryWriter
@@ -54,27 +66,64 @@ class Log:
             self._events.close()
 
 
-def forget_after(path: pathlib.Path, step: int) -> None:
-    """Drops rows beyond `step` (a resumed run writes them again) and a last line cut short."""
+def forget_after(path: pathlib.Path, step: int, evaluated: int) -> None:
+    """Drops rows that a resumed run writes again, and lines that are damaged (and says so).
+
+    A run stopped within an evaluation is saved at that step without it, so rows of validation
+    count up to `evaluated`, all others up to `step`.
+    """
     if not path.exists():
         return
-    kept = [json.dumps(row) + "\n" for row in read_rows(path) if row["step"] <= step]
-    write_atomic(path, "".join(kept))
+    last = {"validation": evaluated}
+    kept = [row for row in read_rows(path) if row["step"] <= last.get(row["split"], step)]
+    write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
 def read_rows(path: pathlib.Path) -> list[dict]:
-    """The rows of a metrics.jsonl; a last line cut short by a kill is left out."""
-    rows = []
-    for line in path.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+    """The rows of a metrics.jsonl; of damaged lines, which are left out, a line on stderr tells."""
+    rows, faults = parse_rows(path.read_bytes())
+    if faults:
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        print(f"segjax: {path}: damaged: {faults[0]}{more}; left out", file=sys.stderr)
     return rows
+
+
+def parse_rows(content: bytes) -> tuple[list[dict], list[str]]:
+    """The rows of a metrics.jsonl, and what is wrong with each line that is none, with its number.
+
+    A last line without its line break was cut short by a kill, which is no fault.
+    """
+    rows, faults = [], []
+    *lines, last = content.split(b"\n")
+    for number, line in enumerate([*lines, last], start=1):
+        try:
+            rows.append(_row(line))
+        except ValueError as error:
+            if number <= len(lines):
+                faults.append(f"line {number} {error}")
+    return rows, faults
+
+
+def _row(line: bytes) -> dict:
+    """One line as a row; ValueError says what is wrong with it."""
+    try:
+        row = json.loads(line.decode())
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8") from None
+    except (ValueError, RecursionError):
+        raise ValueError("is not JSON") from None
+    if not isinstance(row, dict):
+        raise ValueError("is not an object")
+    for key, kind in FIELDS.items():
+        if key not in row or isinstance(row[key], bool) or not isinstance(row[key], kind):
+            raise ValueError(f"has no {key}" if key not in row else f"has a wrong {key}")
+    return row
 
 
 def environment() -> dict[str, object]:
     """Versions, devices and commit: what a figure needs beside it; and the experiment file."""
+    import jax
+
     experiment = modules.file_in_use()
     return {
         "python": platform.python_version(),

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 
 import jax
 from jax.experimental import multihost_utils
@@ -30,12 +30,30 @@ from segjax.train.state import State
 
 @dataclass
 class Book:
-    """What the loop remembers besides the state."""
+    """What the loop remembers besides the state.
+
+    Attributes:
+        evaluated: the step of the last evaluation, whose rows are in the log.
+        best_value: the best value on validation.
+        best_step: the step of that value.
+        stopped_early: whether patience has ended the training.
+        pending: by name, a (sum, count) of every step since the last log.
+    """
 
     evaluated: int = -1
     best_value: float | None = None
     best_step: int = -1
     stopped_early: bool = False
+    pending: dict[str, list] = field(default_factory=dict)
+
+    def saved(self) -> dict:
+        """As a checkpoint keeps it: the sums as numbers."""
+        pending = {k: [[reading(x) for x in pair] for pair in v] for k, v in self.pending.items()}
+        return vars(self) | {"pending": pending}
+
+    def ended(self) -> dict:
+        """As it is told of a run that has ended, when nothing is pending."""
+        return {name: value for name, value in vars(self).items() if name != "pending"}
 
 
 class Stop:
@@ -82,7 +100,6 @@ class Loop:
         bar = tqdm(
             total=plan.total_steps, initial=done, desc="training", unit="step", disable=_quiet()
         )
-        pending: dict[str, list] = {}
         began, logged = time.perf_counter(), done
         with bar, self._profile(done) as profile:
             while True:
@@ -109,10 +126,10 @@ class Loop:
                 done += 1
                 bar.update()
                 for name, pair in sums.items():
-                    pending.setdefault(name, []).append(pair)
+                    book.pending.setdefault(name, []).append(pair)
                 if done % plan.log_every == 0 or done >= plan.total_steps or self._rests(done):
-                    self._log(done, logged, state, book, pending, began, bar)
-                    pending, began, logged = {}, time.perf_counter(), done
+                    self._log(done, logged, state, book, began, bar)
+                    book.pending, began, logged = {}, time.perf_counter(), done
 
     def batches(self, done: int) -> Iterator[dict]:
         """This run's batches from step `done` on, still on the host."""
@@ -131,7 +148,7 @@ class Loop:
         return done % self.plan.evaluate_every == 0 or done % self.plan.checkpoint_every == 0
 
     def _save(self, done: int, state: State, book: Book) -> None:
-        self.checkpoints.save("latest", done, state, asdict(book))
+        self.checkpoints.save("latest", done, state, book.saved())
 
     def _evaluate(self, done: int, state: State, book: Book, bar: tqdm, stop: Stop) -> float:
         """Evaluates, keeps the best, decides on an early stop; returns the seconds it took."""
@@ -149,7 +166,7 @@ class Loop:
         better = book.best_value is None or sign * value < sign * book.best_value
         if math.isfinite(value) and better:
             book.best_value, book.best_step = value, done
-            self.checkpoints.save("best", done, state, asdict(book))
+            self.checkpoints.save("best", done, state, book.saved())
         elif self.plan.patience and done - max(book.best_step, 0) >= self.plan.patience:
             book.stopped_early = True
         shown = " ".join(f"{name} {mean:.4g}" for name, mean in result.means.items())
@@ -157,16 +174,17 @@ class Loop:
             bar.write(f"step {done}: validation {shown}", file=sys.stderr)
         return time.perf_counter() - began
 
-    def _log(self, done, logged, state: State, book: Book, pending: dict, began: float, bar: tqdm):
+    def _log(self, done, logged, state: State, book: Book, began: float, bar: tqdm):
         """Writes the means since the last log; stops if a step since then was not finite."""
-        means, count = merged_means(pending)
+        means, count = merged_means(book.pending)
         if bool(reading(state.halted)):
-            self.halt(state, book)
+            self.halt(done, state, book)
         self.record(done, logged, means, count, began, bar)
 
-    def halt(self, state: State, book: Book) -> None:
+    def halt(self, done: int, state: State, book: Book) -> None:
         """Saves the last good state, which a halted one is, and says so."""
         good = int(reading(state.step))
+        book.pending = {name: pairs[: good - done] for name, pairs in book.pending.items()}
         self._save(good, state.replace(halted=jax.numpy.zeros_like(state.halted)), book)
         self.checkpoints.wait()
         raise FloatingPointError(
@@ -175,7 +193,7 @@ class Loop:
         )
 
     def record(self, done: int, logged: int, means: dict, count: float, began: float, bar) -> None:
-        """Writes the means of the steps since `logged`, with the learning rate and the speed."""
+        """Writes means, with the learning rate, and the speed over the steps since `logged`."""
         rate = (done - logged) * self.plan.config.data.batch_size
         rate /= max(time.perf_counter() - began, 1e-9)
         extra = {

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from segjax.errors import UserError
@@ -156,6 +157,15 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def reading(array: jax.Array) -> float:
-    """A replicated scalar on the host, read from the nearest copy."""
+def of_first(answer: bool) -> bool:
+    """The first process's answer, for all."""
+    if jax.process_count() == 1:
+        return answer
+    return bool(multihost_utils.broadcast_one_to_all(np.array(answer)))
+
+
+def reading(array: jax.Array | float) -> float:
+    """A replicated scalar on the host, read from the nearest copy; a number is one already."""
+    if isinstance(array, float):
+        return array
     return float(np.asarray(array.addressable_shards[0].data).reshape(-1)[0])

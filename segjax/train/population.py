@@ -10,7 +10,6 @@ does in its own work folder, as `segjax train` would.
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -21,9 +20,18 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from segjax.config import files
 from segjax.errors import Interrupted
-from segjax.train import datasets, numbers, parallel, report, restore, run, workdir
+from segjax.train import (
+    checkpoint,
+    datasets,
+    holder,
+    numbers,
+    parallel,
+    report,
+    restore,
+    run,
+    workdir,
+)
 from segjax.train.checkpoint import Checkpoints
 from segjax.train.evaluate import merged_means
 from segjax.train.logs import Log
@@ -90,7 +98,9 @@ class Population(Loop):
     def _save(self, done: int, state: State, book: Book) -> None:
         # All have finished the round before: killed anywhere, the members share a checkpoint.
         self._wait()
+        pending = jax.device_get(book.pending)
         for place, member in self.live:
+            member.book.pending = _pending(pending, place)
             member.loop._save(done, self._take(state, place), member.book)
 
     def _wait(self) -> None:
@@ -106,21 +116,22 @@ class Population(Loop):
         book.evaluated = min((one.book.evaluated for _, one in self.live), default=done)
         return took
 
-    def _log(self, done, logged, state: State, book: Book, pending: dict, began: float, bar):
-        pairs = {name: [jax.device_get(pair) for pair in many] for name, many in pending.items()}
-        halted = np.asarray(state.halted)
+    def _log(self, done, logged, state: State, book: Book, began: float, bar):
+        pending, halted = jax.device_get((book.pending, state.halted))
         for place, member in self.live:
-            means, count = merged_means(pairs, lambda array, place=place: float(array[place]))
+            pairs = _pending(pending, place)
+            means, count = merged_means(pairs)
             if halted[place]:
-                self._fail(member, self._take(state, place))
+                member.book.pending = pairs
+                self._fail(done, member, self._take(state, place))
             else:
                 member.loop.record(done, logged, means, count, began, member)
         bar.set_postfix(members=len(self.live))
         book.stopped_early = not self.live
 
-    def _fail(self, member: Member, state: State) -> None:
+    def _fail(self, done: int, member: Member, state: State) -> None:
         try:
-            member.loop.halt(state, member.book)
+            member.loop.halt(done, state, member.book)
         except FloatingPointError as error:
             member.error = str(error)
         self.failed(member)
@@ -145,16 +156,31 @@ def train(
     _check(stop)
     plan = run.check(members[0].config, members[0].folder)
     plan = numbers.Shared(**_fields(plan))
-    found = datasets.data_digest(plan.config)
-    for member in members:
-        workdir.check_new(member.folder, member.config)
-        run.check_data(member.config, member.folder, found)
-        own = numbers.with_numbers(plan, numbers.read(member.config, paths))
-        member.plan = Plan(**(_fields(own) | {"config": member.config}))
-        run.describe(member.config, member.folder, member.plan)
+    found, shapes = datasets.data_digest(plan.config), restore.shapes_of(plan)
+    with ExitStack() as stack:
+        for member in members:
+            workdir.check_new(member.folder, member.config)
+            run.check_data(member.config, member.folder, found)
+            checkpoint.check_fit(member.folder, shapes)
+            stack.enter_context(holder.hold(member.folder))
+        for member in members:
+            workdir.check_new(member.folder, member.config)  # as in `run.train`
+            own = numbers.with_numbers(plan, numbers.read(member.config, paths))
+            member.plan = Plan(**(_fields(own) | {"config": member.config}))
+            run.describe(member.config, member.folder, member.plan)
+        _train_and_report(plan, members, paths, stop, finished)
+
+
+def _train_and_report(
+    plan: Plan, members: Sequence[Member], paths: Sequence[str], stop: Stop, finished: Callable
+) -> None:
+    """`train` in folders that are held; what was trained to its end is only evaluated."""
     devices = parallel.make(plan.config.parallel)
     evaluator = run.evaluator_of(plan, devices, "validation")
-    if training := [one for one in members if not (one.folder / run.DONE).exists()]:
+    for member in members:
+        if (ended := workdir.read_done(member.folder)) is not None:
+            member.book = Book(**ended)
+    if training := [one for one in members if workdir.read_done(one.folder) is None]:
         _train(plan, training, paths, devices, evaluator, stop, finished)
     for member in members:
         if member.error is None:
@@ -183,7 +209,7 @@ def train_step(plan: Plan, axis_name: str | None) -> Callable:
 def _train(
     plan: Plan, members: list[Member], paths, devices, evaluator, stop: Stop, finished: Callable
 ) -> None:
-    """Trains those members that are not at the end yet; writes their done.json."""
+    """Trains those members that are not at the end yet."""
     split = run.open_training(plan, *(member.folder for member in members))
     compiled = devices.compile_train(train_step(plan, devices.axis_name))
     with ExitStack() as stack:
@@ -198,6 +224,7 @@ def _train(
             log = Log(
                 member.folder,
                 int(state.step),
+                evaluated=member.book.evaluated,
                 tensorboard=member.config.log.tensorboard,
                 active=True,
             )
@@ -205,10 +232,7 @@ def _train(
             member.loop.log = log
         together = Population(**_fields(members[0].loop), members=members, failed=finished)
         stacked = devices.replicate(jax.tree.map(lambda *leaves: np.stack(leaves), *states))
-        evaluated = min(member.book.evaluated for member in members)
-        together.run(stacked, Book(evaluated), stop)
-    for _, member in together.live:
-        files.write_atomic(member.folder / run.DONE, json.dumps(vars(member.book)) + "\n")
+        together.run(stacked, _common_book(members), stop)
 
 
 def _restore_or_begin(plan: Plan, members: Sequence[Member], paths, devices) -> list[State]:
@@ -230,13 +254,31 @@ def _restore_or_begin(plan: Plan, members: Sequence[Member], paths, devices) -> 
     ]
 
 
+def _common_book(members: Sequence[Member]) -> Book:
+    """What the loop of all remembers: its sums are those of the members, stacked."""
+    books = [member.book for member in members]
+    pending = jax.tree.map(lambda *sums: np.array(sums), *(book.pending for book in books))
+    for book in books:
+        book.pending = {}
+    return Book(min(book.evaluated for book in books), pending=pending)
+
+
+def _pending(stacked: dict[str, list], place: int) -> dict[str, list]:
+    """One member's sums since the last log, on the host."""
+    return {
+        name: [[float(array[place]) for array in pair] for pair in pairs]
+        for name, pairs in stacked.items()
+    }
+
+
 def _finish(member: Member, paths: Sequence[str], evaluator) -> None:
     """Evaluates the best state and reports, as a single run does at its end."""
-    trained = restore.load_trained(member.folder, "best", member.plan)
+    trained = restore.load_own(member.folder, member.plan)
     own = trained.devices.replicate(numbers.arrays(numbers.read(member.config, paths)))
     trained = dataclasses.replace(trained, state=trained.state.replace(numbers=own))
     means = run.evaluate(member.folder, "validation", trained, evaluator)
     report.write(member.folder, trained)
+    workdir.write_done(member.folder, member.book.ended(), int(trained.state.step))
     shown = ", ".join(f"{name} {value:.4f}" for name, value in means.items())
     member.write(f"{member.folder}: validation {shown}")
 

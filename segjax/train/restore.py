@@ -1,6 +1,5 @@
 """The state of a run: begun from its seed, or restored from its checkpoints."""
 
-import json
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -59,54 +58,76 @@ def restore_common(
                 f"{checkpoints[0].folder.parent}: no checkpoint is left that it shares with the "
                 "members trained beside it; the same command now starts them from step 0"
             )
+        restored = [kept.restore_step("latest", step, template) for kept in checkpoints if step]
+        if any(one is None for one in restored):
+            damaged = True
+            continue
         for kept in checkpoints:
             kept.forget_after("latest", step)
-        if step == 0:
-            return None
-        restored = [kept.restore_step("latest", step, template) for kept in checkpoints]
-        if all(one is not None for one in restored):
-            return [(state, Book(**book)) for state, book in restored]
-        damaged = True
+        return [(state, Book(**book)) for state, book in restored] or None
+
+
+def shapes_of(plan: Plan) -> states.State:
+    """Shapes and types of a state, computed without a device."""
+    return jax.eval_shape(lambda: begin(plan))
 
 
 def template(plan: Plan, devices) -> states.State:
-    """Shapes and placement of a state, computed without a device."""
-    shapes = jax.eval_shape(lambda: begin(plan))
+    """Shapes, types and placement of a state."""
     return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=devices.whole), shapes
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=devices.whole),
+        shapes_of(plan),
     )
 
 
 def load_trained(
     folder: pathlib.Path,
     kind: str = "best",
-    plan: Plan | None = None,
     devices: parallel.Sharding | parallel.Pmap | None = None,
     places: Mapping[str, str] | None = None,
 ) -> Trained:
     """The trained state of a work folder; the latest one where no best was kept.
 
+    Changes nothing on disk (`checkpoint.load`).
+
     Args:
         folder: the work folder.
         kind: 'best' or 'latest'.
-        plan: that of the run, while it trains; the state then goes to all devices. Else it is that
-            of the saved config.
-        devices: where else it goes; by default one device, whatever number it was trained on.
+        devices: where the state goes; by default one device, whatever number it was trained on.
         places: where the data are on this machine, as `workdir.open_existing` takes them.
     """
-    if plan is None:
-        config = workdir.open_existing(folder, places)
-        # One device takes any batch: that of training need not fit the devices that are here.
-        plan = preflight.build(config, examples_of(folder, config), devices=1)
-        devices = devices or parallel.make(config.parallel, jax.local_devices()[:1])
-    devices = devices or parallel.make(plan.config.parallel)
+    config = workdir.open_existing(folder, places)
+    # One device takes any batch: that of training need not fit the devices that are here.
+    plan = preflight.build(config, examples_of(folder, config), devices=1)
+    devices = devices or parallel.make(config.parallel, jax.local_devices()[:1])
     if kind == "best" and not checkpoint.has_any(folder, "best"):
+        print(f"segjax: {folder}: no best checkpoint was kept, the latest is used", file=sys.stderr)
         kind = "latest"
     checkpoint.require(folder, kind)
+    state = checkpoint.load(folder, kind, template(plan, devices))
+    return Trained(plan, devices, devices.replicate(jax.device_get(state)))
+
+
+def load_own(folder: pathlib.Path, plan: Plan) -> Trained:
+    """The best state for the run itself, which sets damaged checkpoints aside.
+
+    The latest one where no best was kept, or, with a line on stderr, where it is damaged.
+    """
+    devices = parallel.make(plan.config.parallel)
+    shapes = template(plan, devices)
     with Checkpoints(folder, plan.config.checkpoint.keep) as checkpoints:
-        restored = checkpoints.restore(kind, template(plan, devices))
-    if restored is None:
-        raise UserError(f"{folder}: no readable checkpoint under checkpoints/{kind}")
+        best, latest = (sorted(checkpoints.steps(kind))[::-1] for kind in ("best", "latest"))
+        found = [("best", step) for step in best[:1]] + [("latest", step) for step in latest]
+        for kind, step in found:
+            if (restored := checkpoints.restore_step(kind, step, shapes)) is not None:
+                break
+        else:
+            raise UserError(
+                f"{folder}: no checkpoint is left that can be read; "
+                f"without its {workdir.DONE} the same command starts from step 0"
+            )
+    if kind == "latest" and found[0][0] == "best":
+        print(f"segjax: {folder}: evaluated is the latest checkpoint, {step}", file=sys.stderr)
     return Trained(plan, devices, devices.replicate(jax.device_get(restored[0])))
 
 
@@ -116,11 +137,7 @@ def examples_of(folder: pathlib.Path, config: ConfigDict) -> int:
     It is saved with the run. Runs of older versions have none: it is counted in the prepared data
     set then. Where that is missing too, nobody can evaluate the loss, and an epoch is one step.
     """
-    try:
-        recorded = json.loads((folder / "env.json").read_text()).get("examples")
-    except (OSError, ValueError, AttributeError):
-        recorded = None
-    if isinstance(recorded, int) and recorded > 0:
+    if (recorded := workdir.examples(folder)) is not None:
         return recorded
     made = store.builder(config.data.name, config.data.data_dir, path="config.data.name")
     if store.is_prepared(made):

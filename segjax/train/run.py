@@ -17,6 +17,7 @@ from segjax.errors import UserError
 from segjax.train import (
     checkpoint,
     datasets,
+    holder,
     parallel,
     predictions,
     preflight,
@@ -29,10 +30,9 @@ from segjax.train.evaluate import Evaluator, Result
 from segjax.train.logs import Log, environment
 from segjax.train.loop import Book, Loop, Stop
 from segjax.train.preflight import Plan
-from segjax.train.restore import Trained, load_trained, restore_or_begin
+from segjax.train.restore import Trained, load_own, load_trained, restore_or_begin, shapes_of
 from segjax.train.volumes import VolumeEvaluator
 
-DONE = "done.json"
 TRIVIAL = "trivial.json"
 
 
@@ -50,6 +50,7 @@ def check(config: ConfigDict, folder: pathlib.Path) -> Plan:
     check_data(config, folder, found)
     if plan.task.on_volumes:
         volumes.check_cache(config, found)
+    checkpoint.check_fit(folder, shapes_of(plan))
     return plan
 
 
@@ -73,21 +74,27 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, float]:
     stop = Stop()
     try:
         plan = check(config, folder)
-        first = jax.process_index() == 0
-        if first:
-            describe(config, folder, plan)
-        with workdir.in_use(folder):
-            if not (folder / DONE).exists():
-                book = _train(plan, folder, stop)
-                if first:
-                    files.write_atomic(folder / DONE, json.dumps(vars(book)) + "\n")
-            trained = load_trained(folder, "best", plan)
-            means = evaluate(folder, "validation", trained)
-            wait_for_others("evaluated")
-            report.write(folder, trained)
-        return means
+        with holder.hold(folder, first=parallel.is_first(), told=parallel.of_first):
+            workdir.check_new(folder, config)  # another run may have begun here since
+            with workdir.in_use(folder):
+                return _train_and_report(plan, folder, stop)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _train_and_report(plan: Plan, folder: pathlib.Path, stop: Stop) -> dict[str, float]:
+    """`train` in a folder that is held; a run that was trained to its end is only evaluated."""
+    first = jax.process_index() == 0
+    if first:
+        describe(plan.config, folder, plan)
+    book = workdir.read_done(folder) or _train(plan, folder, stop).ended()
+    trained = load_own(folder, plan)
+    means = evaluate(folder, "validation", trained)
+    wait_for_others("evaluated")
+    report.write(folder, trained)
+    if first:
+        workdir.write_done(folder, book, int(trained.state.step))
+    return means
 
 
 def wait_for_others(name: str) -> None:
@@ -132,6 +139,7 @@ def _train(plan: Plan, folder: pathlib.Path, stop: Stop) -> Book:
         log = Log(
             folder,
             int(state.step),
+            evaluated=book.evaluated,
             tensorboard=config.log.tensorboard,
             active=jax.process_index() == 0,
         )

@@ -15,6 +15,9 @@ from segjax.errors import Interrupted, UserError
 
 CONFIG = "config.json"
 ENVIRONMENT = "env.json"
+HOLDER = ".holder"  # who writes there (`train/holder.py`)
+TABLE = "metrics_validation.json"
+DONE = "done.json"  # written last: how training ended, and the step that TABLE is of
 
 
 def check_new(workdir: pathlib.Path, config: ConfigDict) -> None:
@@ -30,7 +33,7 @@ def check_new(workdir: pathlib.Path, config: ConfigDict) -> None:
             raise UserError(
                 f"--workdir {workdir}: holds another experiment ({difference}); take another folder"
             )
-    elif workdir.is_dir() and any(workdir.iterdir()):
+    elif workdir.is_dir() and not is_fresh(workdir, CONFIG):
         raise UserError(
             f"--workdir {workdir}: occupied by other files (no {CONFIG}); take another folder"
         )
@@ -43,6 +46,12 @@ def _experiment(config: ConfigDict) -> dict:
     if isinstance(content.get("data"), dict):
         content["data"] = {k: v for k, v in content["data"].items() if k not in PLACES}
     return content
+
+
+def is_fresh(folder: pathlib.Path, first: str) -> bool:
+    """Whether a folder holds nothing but what a run leaves that ended before it wrote `first`."""
+    names = [path.name for path in folder.iterdir()]
+    return all(name == HOLDER or name.startswith(f".{first}.") for name in names)
 
 
 def check_writable(folder: pathlib.Path, flag: str) -> None:
@@ -100,16 +109,53 @@ def open_existing(workdir: pathlib.Path, places: Mapping[str, str] | None = None
 
 def experiment_of(workdir: pathlib.Path) -> pathlib.Path | None:
     """The experiment file that a folder was trained from, beside which its config's names lie."""
-    try:
-        text = json.loads((workdir / ENVIRONMENT).read_text()).get("experiment")
-    except (AttributeError, OSError, ValueError):
-        return None
+    text = (_read(workdir / ENVIRONMENT) or {}).get("experiment")
     return pathlib.Path(text) if isinstance(text, str) else None
 
 
 def data_digest(workdir: pathlib.Path) -> str | None:
     """The digest of the data that a folder was trained on; None where it is not known."""
+    data = (_read(workdir / ENVIRONMENT) or {}).get("data")
+    return data.get("digest") if isinstance(data, dict) else None
+
+
+def examples(workdir: pathlib.Path) -> int | None:
+    """The number of training examples of a run; None where it is not known."""
+    found = (_read(workdir / ENVIRONMENT) or {}).get("examples")
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def read_done(workdir: pathlib.Path) -> dict | None:
+    """What DONE says of the end of training; None while it goes on."""
+    content = _read(workdir / DONE)
+    return None if content is None else {k: v for k, v in content.items() if k != "table"}
+
+
+def write_done(workdir: pathlib.Path, book: dict, step: int) -> None:
+    """Says that all is done: training, and the table of the checkpoint of `step`."""
+    files.write_atomic(workdir / DONE, json.dumps(book | {"table": step}) + "\n")
+
+
+def is_done(workdir: pathlib.Path) -> bool:
+    """Whether the run of a folder came to its very end, and its own table is there still.
+
+    Someone may have evaluated the folder before the run did, or another checkpoint after it.
+    Versions before wrote DONE when training ended, the table next, and report.md at the very end.
+    """
+    done, table = _read(workdir / DONE), workdir / TABLE
+    if done is None or not table.exists():
+        return False
+    if "table" not in done and not (workdir / "report.md").exists():
+        return False
+    step = done.get("table", done.get("best_step", -1))
+    evaluated = (_read(table) or {}).get("step", step)  # a damaged table is named where it is read
+    return step < 0 or evaluated == step
+
+
+def _read(path: pathlib.Path) -> dict | None:
+    """A JSON object; None if there is none, or it is damaged."""
     try:
-        return json.loads((workdir / ENVIRONMENT).read_text())["data"]["digest"]
-    except (OSError, ValueError, LookupError, TypeError):
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
         return None
+    return content if isinstance(content, dict) else None

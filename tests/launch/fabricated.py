@@ -69,6 +69,7 @@ def write_point(
     (place / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     metrics = {"dice": float(np.mean(rows))} if metrics is None else metrics
     (place / "metrics_validation.json").write_text(json.dumps({"metrics": metrics}))
+    (place / "done.json").write_text('{"table": 0}')
     return place
 
 

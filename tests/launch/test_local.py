@@ -56,7 +56,8 @@ def test_sweep_runs_what_is_missing_and_ends_in_a_table(tmp_path, data_dir, expe
     folder, extra = tmp_path / "sweep", {"data.data_dir": str(data_dir)}
     points = sweep.load_points(str(experiment))
     first, *rest = points
-    sweep.open_folder(str(experiment), points, extra, folder)
+    with sweep.open_folder(str(experiment), points, extra, folder):
+        pass
     words = local.command_of(str(experiment), first, extra, sweep.folder_of(folder, first))
     runs.train(words)
     done = sweep.folder_of(folder, first) / "metrics_validation.json"
@@ -108,10 +109,12 @@ def test_failed_point_does_not_stop_the_rest(tmp_path, data_dir, experiment):
 
 def test_other_sweep_is_refused(tmp_path, experiment):
     points = sweep.load_points(str(experiment))
-    sweep.open_folder(str(experiment), points, {}, tmp_path / "sweep")
-    sweep.open_folder(str(experiment), points, {}, tmp_path / "sweep")
+    for _ in range(2):
+        with sweep.open_folder(str(experiment), points, {}, tmp_path / "sweep"):
+            pass
     with pytest.raises(UserError, match="holds another sweep"):
-        sweep.open_folder(str(experiment), points[:1], {}, tmp_path / "sweep")
+        with sweep.open_folder(str(experiment), points[:1], {}, tmp_path / "sweep"):
+            pass
 
 
 def test_argument_of_the_command_joins_those_of_the_points(experiment):
@@ -219,7 +222,8 @@ def test_status_says_where_each_point_is(tmp_path):
     for folder in (begun, done):
         folder.mkdir(parents=True)
         (folder / "env.json").write_text('{"total_steps": 40}')
-    (done / sweep.DONE).touch()
+    (done / "metrics_validation.json").touch()
+    (done / "done.json").write_text('{"table": 40}')
     assert "seed 0: at step 0 of 40" in sweep.status(tmp_path, points)
     row = '{"step": %d, "split": "train", "name": "loss", "value": 1.0, "count": 8.0}\n'
     (begun / "metrics.jsonl").write_text("".join(row % step for step in range(300)) + '{"st')
@@ -243,10 +247,32 @@ def test_a_sweep_begun_on_other_data_does_not_go_on(tmp_path, data_dir, experime
 
 def test_a_sweep_goes_on_with_its_data_elsewhere(tmp_path):
     points, folder = [{"seed": 0}], tmp_path / "sweep"
-    sweep.open_folder("f.py", points, {"data.data_dir": "here", "train.steps": "2"}, folder)
+    with sweep.open_folder("f.py", points, {"data.data_dir": "here", "train.steps": "2"}, folder):
+        pass
     before = (folder / sweep.MANIFEST).read_bytes()
     there = {"data.data_dir": "there", "data.cache_dir": "cache", "train.steps": "2"}
-    sweep.open_folder("f.py", points, there, folder)
+    with sweep.open_folder("f.py", points, there, folder):
+        pass
     assert (folder / sweep.MANIFEST).read_bytes() == before
-    with pytest.raises(UserError, match="another sweep"):
-        sweep.open_folder("f.py", points, there | {"train.steps": "3"}, folder)
+    with (
+        pytest.raises(UserError, match="another sweep"),
+        sweep.open_folder("f.py", points, there | {"train.steps": "3"}, folder),
+    ):
+        pass
+
+
+def test_status_tells_of_damaged_files_and_changes_nothing(tmp_path):
+    points = sweeps.product(seed=[0])
+    folder = sweep.folder_of(tmp_path, points[0])
+    folder.mkdir(parents=True)
+    (folder / "env.json").write_text('{"total_steps": 40}')
+    row = b'{"step": 7, "split": "train", "name": "loss", "value": 1.0, "count": 8.0}\n'
+    for damaged in (b"12\n", b"\xff\xfe\n", b'{"step": \n', b'{"name": "loss"}\n'):
+        (folder / "metrics.jsonl").write_bytes(row + damaged)
+        (line, _) = sweep.status(tmp_path, points).splitlines()
+        assert line.endswith("at step 7 of 40 (metrics.jsonl: damaged lines near its end)")
+        assert (folder / "metrics.jsonl").read_bytes() == row + damaged
+    (folder / "metrics.jsonl").write_bytes(row)
+    (folder / "env.json").write_text("")
+    (line, _) = sweep.status(tmp_path, points).splitlines()
+    assert line.endswith("at step 7 of ? (env.json is damaged)")

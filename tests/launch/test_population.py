@@ -1,6 +1,7 @@
 """A population gives what single runs give, wherever it is interrupted."""
 
 import json
+import shutil
 import textwrap
 
 import jax
@@ -11,11 +12,13 @@ from segjax.cli import main
 from segjax.config import files, sweeps
 from segjax.errors import Interrupted
 from segjax.launch import population, sweep
-from segjax.train import numbers, preflight, restore, run
+from segjax.train import numbers, preflight, report, restore, run
 from segjax.train import population as training
 from segjax.train.loop import Stop
 from segjax.train.restore import load_trained
+from segjax.train.workdir import TABLE, is_done
 from tests.train import runs
+from tests.train.test_endings import Killed, forbid_steps, kill
 
 pytestmark = pytest.mark.usefixtures("command_settings")
 
@@ -32,7 +35,7 @@ def get_config(arg=None):
     config.train.clip_norm = None
     config.evaluate.every_epochs, config.evaluate.every_steps = None, 4
     config.checkpoint.every_percent, config.checkpoint.every_steps = None, 2
-    config.log.every_steps = 1
+    config.log.every_steps = 3
     config.log.tensorboard = False
     return config
 
@@ -84,7 +87,7 @@ def same_run(left, right):
     for a, b in zip(*rows, strict=True):
         if a["name"] != "images_per_second":
             assert a["value"] == pytest.approx(b["value"], rel=RELATIVE, abs=ABSOLUTE), a
-    contents = [json.loads((folder / sweep.DONE).read_text()) for folder in (left, right)]
+    contents = [json.loads((folder / TABLE).read_text()) for folder in (left, right)]
     assert contents[0]["metrics"] == pytest.approx(contents[1]["metrics"], rel=1e-4, abs=1e-5)
     names = [
         sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
@@ -133,15 +136,18 @@ def test_stopped_population_goes_on_from_the_newest_step_that_all_have(tmp_path,
         training.train(members_of(path, workdir)[:2], PATHS, StopAt(5))
     mine = folders(path, workdir)[:2]
     text = sweep.status(workdir, sweep.load_points(str(path)))
-    assert text.count(": at step 5 of 7") == 2 and "4 points: 2 begun, 2 missing" in text
-    # As if killed while saving: one member has no checkpoint of step 5, one has rows beyond.
+    assert text.count(": at step 4 of 7") == 2 and "4 points: 2 begun, 2 missing" in text
+    # Between two logs: the sums of step 5 are taken up again, also after a stop at the log itself.
+    with pytest.raises(Interrupted, match="at step 6, saved"):
+        training.train(members_of(path, workdir)[:2], PATHS, StopAt(6))
+    # As if killed while saving: one member has no checkpoint of step 6, one has rows beyond.
     latest = mine[1] / "checkpoints" / "latest"
-    assert sorted(p.name for p in latest.iterdir()) == ["4", "5"]
-    (latest / "5").rename(tmp_path / "lost")
+    assert sorted(p.name for p in latest.iterdir()) == ["5", "6"]
+    (latest / "6").rename(tmp_path / "lost")
     training.train(members_of(path, workdir)[:2], PATHS, Stop())
     for left, right in zip(mine, folders(path, undisturbed)[:2], strict=True):
         same_run(left, right)
-        assert runs.logged(left, "train", "loss").keys() == set(range(1, 8))
+        assert runs.logged(left, "train", "loss").keys() == {2, 3, 4, 6, 7}
 
 
 def test_diverging_member_leaves_the_other_and_finished_ones_rest(tmp_path, data_dir, together):
@@ -150,7 +156,7 @@ def test_diverging_member_leaves_the_other_and_finished_ones_rest(tmp_path, data
         population.run_sweep(str(path), {}, workdir)
     good, bad = folders(path, workdir)
     same_run(good, folders(*together)[0])
-    assert not (bad / sweep.DONE).exists()
+    assert not (bad / TABLE).exists()
     state = load_trained(bad, "latest").state
     step = sweep.last_line(sweep.failure_of(bad)).split("saved at step ")[1].split()[0]
     assert int(state.step) == int(step) and not bool(state.halted)
@@ -160,10 +166,32 @@ def test_diverging_member_leaves_the_other_and_finished_ones_rest(tmp_path, data
     assert text.endswith("2 points: 1 done, 1 failed")
     assert text.count("failed: loss or gradient is not finite at step") == 1
 
-    done = (good / sweep.DONE).stat().st_mtime_ns
+    done = (good / TABLE).stat().st_mtime_ns
     with pytest.raises(Interrupted, match="1 of 2 points failed"):
         population.run_sweep(str(path), {}, workdir)
-    assert (good / sweep.DONE).stat().st_mtime_ns == done, "a finished member ran again"
+    assert (good / TABLE).stat().st_mtime_ns == done, "a finished member ran again"
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_members_killed_before_their_reports_are_not_done_and_end_without_a_step(
+    tmp_path, together, monkeypatch
+):
+    path, ended = together
+    shutil.copytree(ended, tmp_path / "sweep")
+    *mine, other = folders(path, tmp_path / "sweep")
+    for folder in mine:
+        (folder / "done.json").unlink()
+        (folder / "metrics_validation.json").unlink()
+    before = (other / "done.json").stat().st_mtime_ns
+    forbid_steps(monkeypatch)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(report, "write", kill)
+        population.run_sweep(str(path), {}, tmp_path / "sweep")
+    assert (mine[0] / "metrics_validation.json").exists()
+    assert not any(map(is_done, mine))
+    population.run_sweep(str(path), {}, tmp_path / "sweep")
+    assert all(map(is_done, mine))
+    assert (other / "done.json").stat().st_mtime_ns == before
 
 
 @pytest.fixture

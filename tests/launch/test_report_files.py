@@ -164,6 +164,8 @@ DAMAGES = {
     ),
     "metrics.jsonl": lambda folder, path: path.write_text('{"step"\n{}\n{}\n'),
     "metrics.jsonl ": lambda folder, path: path.write_text('{"step": 1}\n'),
+    "metrics.jsonl  ": lambda folder, path: path.write_bytes(path.read_bytes() + b"12\n"),
+    "metrics.jsonl   ": lambda folder, path: path.write_bytes(b"\xff\n" + path.read_bytes()),
 }  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Checkpoints in one process: what is kept, what is restored, what a damaged one does."""
 
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 
 from segjax.errors import UserError
 from segjax.train import state as states
-from segjax.train.checkpoint import Checkpoints
+from segjax.train.checkpoint import Checkpoints, check_fit, load
+from tests.wrong_input.conftest import snapshot
 
 
 def made(value):
@@ -67,3 +70,95 @@ def test_all_damaged_is_said_and_nothing_is_lost(folder):
     aside = folder / "checkpoints" / "damaged"
     assert sorted(p.name for p in aside.iterdir()) == ["latest-2-0", "latest-3-0"]
     assert restored(folder) is None
+
+
+# --- Reading --------------------------------------------------------------------------------------
+
+
+def made_otherwise(width=64, name="kernel"):
+    params = {name: jnp.zeros((64, width), jnp.float32)}
+    return states.create({"params": params}, optax.sgd(0.1))
+
+
+def test_reading_changes_nothing(folder):
+    """Neither a folder made, nor what a killed save left taken away."""
+    (folder / "checkpoints" / "latest" / "4.orbax-checkpoint-tmp-1").mkdir()
+    shutil.rmtree(folder / "checkpoints" / "best")
+    before = snapshot(folder)
+    assert (kernel(load(folder, "latest", made(0.0))) == 3.0).all()
+    with pytest.raises(UserError, match="no checkpoint under checkpoints/best"):
+        load(folder, "best", made(0.0))
+    assert snapshot(folder) == before
+
+
+@pytest.mark.parametrize(
+    "other, words",
+    [
+        (
+            {"width": 65},
+            r"kernel is float32\[64, 65\] in the model, float32\[64, 64\] in the check",
+        ),
+        ({"name": "core"}, r"core is float32\[64, 64\] in the model, nothing in the checkpoint"),
+    ],
+)
+def test_another_model_is_no_damage(folder, capfd, other, words):
+    other = made_otherwise(**other)
+    before = snapshot(folder)
+    message = f"latest/3: model and checkpoint do not fit: params/{words}"
+    with pytest.raises(UserError, match=message):
+        load(folder, "latest", other)
+    with pytest.raises(UserError, match=message):
+        check_fit(folder, other)
+    with Checkpoints(folder, keep=2) as checkpoints, pytest.raises(UserError, match=message):
+        checkpoints.restore("latest", other)
+    check_fit(folder, made(0.0))
+    assert snapshot(folder) == before and capfd.readouterr() == ("", "")
+
+
+WAYS = {
+    "deleted": lambda file: file.unlink(),
+    "empty": lambda file: file.write_bytes(b""),
+    "cut": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
+    "zeroed": lambda file: file.write_bytes(bytes(file.stat().st_size)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_file_of_a_checkpoint_counts_or_is_not_read(folder, capfd, way):
+    """Damaged anywhere, the checkpoint is what it was, or the one before is used and it is said."""
+    newest = folder / "checkpoints" / "latest" / "3"
+    passed_over = set()
+    for file in sorted(path for path in newest.rglob("*") if path.is_file()):
+        content = file.read_bytes()
+        WAYS[way](file)
+        before = snapshot(folder)
+        value = kernel(load(folder, "latest", made(0.0)))
+        assert snapshot(folder) == before
+        errors = capfd.readouterr().err
+        if (value == 2.0).all():
+            passed_over.add(file.name)
+            assert errors.startswith(f"segjax: {newest}: damaged") and "; step 2 is used" in errors
+            assert errors.count("\n") == 1
+        else:
+            assert (value == 3.0).all() and errors == ""
+        file.write_bytes(content)
+    assert passed_over >= {"_METADATA", "manifest.ocdbt", "metadata"}  # tree, arrays, bookkeeping
+
+
+def test_damaged_best_is_not_replaced_unasked(folder):
+    with Checkpoints(folder, keep=2) as checkpoints:
+        checkpoints.save("best", 2, made(2.0), {})
+    damage(folder / "checkpoints" / "best" / "2")
+    before = snapshot(folder)
+    with pytest.raises(UserError, match=r"best/2: damaged \(.*--checkpoint latest"):
+        load(folder, "best", made(0.0))
+    assert snapshot(folder) == before
+
+
+def test_all_damaged_is_said_to_readers(folder):
+    for step in (2, 3):
+        damage(folder / "checkpoints" / "latest" / str(step))
+    before = snapshot(folder)
+    with pytest.raises(UserError, match="latest/3: damaged .*; none of 2 checkpoints can be read"):
+        load(folder, "latest", made(0.0))
+    assert snapshot(folder) == before

@@ -1,11 +1,15 @@
 """Work folders that are missing, occupied, damaged or of another experiment."""
 
 import json
+import os
 import shutil
 
 import pytest
 
-from tests.train import runs
+from segjax.config import sweeps
+from segjax.launch import sweep
+from segjax.train import holder
+from tests.train import runs, tiny
 from tests.wrong_input.words import HEAD, picture
 
 pytestmark = pytest.mark.usefixtures("command_settings")
@@ -112,6 +116,61 @@ def test_no_checkpoint(refuses, tmp_path, trained):
     refuses("predict", "--workdir", "run", "--input", photograph, "--output", "o", names=names)
     (copy / "checkpoints" / "latest").mkdir(parents=True)
     refuses("evaluate", "--workdir", "run", "--checkpoint", "latest", names=names)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_model_whose_code_has_changed(refuses, tmp_path, trained, data_dir, monkeypatch, ended):
+    """No checkpoint is taken for damaged, by any verb."""
+    shutil.copytree(trained, tmp_path / "run")
+    if not ended:
+        (tmp_path / "run" / "done.json").unlink()
+    photograph = picture(tmp_path / "a.png")
+    monkeypatch.setattr(tiny, "Normed", tiny.Tiny)
+    names = ["run/checkpoints/", "model and checkpoint do not fit: params/Conv_0/kernel is "]
+    names += ["float32[5, 5, 3, 4] in the model", "float32[3, 3, 3, 4] in the checkpoint"]
+    refuses(*runs.words("run", data_dir), names=names)
+    refuses("evaluate", "--workdir", "run", names=names)
+    refuses("evaluate", "--workdir", "run", "--checkpoint", "latest", names=names)
+    refuses("predict", "--workdir", "run", "--input", photograph, "--output", "o", names=names)
+    refuses("export", "--workdir", "run", "--output", "o", names=names)
+    refuses("landscape", "parameters", "--workdir", "run", names=names)
+    refuses("report", "run", names=names)
+
+
+def test_damaged_best_checkpoint(refuses, tmp_path, trained):
+    shutil.copytree(trained, tmp_path / "run")
+    (best,) = (tmp_path / "run" / "checkpoints" / "best").iterdir()
+    (best / "state" / "manifest.ocdbt").write_bytes(b"")
+    photograph = picture(tmp_path / "a.png")
+    names = [f"run/checkpoints/best/{best.name}: damaged", "--checkpoint latest"]
+    refuses("evaluate", "--workdir", "run", names=names)
+    refuses("predict", "--workdir", "run", "--input", photograph, "--output", "o", names=names)
+    refuses("report", "run", names=names)
+
+
+def test_a_work_folder_in_use(refuses, tmp_path, trained, data_dir):
+    shutil.copytree(trained, tmp_path / "run")
+    with holder.hold(tmp_path / "run"):
+        names = ["--workdir run: in use by process", os.getpid(), "started"]
+        refuses(*runs.words("run", data_dir), names=names)
+    with holder.hold(tmp_path / "new"):
+        refuses(*runs.words("new", data_dir), names=["--workdir new: in use by process"])
+
+
+@pytest.mark.parametrize("engine", ["local", "population"])
+def test_a_sweep_in_use_or_with_a_point_in_use(refuses, tmp_path, data_dir, engine):
+    settings = runs.SMALL | {"data.data_dir": data_dir}
+    extra = {key: str(value) for key, value in settings.items()}
+    path, points, folder = write_sweep(tmp_path), [{"seed": 0}, {"seed": 1}], tmp_path / "swept"
+    words = ["sweep", "--config", path, "--workdir", "swept", "--engine", engine]
+    words += [f"--config.{key}={value}" for key, value in extra.items()]
+    with sweep.open_folder(str(path), points, extra, folder):
+        refuses(*words, names=["--workdir swept: in use by process", os.getpid()])
+    # As after the end of a sweep whose child trains on.
+    with holder.hold(sweep.folder_of(folder, points[1])):
+        point = sweeps.point_id(points[1])
+        names = [f"--workdir swept/points/{point}: in use by process", os.getpid()]
+        refuses(*words, names=names)
 
 
 def test_no_log(refuses, tmp_path, trained):

@@ -11,11 +11,11 @@ import numpy as np
 
 from segjax.config import files, sweeps
 from segjax.errors import UserError
-from segjax.launch.sweep import DONE, MANIFEST, folder_of, read_manifest
+from segjax.launch.sweep import MANIFEST, folder_of, is_done, read_manifest
 from segjax.tasks.reporting import Reported
 from segjax.train import logs, preflight
 from segjax.train.report import read_json
-from segjax.train.workdir import open_existing
+from segjax.train.workdir import TABLE, open_existing
 
 PREDICTIONS = "predictions_validation.csv"
 Curves = dict[str, dict[int, float]]  # name -> step -> value on validation
@@ -75,7 +75,7 @@ def read(workdir: pathlib.Path) -> Sweep:
         on different content of one data set.
     """
     source, points = _points_of(workdir)
-    done = [point for point in points if (folder_of(workdir, point) / DONE).exists()]
+    done = [point for point in points if is_done(workdir, point)]
     if not done:
         raise UserError(f"{workdir}: none of its {len(points)} points is done yet")
     _check_data([folder_of(workdir, point) for point in done])
@@ -136,7 +136,7 @@ def _read_point(folder: pathlib.Path, point: sweeps.Point, task: Any, given: str
         int(point.get("seed", config.get("seed", 0))),
         cases,
         columns,
-        _headline(folder / DONE, task.headline),
+        _headline(folder / TABLE, task.headline),
         read_curves(folder / "metrics.jsonl"),
         preflight.paper_figures(config, f"{path}: "),
     )
@@ -181,18 +181,14 @@ def read_curves(path: pathlib.Path) -> Curves:
     """Validation values over steps of a metrics.jsonl; empty without the file."""
     if not path.exists():
         return {}
+    rows, faults = logs.parse_rows(path.read_bytes())
+    if faults:
+        raise UserError(f"{path}: damaged: {faults[0]}; delete such lines to report without them")
     curves: Curves = {}
-    try:
-        rows = logs.read_rows(path)
-        # Only the last line may have been cut short.
-        if len(rows) < len(path.read_text().splitlines()) - 1:
-            raise ValueError(f"line {len(rows) + 1} is not JSON")
-        for row in rows:
-            if row["split"] == "validation":
-                value = math.nan if row["value"] is None else float(row["value"])
-                curves.setdefault(row["name"], {})[int(row["step"])] = value
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: damaged: {error}") from error
+    for row in rows:
+        if row["split"] == "validation":
+            value = math.nan if row["value"] is None else float(row["value"])
+            curves.setdefault(row["name"], {})[row["step"]] = value
     return curves
 
 

@@ -1,0 +1,117 @@
+"""The end of a run: done.json is the last file, and a finished folder stays of use."""
+
+import json
+import shutil
+
+import pytest
+
+from segjax.cli import main
+from segjax.train import parallel, report, workdir
+from segjax.train.restore import load_trained
+from tests.train import runs
+from tests.wrong_input.conftest import snapshot
+
+pytestmark = pytest.mark.usefixtures("command_settings")
+OWN_OUTPUTS = ("metrics_test.json", "predictions_test.csv")
+
+
+class Killed(BaseException):
+    """What no code of the run sees coming."""
+
+
+def kill(*unused):
+    raise Killed
+
+
+def forbid_steps(monkeypatch):
+    def never(*unused):
+        raise AssertionError("a step was made")
+
+    monkeypatch.setattr(parallel.Sharding, "compile_train", lambda self, step: never)
+
+
+@pytest.fixture
+def folder(tmp_path, trained, monkeypatch):
+    """A copy of a finished run; its pictures are not drawn again."""
+    monkeypatch.setattr(report, "save_figure", lambda figure, path: None)
+    shutil.copytree(trained, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def newest(folder, kind):
+    return max((folder / "checkpoints" / kind).iterdir(), key=lambda path: int(path.name))
+
+
+def damage(path):
+    (path / "state" / "manifest.ocdbt").write_bytes(b"")
+
+
+def test_killed_before_its_report_a_run_is_not_done_and_ends_without_a_step(
+    folder, data_dir, monkeypatch
+):
+    assert workdir.is_done(folder)
+    for name in ("done.json", "metrics_validation.json", "report.md"):
+        (folder / name).unlink()
+    forbid_steps(monkeypatch)
+    words = runs.words(folder, data_dir)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(report, "write", kill)
+        main(words)
+    # The table is there, as after `segjax evaluate`; the run's own end is not.
+    assert (folder / "metrics_validation.json").exists() and not workdir.is_done(folder)
+    assert not (folder / "done.json").exists()
+    assert main(words) == 0
+    assert workdir.is_done(folder) and (folder / "report.md").exists()
+
+
+def test_reading_leaves_a_folder_as_it_is(folder, capfd):
+    """Evaluated with the newest checkpoint damaged, and what a killed save left beside it."""
+    latest = newest(folder, "latest")
+    (latest.with_name("7.orbax-checkpoint-tmp-1")).mkdir()
+    shutil.copytree(latest, latest.with_name("5"))
+    damage(latest.with_name("5"))
+    before = snapshot(folder)
+    words = ["evaluate", "--workdir", str(folder), "--split", "test", "--checkpoint", "latest"]
+    assert main(words) == 0
+    errors = capfd.readouterr().err
+    assert f"{latest.with_name('5')}: damaged" in errors and "; step 2 is used" in errors
+    assert errors.count("\n") == 1
+    after = snapshot(folder)
+    for name in OWN_OUTPUTS:
+        del after[str(folder / name)]
+        before.pop(str(folder / name), None)
+    assert after == before
+    assert json.loads((folder / "metrics_test.json").read_text())["step"] == 2
+
+
+def test_training_again_sets_a_damaged_best_aside_and_is_never_stuck(folder, data_dir, capfd):
+    damage(newest(folder, "best"))
+    words = runs.words(folder, data_dir)
+    assert main(words) == 0
+    errors = capfd.readouterr().err
+    assert "damaged checkpoint" in errors and "evaluated is the latest checkpoint, 2" in errors
+    assert (folder / "checkpoints" / "damaged" / "best-2-0").is_dir()
+    assert workdir.is_done(folder)
+    assert int(load_trained(folder).state.step) == 2
+    assert "no best checkpoint was kept, the latest is used" in capfd.readouterr().err
+
+    for path in (folder / "checkpoints" / "latest").iterdir():
+        damage(path)
+    assert main(words) == 2
+    errors = capfd.readouterr().err.splitlines()
+    assert "without its done.json the same command starts from step 0" in errors[-1]
+    (folder / "done.json").unlink()
+    assert main(words) == 0 and workdir.is_done(folder)
+
+
+def test_report_leaves_out_a_damaged_row_and_says_so(folder, capfd):
+    path = folder / "metrics.jsonl"
+    first, *rest = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([first, b"12\n", *rest]))
+    before = path.read_bytes()
+    for table in folder.glob("metrics_*.json"):
+        table.unlink()
+    assert main(["report", str(folder)]) == 0
+    errors = capfd.readouterr().err
+    assert errors == f"segjax: {path}: damaged: line 2 is not an object; left out\n"
+    assert path.read_bytes() == before

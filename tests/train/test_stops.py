@@ -1,0 +1,91 @@
+"""Stopped at any moment, then killed, a run writes the rows that it would have written undisturbed.
+
+In one process: a stop answers as after a signal, a kill is an exception that nothing catches.
+"""
+
+import json
+
+import pytest
+
+from segjax.config import files
+from segjax.errors import Interrupted
+from segjax.train import run
+from segjax.train.loop import Stop
+from tests.train import runs
+
+pytestmark = pytest.mark.usefixtures("command_settings")
+# Logged at 5, 6, 10, 12; evaluated and saved at 6 and 12.
+EVERY = {"train.steps": 12, "log.every_steps": 5}
+EVERY |= {"evaluate.every_steps": 6, "checkpoint.every_steps": 6}
+
+
+class Killed(BaseException):
+    """What no code of the run sees coming."""
+
+
+class StopAt(Stop):
+    """Asks to stop before a step, or kills there."""
+
+    def __init__(self, step=None, kill=None):
+        super().__init__()
+        self.step, self.kill = step, kill
+
+    def at(self, step):
+        if step == self.kill:
+            raise Killed
+        self._asked = self._asked or step == self.step
+        return self._asked
+
+
+class StopInEvaluation(Stop):
+    """Asks to stop when an evaluation looks for the first time."""
+
+    def now(self):
+        self._asked = True
+        return True
+
+
+@pytest.fixture(scope="module")
+def plan(data_dir, tmp_path_factory, command_settings):
+    settings = runs.SMALL | EVERY | {"data.data_dir": data_dir}
+    demo = str(runs.ROOT / "experiments" / "fovea" / "demo.py")
+    config = files.load(demo, {key: str(value) for key, value in settings.items()})
+    return run.check(config, tmp_path_factory.mktemp("stops") / "new")
+
+
+def rows_of(folder):
+    """(step, split, name) -> value and count, but for the speed; every row comes once."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = [line for line in lines if line["name"] != "images_per_second"]
+    rows = {
+        (line["step"], line["split"], line["name"]): (line["value"], line["count"])
+        for line in lines
+    }
+    assert len(rows) == len(lines), "a row stands there twice"
+    return rows
+
+
+def train(plan, folder, *stops):
+    """Trains until each stop or kill in turn, and then to the end; the rows."""
+    for stop in stops:
+        with pytest.raises(Killed if getattr(stop, "kill", None) else Interrupted):
+            run._train(plan, folder, stop)
+    run._train(plan, folder, Stop())
+    return rows_of(folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(plan, tmp_path_factory):
+    rows = train(plan, tmp_path_factory.mktemp("undisturbed") / "run")
+    trained = {step for step, split, _ in rows if split == "train"}
+    assert trained == {5, 6, 10, 12} and rows[10, "train", "loss"][1] == 4 * 8
+    return rows
+
+
+def test_stop_between_two_logs_loses_no_sums(tmp_path, plan, undisturbed):
+    assert train(plan, tmp_path / "run", StopAt(8), StopAt(9)) == undisturbed
+
+
+def test_stop_within_an_evaluation_and_a_kill_double_no_rows(tmp_path, plan, undisturbed):
+    stops = StopInEvaluation(), StopAt(kill=8)
+    assert train(plan, tmp_path / "run", *stops) == undisturbed

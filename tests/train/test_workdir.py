@@ -1,0 +1,43 @@
+"""What a folder is taken for: fresh, another's, done."""
+
+import json
+
+import pytest
+
+from segjax.train import workdir
+
+BOOK = {"evaluated": 8, "best_value": 0.5, "best_step": 6, "stopped_early": False}
+NEW = BOOK | {"table": 6}
+
+
+@pytest.mark.parametrize(
+    "done, table, report, expected",
+    [
+        (NEW, 6, True, True),
+        (NEW, None, True, False),  # the table was deleted
+        (None, 6, True, False),  # evaluated by someone, before the run did
+        (NEW, 8, True, False),  # someone evaluated the latest checkpoint since
+        (BOOK, 6, True, True),  # a version before wrote done.json when training ended
+        (BOOK, None, False, False),  # such a run, killed before it was evaluated
+        (BOOK, 6, False, False),  # and evaluated by someone
+        (BOOK, 8, True, False),
+        (BOOK | {"best_step": -1}, 8, True, True),
+        ("", 6, True, False),  # damaged
+    ],
+)
+def test_a_run_is_done_when_it_wrote_its_own_table(tmp_path, done, table, report, expected):
+    if done is not None:
+        (tmp_path / "done.json").write_text(json.dumps(done) if done else "\0\0")
+    if table is not None:
+        (tmp_path / "metrics_validation.json").write_text(json.dumps({"step": table}))
+    if report:
+        (tmp_path / "report.md").touch()
+    assert workdir.is_done(tmp_path) is expected
+
+
+def test_what_a_killed_run_leaves_does_not_occupy_a_folder(tmp_path):
+    (tmp_path / workdir.HOLDER).touch()
+    (tmp_path / ".config.json.x1b2").touch()  # `write_atomic`, killed
+    assert workdir.is_fresh(tmp_path, workdir.CONFIG)
+    (tmp_path / ".git").mkdir()
+    assert not workdir.is_fresh(tmp_path, workdir.CONFIG)

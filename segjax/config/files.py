@@ -34,7 +34,8 @@ def load(text: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
         )
     if arg and not takes_words(module.get_config):
         raise UserError(f"--config {text}: get_config() takes no words behind the colon")
-    config = ConfigDict(values.plain(config, "config"), type_safe=False)
+    content = modules.call(text, path, values.plain, config, "config")
+    config = ConfigDict(content, type_safe=False)
     for key, value in (overrides or {}).items():
         override(config, key, value)
     return config.lock()

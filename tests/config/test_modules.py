@@ -166,6 +166,14 @@ def test_numpy_values_of_a_config_are_plain(tmp_path):
     assert json.loads(files.to_json(config))["model"] == model
 
 
+def test_a_placeholder_without_a_value_is_one_line(tmp_path):
+    head = "from ml_collections import config_dict\n"
+    body = "    config.seed = config_dict.required_placeholder(int)\n    return config\n"
+    path = experiment(tmp_path, head=head, body=body)
+    with pytest.raises(UserError, match=f"--config {path}: RequiredValueError"):
+        files.load(str(path))
+
+
 def test_a_value_that_no_config_holds_is_named(tmp_path):
     body = "    config.model = {'activation': print}\n    return config\n"
     with pytest.raises(UserError, match="config.model.activation=<.*takes numbers, strings"):

@@ -67,6 +67,7 @@ def override(config: ConfigDict, path: str, value: object) -> None:
     old = section[leaf]
     if isinstance(value, str):
         value = values.from_text(value, old)
+    value = values.plain(value, f"--{walked}.{leaf}")
     section[leaf] = _checked(f"{walked}.{leaf}", value, old)
     for other in siblings(leaf):
         if other in section and value is not None:

@@ -74,6 +74,7 @@ def test_a_dataclass_with_postponed_annotations(tmp_path):
     assert files.load(str(path)).seed == 3
     size = modules.load(path).Size
     assert [field.name for field in dataclasses.fields(size)] == ["side"]
+    files.load(str(experiment(tmp_path / "another")))
     assert typing.get_type_hints(size)["side"] is int
 
 

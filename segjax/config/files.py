@@ -35,7 +35,8 @@ def load(text: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
         )
     if arg and not takes_words(module.get_config):
         raise UserError(f"--config {text}: get_config() takes no words behind the colon")
-    config = ConfigDict(values.plain(config, "config"), type_safe=False)
+    content = modules.call(text, path, values.plain, config, "config")
+    config = ConfigDict(content, type_safe=False)
     for key, value in (overrides or {}).items():
         override(config, key, value)
     return config.lock()
@@ -67,6 +68,7 @@ def override(config: ConfigDict, path: str, value: object) -> None:
     old = section[leaf]
     if isinstance(value, str):
         value = values.from_text(value, old)
+    value = values.plain(value, f"--{walked}.{leaf}")
     section[leaf] = _checked(f"{walked}.{leaf}", value, old)
     for other in siblings(leaf):
         if other in section and value is not None:

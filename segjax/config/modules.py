@@ -29,6 +29,9 @@ LIBRARIES = {
 }
 
 
+EXPERIMENT = "experiment "
+
+
 class _Loader(machinery.SourceFileLoader):
     """Runs a source file without leaving its bytecode in a folder of the user's."""
 
@@ -111,10 +114,12 @@ def _folders(file: pathlib.Path | None) -> list[pathlib.Path]:
 
 
 def _forget(folders: set[str]) -> None:
-    """Forgets the modules that were found in these entries of `sys.path`."""
+    """Forgets the modules that were imported from these entries of `sys.path`."""
     for name, module in list(sys.modules.items()):
         specification = getattr(module, "__spec__", None)
         if specification is None or not isinstance(specification.loader, _Loader):
+            continue
+        if name.startswith(EXPERIMENT):
             continue
         depth = name.count(".") + (specification.submodule_search_locations is not None)
         if str(pathlib.Path(specification.origin).parents[depth]) in folders:
@@ -132,8 +137,8 @@ def load(path: pathlib.Path) -> ModuleType:
         raise UserError(f"--config {path}: an experiment file is a Python file (*.py)")
     file = path.resolve()
     enter(file)
-    # One name for one file: dataclasses and pickles look a class's module up by it.
-    name = f"experiment_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    # One name for one file, which no import has: dataclasses look a class's module up by it.
+    name = EXPERIMENT + hashlib.sha256(str(file).encode()).hexdigest()[:16]
     loader = _Loader(name, str(path))
     module = util.module_from_spec(util.spec_from_file_location(name, path, loader=loader))
     sys.modules[name] = module

@@ -17,7 +17,7 @@ def literal(text: str) -> object:
         return named[text.lower()]
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return text
 
 
@@ -47,9 +47,8 @@ def from_home(text: str) -> str:
 def plain(value: object, where: str) -> object:
     """The value without NumPy's or JAX's types, which JSON does not hold.
 
-    Arrays and lists become tuples, as a saved config comes back, and paths strings.
-
-    UserError, `where` at its head, for what no config holds.
+    Arrays and lists become tuples, as a saved config comes back, and paths strings. UserError with
+    `where` at its head for what no config holds.
     """
     if hasattr(value, "tolist"):
         value = value.tolist()

@@ -74,6 +74,7 @@ def test_a_dataclass_with_postponed_annotations(tmp_path):
     assert files.load(str(path)).seed == 3
     size = modules.load(path).Size
     assert [field.name for field in dataclasses.fields(size)] == ["side"]
+    files.load(str(experiment(tmp_path / "another")))
     assert typing.get_type_hints(size)["side"] is int
 
 
@@ -164,6 +165,14 @@ def test_numpy_values_of_a_config_are_plain(tmp_path):
     assert type(config.seed) is int and config.model.features == (4, 8)
     model = {"features": [4, 8], "rate": 0.5, "on": True, "path": "a/b"}
     assert json.loads(files.to_json(config))["model"] == model
+
+
+def test_a_placeholder_without_a_value_is_one_line(tmp_path):
+    head = "from ml_collections import config_dict\n"
+    body = "    config.seed = config_dict.required_placeholder(int)\n    return config\n"
+    path = experiment(tmp_path, head=head, body=body)
+    with pytest.raises(UserError, match=f"--config {path}: RequiredValueError"):
+        files.load(str(path))
 
 
 def test_a_value_that_no_config_holds_is_named(tmp_path):

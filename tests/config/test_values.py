@@ -61,6 +61,17 @@ def test_numpy_values_in_a_sweep_are_plain_and_its_ids_stable():
     assert sweeps.point_id(made) == sweeps.point_id(python)
 
 
+@pytest.mark.parametrize("text", ["{1, 2}", "b'x'", "1j", "{1: 2}"])
+def test_text_that_json_does_not_hold_is_named(text):
+    with pytest.raises(UserError, match="--config.train.clip_norm"):
+        files.override(base(), "train.clip_norm", text)
+
+
+def test_text_that_is_no_value_stays_text():
+    assert from_text("{[]: 1}", None) == "{[]: 1}"
+    assert from_text("(" * 500, None) == "(" * 500
+
+
 def test_a_tuple_for_an_argument_is_a_tuple():
     assert parse_arg("size=[3]", size=(1, 2)) == {"size": (3,)}
 

@@ -32,7 +32,6 @@ pytestmark = pytest.mark.usefixtures("command_settings")
         ([*TRAIN, "--coordinator", "host:1"], ["--processes: missing"]),
         ([*TRAIN, "--coordinator=host", "--processes=2", "--process=0"], ["--coordinator host"]),
         ([*TRAIN, "--coordinator=host:1", "--processes=2", "--process=2"], ["--process 2"]),
-        ([*TRAIN, "--distributed"], ["--distributed", "no job", "--coordinator"]),
         (["evaluate", "--workdir", "run", "--splt", "test"], ["--splt", "did you mean '--split'?"]),
         (["evaluate", "--workdir", "run", "--config.seed=1"], ["--config.seed=1", "as it is"]),
         (["evaluate", "--workdir", "run", "--checkpoint", "bst"], ["'bst'", "mean 'best'?"]),
@@ -49,6 +48,15 @@ pytestmark = pytest.mark.usefixtures("command_settings")
 )  # fmt: skip
 def test_words(refuses, words, names):
     refuses(*words, names=names)
+
+
+def test_distributed_outside_a_cluster(refuses, monkeypatch):
+    # As in a fresh process, where no device has been touched.
+    monkeypatch.setattr("jax._src.xla_bridge.backends_are_initialized", lambda: False)
+    for name in [*os.environ]:
+        if name.startswith(("SLURM_", "OMPI_", "PMIX_", "TPU_", "CLOUD_TPU_")):
+            monkeypatch.delenv(name)
+    refuses(*TRAIN, "--distributed", names=["--distributed", "no job", "--coordinator"])
 
 
 def run(*words, folder):

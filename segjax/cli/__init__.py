@@ -5,12 +5,17 @@ Exit status: 0 done; 2 the input was wrong, and one line says what; 1 anything e
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 
 from segjax.cli.parser import Parser, build_parser
 from segjax.config import modules
 from segjax.errors import Interrupted, UserError
+
+# XLA works for a device with five threads at most, the one that launches and four helpers: with six
+# each, one is always free.
+THREADS_A_DEVICE = 6
 
 # A path that cannot be what it is used as; whatever else goes wrong with files keeps its traceback.
 UNUSABLE = {
@@ -49,9 +54,33 @@ def use_compilation_cache() -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
 
+def allow_simulated_devices() -> None:
+    """Gives XLA threads enough for several simulated CPU devices, unless the user has set NPROC.
+
+    XLA's pool has a thread for each core or device, whichever are more. Devices that wait for the
+    others in a sum over all of them keep their threads; where none is left for the work of the
+    last device, XLA ends the process after 40 seconds. The variable NPROC sets the size of the
+    pool. It is read when JAX first looks for devices, so this comes before.
+    """
+    devices = simulated_devices()
+    if devices > 1:
+        threads = max(os.cpu_count() or 1, THREADS_A_DEVICE * devices)
+        os.environ.setdefault("NPROC", str(threads))
+
+
+def simulated_devices() -> int:
+    """How many CPU devices JAX was asked for, by a variable or in its config; 1 if by none."""
+    flag = re.search(r"xla_force_host_platform_device_count=(\d+)", os.environ.get("XLA_FLAGS", ""))
+    asked = [flag[1] if flag else "1", os.environ.get("JAX_NUM_CPU_DEVICES", "1")]
+    if jax := sys.modules.get("jax"):
+        asked.append(str(jax.config.jax_num_cpu_devices))
+    return max(int(number) for number in asked if number.lstrip("-").isdigit())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status."""
     use_compilation_cache()
+    allow_simulated_devices()
     modules.enter(None)
     try:
         args, unknown = build_parser().parse_known_args(arguments)

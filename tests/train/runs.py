@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -38,8 +39,9 @@ def command(workdir: pathlib.Path, data_dir: pathlib.Path, *more: str, **setting
 
 
 def environment(devices: int = 1) -> dict[str, str]:
-    """The environment of a child with so many simulated devices."""
-    return os.environ | {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_PLATFORMS": "cpu"}
+    """The environment of a child with so many simulated devices, and threads of its own choice."""
+    own = {name: value for name, value in os.environ.items() if name != "NPROC"}
+    return own | {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_PLATFORMS": "cpu"}
 
 
 def train(words: list[str], devices: int = 1) -> subprocess.CompletedProcess:
@@ -58,3 +60,18 @@ def logged(workdir: pathlib.Path, split: str, name: str) -> dict[int, float]:
     values = {row["step"]: row["value"] for row in wanted}
     assert len(values) == len(wanted), "a step was logged twice"
     return values
+
+
+def copied(folder: pathlib.Path, tmp_path: pathlib.Path, **changes) -> pathlib.Path:
+    """A copy of a work folder, with other values at config paths (`__` for dots)."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    config = json.loads((copy / "config.json").read_text())
+    for path, value in changes.items():
+        *parents, leaf = path.split("__")
+        section = config
+        for parent in parents:
+            section = section[parent]
+        section[leaf] = value
+    (copy / "config.json").write_text(json.dumps(config))
+    return copy

@@ -6,6 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from segjax.train.report import read_predictions
 from tests.train import runs
 
 # Relative. Sums over the batch are taken in another order: float32 rounding, grown over 20 steps of
@@ -48,8 +49,8 @@ def two_processes(workdir, data_dir):
 
 
 @pytest.fixture(scope="module")
-def losses(tmp_path_factory, data_dir):
-    """Training and validation losses by way of running."""
+def folders(tmp_path_factory, data_dir):
+    """A trained folder by way of running."""
     found = {}
     ways = {
         "one device": ("sharding", 1),
@@ -66,13 +67,22 @@ def losses(tmp_path_factory, data_dir):
     workdir = tmp_path_factory.mktemp("way") / "run"
     two_processes(workdir, data_dir)
     found["two processes"] = workdir
+    return found
+
+
+@pytest.fixture(scope="module")
+def losses(folders):
+    """Training and validation losses by way of running."""
     return {
         name: (runs.logged(path, "train", "loss"), runs.logged(path, "validation", "loss"))
-        for name, path in found.items()
+        for name, path in folders.items()
     }
 
 
-@pytest.mark.parametrize("way", ["eight devices", "eight devices, pmap", "two processes"])
+WAYS = ["eight devices", "eight devices, pmap", "two processes"]
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_same_losses_as_one_device(losses, way):
     for got, wanted in zip(losses[way], losses["one device"], strict=True):
         assert sorted(got) == sorted(wanted)
@@ -81,6 +91,29 @@ def test_same_losses_as_one_device(losses, way):
             [wanted[step] for step in sorted(wanted)],
             rtol=TOLERANCE,
         )
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_same_table_as_one_device(folders, way):
+    table, wanted = (
+        read_predictions(folders[name] / "predictions_validation.csv")
+        for name in (way, "one device")
+    )
+    assert table[0] == wanted[0]
+    np.testing.assert_allclose(table[1], wanted[1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("parallel", ["sharding", "pmap"])
+def test_simulated_devices_carry_a_network_of_full_width(tmp_path, data_dir, parallel):
+    """On few cores XLA ends such a process, unless it was given threads enough."""
+    settings = {
+        "parallel": parallel,
+        "train__steps": 2,
+        "model__name": "CellposeUNet",
+        "model__features": "(8, 16, 32, 64)",
+        "data__image_size": "(128, 128)",
+    }
+    runs.train(runs.command(tmp_path / "run", data_dir, **settings), devices=4)
 
 
 def test_streamed_is_resident_to_the_last_bit(losses):

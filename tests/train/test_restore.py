@@ -1,7 +1,6 @@
 """A trained folder opened later: by the numbers of its training, on whatever devices there are."""
 
 import json
-import shutil
 
 import cv2
 import numpy as np
@@ -37,21 +36,6 @@ def boundary(tmp_path_factory, data_dir, command_settings):
     return folder
 
 
-def copied(folder, tmp_path, **changes):
-    """A copy of a work folder, with other values at config paths (`__` for dots)."""
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    config = json.loads((copy / "config.json").read_text())
-    for path, value in changes.items():
-        *parents, leaf = path.split("__")
-        section = config
-        for parent in parents:
-            section = section[parent]
-        section[leaf] = value
-    (copy / "config.json").write_text(json.dumps(config))
-    return copy
-
-
 def metrics_of(folder):
     return json.loads((folder / "metrics_validation.json").read_text())
 
@@ -63,8 +47,7 @@ def falling_weight(step):
 
 @pytest.mark.parametrize("kind", ["best", "latest"])
 def test_evaluate_gives_the_loss_of_the_training(boundary, tmp_path, kind):
-    assert json.loads((boundary / "env.json").read_text())["examples"] == EXAMPLES
-    copy = copied(boundary, tmp_path)
+    copy = runs.copied(boundary, tmp_path)
     assert main(["evaluate", "--workdir", str(copy), "--checkpoint", kind]) == 0
     content = metrics_of(copy)
     if kind == "best":
@@ -76,10 +59,11 @@ def test_evaluate_gives_the_loss_of_the_training(boundary, tmp_path, kind):
     assert values["loss"] == pytest.approx(by_hand, rel=1e-5)
     logged = runs.logged(boundary, "validation", "loss")
     assert values["loss"] == pytest.approx(logged[content["step"]], rel=1e-5)
+    assert json.loads((boundary / "env.json").read_text())["examples"] == EXAMPLES
 
 
 def test_an_older_folder_counts_its_examples_in_the_data_set(boundary, tmp_path, capsys):
-    copy = copied(boundary, tmp_path)
+    copy = runs.copied(boundary, tmp_path)
     config = files.from_json(copy / "config.json")
     environment = json.loads((copy / "env.json").read_text())
     del environment["examples"]
@@ -87,7 +71,9 @@ def test_an_older_folder_counts_its_examples_in_the_data_set(boundary, tmp_path,
         (copy / "env.json").write_text(text)
         assert restore.examples_of(copy, config) == EXAMPLES
     assert capsys.readouterr().err == ""
-    elsewhere = files.from_json(copied(copy, tmp_path / "b", data__data_dir="gone") / "config.json")
+    elsewhere = files.from_json(
+        runs.copied(copy, tmp_path / "b", data__data_dir="gone") / "config.json"
+    )
     assert restore.examples_of(copy, elsewhere) > 0
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1 and "no number of training examples" in errors
@@ -97,7 +83,7 @@ def test_an_older_folder_counts_its_examples_in_the_data_set(boundary, tmp_path,
 def test_a_trained_folder_works_on_any_number_of_devices(trained, tmp_path, capsys, parallel):
     # Of the eight devices here 4 pictures of a training batch leave some idle, 6 of an evaluation.
     sizes = {"data__batch_size": 4, "evaluate__batch_size": 6}
-    copy = copied(trained, tmp_path, parallel=parallel, **sizes)
+    copy = runs.copied(trained, tmp_path, parallel=parallel, **sizes)
     assert main(["evaluate", "--workdir", str(copy)]) == 0
     errors = capsys.readouterr().err
     assert errors == "segjax: config.evaluate.batch_size=6: runs on 6 of the 8 devices\n"
@@ -111,7 +97,7 @@ def test_a_trained_folder_works_on_any_number_of_devices(trained, tmp_path, caps
 
 
 def test_only_training_takes_a_batch_that_fits_all_devices(trained, tmp_path, capsys):
-    copy = copied(trained, tmp_path, data__batch_size=4, evaluate__batch_size=6)
+    copy = runs.copied(trained, tmp_path, data__batch_size=4, evaluate__batch_size=6)
     assert main(["report", str(copy)]) == 0
     assert main(["export", "--workdir", str(copy), "--output", str(tmp_path / "export")]) == 0
     capsys.readouterr()

@@ -152,6 +152,20 @@ def test_mirroring_and_the_largest_component_change_the_final_table(folder, data
     assert np.all(smaller) and np.any(found["largest"] != found["plain"])
 
 
+def test_volumes_are_evaluated_on_as_many_devices_as_divide_the_batch(
+    folder, tmp_path, capsys, command_settings
+):
+    copy = runs.copied(folder, tmp_path, data__batch_size=3, evaluate__batch_size=6)
+    assert cli.main(["evaluate", "--workdir", str(copy)]) == 0
+    errors = capsys.readouterr().err
+    assert errors == "segjax: config.evaluate.batch_size=6: runs on 6 of the 8 devices\n"
+    found, wanted = (
+        json.loads((path / "metrics_validation.json").read_text())["metrics"]
+        for path in (copy, folder)
+    )
+    assert found == pytest.approx(wanted, rel=1e-4, nan_ok=True)
+
+
 def test_a_population_of_volumes_is_its_single_runs(folder, data, tmp_path, command_settings):
     experiment = tmp_path / "seeds.py"
     experiment.write_text(

@@ -13,9 +13,17 @@ MARK = "segjax"  # the software that pictures and label volumes name as theirs
 _LONGEST_HEAD = 4096
 _LONGEST_NAME = 240  # bytes; files take 255, temporary ones among them
 _PNG_MARK = b"tEXtSoftware\0" + MARK.encode()
-_NIFTI_MARK = slice(148, 148 + len(MARK))  # the field `descrip` of a NIfTI-1 header
+_DESCRIP, _VOXELS = slice(148, 228), 352  # where a NIfTI-1 file describes itself, and goes on
 _TABLE = b"image,"
 _PLANS = ({"fingerprint", "transposition"}, {"modalities", "reductions"})  # and fingerprints
+
+
+def nifti_mark(voxels: bytes) -> bytes:
+    """What the header of a NIfTI file of labels says: segjax, and a checksum of the voxels.
+
+    An editor that corrects labels by hand may keep the header.
+    """
+    return f"{MARK} {zlib.crc32(voxels):08x}".encode()
 
 
 def is_own(path: pathlib.Path) -> bool:
@@ -26,7 +34,8 @@ def is_own(path: pathlib.Path) -> bool:
             if path.name.endswith(".nii.gz"):
                 file.seek(0)
                 with gzip.GzipFile(fileobj=file) as stream:
-                    return stream.read(348)[_NIFTI_MARK] == MARK.encode()
+                    data = stream.read()
+                return data[_DESCRIP].rstrip(b"\0") == nifti_mark(data[_VOXELS:])
             if path.suffix == ".json":
                 content = json.loads(head + file.read())
                 return isinstance(content, dict) and any(keys <= content.keys() for keys in _PLANS)

@@ -95,8 +95,10 @@ def unique_names(paths: Sequence[pathlib.Path]) -> list[str]:
     names = [path.name for path in paths]
     if len(set(names)) == len(names):
         return names
-    root = pathlib.Path(os.path.commonpath([path.parent.resolve() for path in paths]))
-    return ["__".join(path.resolve().relative_to(root).parts) for path in paths]
+    folders = [path.parent.resolve() for path in paths]
+    root = pathlib.Path(os.path.commonpath(folders))
+    pairs = zip(folders, names, strict=True)
+    return ["__".join((folder / name).relative_to(root).parts) for folder, name in pairs]
 
 
 def predict(

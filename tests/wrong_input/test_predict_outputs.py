@@ -3,13 +3,15 @@
 import json
 import shutil
 
+import nibabel
 import numpy as np
 import pytest
 
 from segjax.cli import main
 from segjax.config import files
-from segjax.data import store
+from segjax.data import outputs, store
 from segjax.data.png import write_png
+from segjax.data.volumes import nifti
 from segjax.train import checkpoint, volume_predictions
 from tests.data.fake_volumes import write
 from tests.train import runs
@@ -127,6 +129,14 @@ def test_what_segjax_did_not_write_is_left_alone(refuses, tmp_path, on_one_chann
     volume(tmp_path / "in" / "a.nii.gz")
     words = ["predict", "--workdir", on_one_channel, "--input", "in", "--output", "out"]
     manual = volume(tmp_path / "out" / "a.nii.gz", seed=1)  # labels by hand, as it were
+    refuses(*words, names=[f"--output out/{manual.name}", "segjax did not write it"])
+    labels = nifti.read_volume(manual).array > 120
+    nifti.write_labels(manual, labels, np.eye(4), np.ones(3))
+    assert outputs.is_own(manual)
+    corrected = nibabel.load(manual)  # by hand, in a program that keeps the header
+    voxels = np.asarray(corrected.dataobj).copy()
+    voxels[0, 0, 0] ^= 1
+    nibabel.save(nibabel.Nifti1Image(voxels, corrected.affine, corrected.header), manual)
     refuses(*words, names=[f"--output out/{manual.name}", "segjax did not write it"])
     manual.unlink()
     (tmp_path / "out" / "predictions.csv").write_text("patient,age\n1,63\n")

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from segjax.data.outputs import MARK
+from segjax.data.outputs import nifti_mark
 from segjax.errors import UserError
 
 Path = str | os.PathLike
@@ -119,7 +119,7 @@ def write_labels(path: Path, labels: np.ndarray, affine: np.ndarray, spacing: np
     """Writes labels as a compressed NIfTI-1 file of uint8, whole or not at all.
 
     The same labels give the same bytes: no time of writing is noted. The header's description is
-    segjax, by which `outputs.is_own` knows the file again.
+    `outputs.nifti_mark`, by which `outputs.is_own` knows the file again.
 
     Args:
         path: the file, ending in `.nii.gz`; folders are made.
@@ -139,10 +139,11 @@ def write_labels(path: Path, labels: np.ndarray, affine: np.ndarray, spacing: np
         raise ValueError(f"`labels` takes integers [z, y, x], got {labels.dtype} {labels.shape}")
     if labels.size and not 0 <= labels.min() <= labels.max() <= 255:
         raise ValueError(f"`labels` takes 0 to 255, got {labels.min()} to {labels.max()}")
-    image = nibabel.Nifti1Image(labels.astype(np.uint8).T, np.asarray(affine, np.float64))
+    voxels = labels.astype(np.uint8)
+    image = nibabel.Nifti1Image(voxels.T, np.asarray(affine, np.float64))
     image.header.set_zooms([float(size) for size in spacing][::-1])
     image.header.set_xyzt_units("mm")
-    image.header["descrip"] = MARK.encode()
+    image.header["descrip"] = nifti_mark(voxels.tobytes())
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

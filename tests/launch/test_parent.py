@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 
+from segjax.cli import main
+from segjax.launch import parent
 from tests.train import runs
 
 CHILD = """
@@ -43,3 +45,10 @@ def test_child_of_a_killed_parent_saves_and_ends(tmp_path):
         assert not (tmp_path / "saved").exists()
         process.send_signal(signal.SIGKILL)
     wait_for(tmp_path / "saved")
+
+
+def test_training_watches_its_parent(tmp_path, monkeypatch, capfd):
+    watched = []
+    monkeypatch.setattr(parent, "watch", lambda: watched.append(True))
+    assert main(["train", "--config", "absent.py", "--workdir", str(tmp_path / "run")]) == 2
+    assert watched and "absent.py" in capfd.readouterr().err

@@ -38,11 +38,19 @@ class StopAt(Stop):
 
 
 class StopInEvaluation(Stop):
-    """Asks to stop when an evaluation looks for the first time."""
+    """Asks to stop when the evaluation at a step looks for the first time."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step, self.before = step, None
+
+    def at(self, step):
+        self.before = step
+        return self._asked
 
     def now(self):
-        self._asked = True
-        return True
+        self._asked = self._asked or self.before == self.step
+        return self._asked
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +76,7 @@ def rows_of(folder):
 def train(plan, folder, *stops):
     """Trains until each stop or kill in turn, and then to the end; the rows."""
     for stop in stops:
-        with pytest.raises(Killed if getattr(stop, "kill", None) else Interrupted):
+        with pytest.raises((Killed, Interrupted)):
             run._train(plan, folder, stop)
     run._train(plan, folder, Stop())
     return rows_of(folder)
@@ -87,5 +95,5 @@ def test_stop_between_two_logs_loses_no_sums(tmp_path, plan, undisturbed):
 
 
 def test_stop_within_an_evaluation_and_a_kill_double_no_rows(tmp_path, plan, undisturbed):
-    stops = StopInEvaluation(), StopAt(kill=8)
+    stops = StopInEvaluation(6), StopAt(kill=8)
     assert train(plan, tmp_path / "run", *stops) == undisturbed

@@ -1,11 +1,13 @@
 """Prepared data sets on disk: preparing them, opening them, listing them."""
 
 import contextlib
+import fcntl
 import io
 import logging
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
 
@@ -45,7 +47,10 @@ def needs_download(made: tfds.core.DatasetBuilder) -> bool:
 
 
 def prepare(made: tfds.core.DatasetBuilder, manual_dir: str | None = None) -> bool:
-    """Prepares the set unless it is there already; True if it did. Atomic: whole or nothing."""
+    """Prepares the set unless it is there already; True if it did. Atomic: whole or nothing.
+
+    Of several processes that call this at once, one prepares and the others wait for it.
+    """
     if is_prepared(made):
         return False
     if needs_download(made):
@@ -59,6 +64,27 @@ def prepare(made: tfds.core.DatasetBuilder, manual_dir: str | None = None) -> bo
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     _check_writable(made)
+    with _alone(made.data_path.parent):
+        if fresh := not is_prepared(made):
+            _write(made, manual_dir)
+    if not fresh:
+        made.info.read_from_directory(made.data_path)
+    return fresh
+
+
+@contextlib.contextmanager
+def _alone(folder: os.PathLike) -> Iterator[None]:
+    """One process at a time, where the file system of the folder has locks."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _write(made: tfds.core.DatasetBuilder, manual_dir: str | None) -> None:
     settings = tfds.download.DownloadConfig(manual_dir=manual_dir)
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # where TFDS prints unknown sizes
@@ -69,7 +95,6 @@ def prepare(made: tfds.core.DatasetBuilder, manual_dir: str | None = None) -> bo
         if cause := _user_error_behind(error):
             raise cause from error
         raise
-    return True
 
 
 def _check_writable(made: tfds.core.DatasetBuilder) -> None:

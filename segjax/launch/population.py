@@ -5,11 +5,8 @@ a population; whatever else differs makes another one, so that every sweep runs.
 those of `segjax train`. A point that failed runs again alone.
 """
 
-import contextlib
 import json
 import pathlib
-import signal
-import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,7 +51,7 @@ def run_sweep(
     for config in configs:
         check(config)
     sweep.open_folder(text, points, extra, workdir)
-    with sweep.Progress(workdir, points) as progress, _stop() as stop:
+    with sweep.Progress(workdir, points) as progress, Stop() as stop:
         for group in _to_run(groups(configs, members or default_members()), progress):
             _run(group, configs, progress, stop)
         progress.conclude()
@@ -174,16 +171,3 @@ def _run(group: Group, configs: list[ConfigDict], progress: sweep.Progress, stop
                     member.write(traceback.format_exc())
                 member.error = member.error or shown
                 finished(member)
-
-
-@contextlib.contextmanager
-def _stop() -> Iterator[Stop]:
-    """Lets Ctrl-C and SIGTERM end the training after the step at hand, saved."""
-    signals = signal.SIGTERM, signal.SIGINT
-    before = {number: signal.getsignal(number) for number in signals}
-    try:
-        yield Stop(*signals)
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                signal.signal(number, handler)

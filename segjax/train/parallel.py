@@ -114,19 +114,6 @@ def check_batch(batch_size: int, path: str, devices: int) -> None:
         )
 
 
-def initialize_processes(coordinator: str | None, processes: int | None, process: int | None):
-    """Joins the other processes of the job, before anything else touches a device."""
-    if coordinator or processes:
-        jax.distributed.initialize(coordinator, processes, process)
-    else:
-        jax.distributed.initialize()
-
-
-def is_first() -> bool:
-    """Whether this is the process that prints and writes."""
-    return jax.process_index() == 0
-
-
 def reading(array: jax.Array) -> float:
     """A replicated scalar on the host, read from the nearest copy."""
     return float(np.asarray(array.addressable_shards[0].data).reshape(-1)[0])

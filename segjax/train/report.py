@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import pathlib
 
 import jax
@@ -22,10 +21,8 @@ HIDDEN = ("learning_rate", "images_per_second", "gradient_norm")
 
 def save_figure(figure: Figure, path: pathlib.Path) -> None:
     """Writes a figure as PNG, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, dpi=110, format="png")
-    os.replace(temporary, path)
+    with files.whole(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
 
 
 def curves_figure(rows: list[dict]) -> Figure:

@@ -2,10 +2,8 @@
 
 import json
 import pathlib
-import signal
 
 import jax
-from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from segjax.config import files
@@ -17,6 +15,7 @@ from segjax.train import (
     parallel,
     predictions,
     preflight,
+    processes,
     report,
     volumes,
     workdir,
@@ -41,36 +40,29 @@ def check(config: ConfigDict, folder: pathlib.Path) -> Plan:
     if not store.is_prepared(made) and not store.needs_download(made):
         # A generated set is drawn only once the config is known to be good.
         preflight.build(config, examples=1000, devices=jax.device_count())
-    plan = preflight.build(config, datasets.count(config, "train"), jax.device_count())
+    examples = processes.first_then_others(lambda: datasets.count(config, "train"))
+    plan = preflight.build(config, examples, jax.device_count())
     datasets.count(config, "validation")
     return plan
 
 
 def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, float]:
     """Trains to the end (or goes on from the latest checkpoint), evaluates the best, reports."""
-    stop = Stop()
-    try:
-        plan = check(config, folder)
-        first = jax.process_index() == 0
+    processes.agree(config)
+    plan = check(config, folder)
+    processes.wait()  # all have seen the folder as it was
+    first = processes.is_first()
+    if first:
+        describe(config, folder, plan)
+    if not (folder / DONE).exists():
+        book = _train(plan, folder)
         if first:
-            describe(config, folder, plan)
-        if not (folder / DONE).exists():
-            book = _train(plan, folder, stop)
-            if first:
-                files.write_atomic(folder / DONE, json.dumps(vars(book)) + "\n")
-        trained = load_trained(folder, "best", plan)
-        means = evaluate(folder, "validation", trained)
-        wait_for_others("evaluated")
-        report.write(folder, trained)
-        return means
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def wait_for_others(name: str) -> None:
-    """A barrier: what process 0 wrote is there for all."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
+            files.write_atomic(folder / DONE, json.dumps(vars(book)) + "\n")
+    trained = load_trained(folder, "best", plan)
+    means = evaluate(folder, "validation", trained)
+    processes.wait()  # what process 0 wrote is there for all
+    report.write(folder, trained)
+    return means
 
 
 def describe(config: ConfigDict, folder: pathlib.Path, plan: Plan) -> None:
@@ -92,10 +84,11 @@ def open_training(plan: Plan, *folders: pathlib.Path) -> Resident | Streamed:
     return split
 
 
-def _train(plan: Plan, folder: pathlib.Path, stop: Stop) -> Book:
+def _train(plan: Plan, folder: pathlib.Path) -> Book:
     config, devices = plan.config, parallel.make(plan.config.parallel)
     split = open_training(plan, folder)
     train_step = devices.compile_train(plan.train_step(devices.axis_name))
+    processes.wait()  # the data of all are ready
     with Checkpoints(folder, config.checkpoint.keep) as checkpoints:
         state, book = restore_or_begin(plan, devices, checkpoints)
         log = Log(
@@ -106,8 +99,10 @@ def _train(plan: Plan, folder: pathlib.Path, stop: Stop) -> Book:
         )
         evaluator = evaluator_of(plan, devices, "validation")
         loop = Loop(plan, devices, train_step, split, evaluator, checkpoints, log, folder)
+        processes.wait()
         try:
-            _, book = loop.run(state, book, stop)
+            with Stop() as stop:
+                _, book = loop.run(state, book, stop)
         finally:
             log.close()
     return book

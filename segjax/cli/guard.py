@@ -10,7 +10,6 @@ import re
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable
 
@@ -77,34 +76,22 @@ def _child(work: Callable[[], int | None], errors_in: int, alive: int) -> int:
     os.dup2(errors_in, 2)
     os.close(errors_in)
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
+    status, error = 1, None
     try:
-        if not (status := status_of(work)):
-            return status
-    except BaseException as error:
-        status = 1
-        _await_verdict(error)
-        traceback.print_exc()
-    _part()
-    sys.stderr.flush()
-    os._exit(status)  # an ordinary exit would wait minutes for the others
+        status = status_of(work)
+    except BaseException as raised:
+        error = raised
+    if status:
+        # Absent when the work did not get so far as to join the job.
+        if processes := sys.modules.get("segjax.train.processes"):
+            processes.before_leaving(error)
+        if error is not None:
+            traceback.print_exception(error)
+        sys.stderr.flush()
+        os._exit(status)  # an ordinary exit would wait minutes for the others
+    return status
 
 
 def _end_with_parent(alive: int) -> None:
     os.read(alive, 1)
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _await_verdict(error: BaseException) -> None:
-    """A failed collective is the first sign of a dead process: JAX gets the time to find it out."""
-    import jax
-
-    from segjax.train import processes
-
-    if isinstance(error, jax.errors.JaxRuntimeError):
-        time.sleep(processes.HEARTBEAT + 5)
-
-
-def _part() -> None:
-    from segjax.train import processes
-
-    processes.part()

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -77,11 +78,17 @@ def agree(config: ConfigDict) -> None:
     )
 
 
-def part() -> None:
-    """Called by a process that failed: those that fail as well get the time to say why."""
-    if jax.process_count() > 1:
+def before_leaving(error: BaseException | None) -> None:
+    """Called by a process that failed, before it ends without a word to JAX.
+
+    A failed collective is the first sign that another process died: JAX gets the time to notice,
+    and then ends this one. Otherwise those that fail as well get the time to say why.
+    """
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        time.sleep(HEARTBEAT + 5)
+    elif (service := _service()) is not None:
         with contextlib.suppress(Exception):  # whatever is wrong with the others, this one ends
-            _service().wait_at_barrier("segjax/failed", FAREWELL * 1000)
+            service.wait_at_barrier("segjax/failed", FAREWELL * 1000)
 
 
 def _service() -> Any:

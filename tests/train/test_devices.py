@@ -19,7 +19,8 @@ SETTINGS = {
 }
 
 
-def two_processes(workdir, data_dir):
+def start_two(workdir, data_dir, own=None):
+    """A job of two processes, the second with settings of its own."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -31,7 +32,7 @@ def two_processes(workdir, data_dir):
             f"--coordinator=localhost:{port}",
             "--processes=2",
             f"--process={process}",
-            **SETTINGS,
+            **(SETTINGS | (own or {} if process else {})),
         )
         jobs.append(
             subprocess.Popen(
@@ -42,7 +43,11 @@ def two_processes(workdir, data_dir):
                 text=True,
             )
         )
-    for job in jobs:
+    return jobs
+
+
+def two_processes(workdir, data_dir):
+    for job in start_two(workdir, data_dir):
         output, _ = job.communicate(timeout=300)
         assert job.returncode == 0, output[-3000:]
 
@@ -64,7 +69,7 @@ def losses(tmp_path_factory, data_dir):
     runs.train(runs.command(workdir, data_dir, data__resident="no", **SETTINGS))
     found["streamed"] = workdir
     workdir = tmp_path_factory.mktemp("way") / "run"
-    two_processes(workdir, data_dir)
+    two_processes(workdir, workdir.parent / "fresh data")
     found["two processes"] = workdir
     return {
         name: (runs.logged(path, "train", "loss"), runs.logged(path, "validation", "loss"))
@@ -81,6 +86,13 @@ def test_same_losses_as_one_device(losses, way):
             [wanted[step] for step in sorted(wanted)],
             rtol=TOLERANCE,
         )
+
+
+def test_two_processes_prepare_a_fresh_data_folder_once(losses, tmp_path_factory):
+    folders = list(tmp_path_factory.getbasetemp().glob("way*/fresh data"))
+    names = [path.name for path in folders[0].rglob("*")]
+    assert names.count("dataset_info.json") == 1
+    assert not [name for name in names if "incomplete" in name]
 
 
 def test_streamed_is_resident_to_the_last_bit(losses):

@@ -28,7 +28,7 @@ FULL_WORDS = (*map(os.strerror, FULL), "Not enough disk space")
 def status_of(work: Callable[[], int | None]) -> int:
     """Runs a command: 0 done; 2 the input was wrong; 1 anything else, each with one line."""
     try:
-        with _terminable():
+        with _terminable(), _quiet():
             status = work() or 0
             sys.stdout.flush()
         return status
@@ -66,6 +66,22 @@ def _full_disk(error: BaseException) -> str | None:
 
 
 FULL_ADVICE = "make room and run the same command again"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leaves out what a failed save of Orbax prints about its event loop; the error is raised."""
+    before = sys.unraisablehook
+
+    def hook(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextlib.contextmanager

@@ -10,11 +10,17 @@ import os
 import resource
 import shutil
 import signal
+import sys
 
+import jax
+import jax.numpy as jnp
+import optax
 import pytest
 
 from segjax.cli import ending, main
 from segjax.errors import UserError
+from segjax.train import state as states
+from segjax.train.checkpoint import Checkpoints
 from segjax.train.logs import Events
 from tests.train import runs
 from tests.wrong_input.words import picture
@@ -25,12 +31,14 @@ pytestmark = pytest.mark.usefixtures("command_settings")
 @contextlib.contextmanager
 def room(size):
     """No file may grow beyond so many bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before, bytecode = resource.getrlimit(resource.RLIMIT_FSIZE), sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # Python would keep a file cut short
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        sys.dont_write_bytecode = bytecode
 
 
 def names(folder):
@@ -41,9 +49,8 @@ def names(folder):
 def out_of_room(capfd, monkeypatch, tmp_path):
     """Runs a command with so much room for a file; one line, status 1."""
     monkeypatch.chdir(tmp_path)
-    import jax
-
-    monkeypatch.setattr(jax.config, "jax_enable_compilation_cache", False)
+    shortest = jax.config.jax_persistent_cache_min_compile_time_secs
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)  # keeps no programs
 
     def check(*words, size=1000):
         capfd.readouterr()
@@ -55,7 +62,8 @@ def out_of_room(capfd, monkeypatch, tmp_path):
         assert "make room" in errors and "Traceback" not in errors
         return errors
 
-    return check
+    yield check
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", shortest)
 
 
 def test_full_disk_while_preparing(out_of_room, tmp_path):
@@ -85,18 +93,32 @@ def test_full_disk_keeps_earlier_results(out_of_room, tmp_path, trained, verb):
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
 
 
-def test_full_disk_while_training_keeps_the_last_checkpoint(out_of_room, tmp_path, data_dir):
-    command = runs.words("run", data_dir, train__steps=8, checkpoint__every_steps=1)
-    out_of_room(*command, size=2500)
-    assert main(command) == 0
-    assert sorted(runs.logged(tmp_path / "run", "train", "loss")) == list(range(1, 9))
+def state(value):
+    params = {"kernel": jnp.full((64, 64), value, jnp.float32)}
+    return states.create({"params": params}, optax.sgd(0.1))
+
+
+def test_full_disk_while_training_keeps_the_last_checkpoint(tmp_path, capfd):
+    def save(step):
+        with Checkpoints(tmp_path, keep=2) as checkpoints:
+            checkpoints.save("latest", step, state(float(step)), {"evaluated": step})
+
+    save(1)
+    with room(1000):
+        assert ending.status_of(lambda: save(2)) == 1
+    errors = capfd.readouterr().err
+    assert "make room" in errors and errors.count("\n") == 1
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        restored, book = checkpoints.restore("latest", state(0.0))
+    assert book == {"evaluated": 1} and float(restored.params["kernel"][0, 0]) == 1.0
 
 
 def test_full_disk_ends_the_writing_of_events(tmp_path):
+    events = Events(tmp_path, 1)
     with room(2000), pytest.raises(OSError) as caught:
-        events = Events(tmp_path, 1)
         for step in range(1000):
             events.add_scalar("loss", 0.5, step)
+    events.close()
     assert caught.value.errno in ending.FULL
 
 

@@ -14,7 +14,7 @@ WORK ?= work
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 
-.PHONY: demo test test-slow lint bench bench-losses docs clean
+.PHONY: demo test test-slow test-kills lint bench bench-losses docs clean
 
 $(VENV)/ready: setup.cfg $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +31,10 @@ test: $(VENV)/ready lint
 
 test-slow: $(VENV)/ready
 	$(BIN)/pytest -m slow
+
+# Twenty kills at random moments, and jobs that lose a process: five minutes.
+test-kills: $(VENV)/ready
+	$(BIN)/python -m tests.kills
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -3,30 +3,18 @@
 Exit status: 0 done; 2 the input was wrong, and one line says what; 1 anything else.
 """
 
-import errno
 import os
 import re
-import sys
 from collections.abc import Sequence
 
+from segjax.cli.ending import status_of
 from segjax.cli.parser import Parser, build_parser
 from segjax.config import modules
-from segjax.errors import Interrupted, UserError
+from segjax.errors import UserError
 
 # XLA works for a device with five threads at most, the one that launches and four helpers: with six
 # each, one is always free.
 THREADS_A_DEVICE = 6
-
-# A path that cannot be what it is used as; whatever else goes wrong with files keeps its traceback.
-UNUSABLE = {
-    errno.EACCES,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.ENOTDIR,
-    errno.EPERM,
-    errno.EROFS,
-}
 
 
 def split_overrides(parser: Parser, unknown: Sequence[str], allowed: bool) -> dict[str, str]:
@@ -82,25 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     use_compilation_cache()
     allow_simulated_devices()
     modules.enter(None)
-    try:
-        args, unknown = build_parser().parse_known_args(arguments)
-        allowed = getattr(args, "takes_overrides", False)
-        args.overrides = split_overrides(args.parser, unknown, allowed)
-        return args.run(args) or 0
-    except UserError as error:
-        print(f"segjax: {error}".replace("\n", " "), file=sys.stderr)
-        return 2
-    except OSError as error:
-        if error.errno not in UNUSABLE:
-            raise
-        print(f"segjax: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
-    except (Interrupted, FloatingPointError) as error:
-        print(f"segjax: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(
-            "segjax: interrupted; the same command goes on from the last checkpoint",
-            file=sys.stderr,
-        )
-        return 1
+    return status_of(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int | None:
+    args, unknown = build_parser().parse_known_args(arguments)
+    allowed = getattr(args, "takes_overrides", False)
+    args.overrides = split_overrides(args.parser, unknown, allowed)
+    return args.run(args)

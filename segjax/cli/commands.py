@@ -6,19 +6,31 @@ import pathlib
 from segjax.errors import UserError
 
 
-def train(args: argparse.Namespace) -> None:
+def train(args: argparse.Namespace) -> int | None:
+    from segjax.cli import guard
     from segjax.launch import parent
 
     parent.watch()
-    from segjax.config import files
-    from segjax.train import parallel, run
 
     _check_processes(args)
-    config = files.load(args.config, args.overrides)
     if args.distributed or args.coordinator:
-        parallel.initialize_processes(args.coordinator, args.processes, args.process)
-    means = run.train(config, args.workdir)
-    if parallel.is_first():
+        return guard.run(lambda: _train_in_job(args))
+    return _train(args)
+
+
+def _train_in_job(args: argparse.Namespace) -> None:
+    from segjax.train import processes
+
+    processes.join(args.coordinator, args.processes, args.process)
+    _train(args)
+
+
+def _train(args: argparse.Namespace) -> None:
+    from segjax.config import files
+    from segjax.train import processes, run
+
+    means = run.train(files.load(args.config, args.overrides), args.workdir)
+    if processes.is_first():
         print(f"{args.workdir}: validation " + _line(means))
 
 

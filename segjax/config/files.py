@@ -1,11 +1,11 @@
 """Reads experiment files, applies overrides, and keeps a config as JSON."""
 
+import contextlib
 import inspect
 import json
 import os
 import pathlib
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from ml_collections import ConfigDict
 
@@ -124,29 +124,44 @@ def _tuples(value: object) -> object:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def first_difference(old: Mapping, new: Mapping, path: str = "config") -> str | None:
+def first_difference(
+    old: Mapping,
+    new: Mapping,
+    path: str = "config",
+    places: tuple[str, str] = ("there", "here"),
+) -> str | None:
     """`config.a.b: 1 there, 2 here` for the first field in which two configs differ."""
     for key in [*old, *(k for k in new if k not in old)]:
         here = f"{path}.{key}"
         if key not in old or key not in new:
-            return f"{here}: only {'here' if key in new else 'there'}"
+            return f"{here}: only {places[key in new]}"
         if isinstance(old[key], Mapping) and isinstance(new[key], Mapping):
-            if found := first_difference(old[key], new[key], here):
+            if found := first_difference(old[key], new[key], here, places):
                 return found
         elif old[key] != new[key]:
-            return f"{here}: {old[key]!r} there, {new[key]!r} here"
+            return f"{here}: {old[key]!r} {places[0]}, {new[key]!r} {places[1]}"
     return None
 
 
 def write_atomic(path: pathlib.Path, text: str) -> None:
-    """Writes a whole file or nothing: a temporary file beside it, then a rename."""
+    """Writes a text file, whole or not at all."""
+    with whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A temporary name beside `path`, whose folders are made; the block writes a file there.
+
+    The file takes the place of `path` when the block ends well, and is removed when it does not.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        pathlib.Path(name).unlink(missing_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk names no file
         raise
+    finally:
+        temporary.unlink(missing_ok=True)

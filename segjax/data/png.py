@@ -1,6 +1,5 @@
 """Writes pictures whole or not at all."""
 
-import os
 import pathlib
 import struct
 import zlib
@@ -8,6 +7,7 @@ import zlib
 import cv2
 import numpy as np
 
+from segjax.config import files
 from segjax.data.outputs import MARK
 
 _HEAD = 33  # bytes of the signature and the chunk IHDR, which comes first
@@ -18,18 +18,13 @@ def write_png(path: pathlib.Path, image: np.ndarray) -> None:
 
     The file names segjax as its software, by which `outputs.is_own` knows it again.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     array = image[..., ::-1] if image.ndim == 3 else image
     done, encoded = cv2.imencode(".png", np.ascontiguousarray(array))
     if not done:
         raise ValueError(f"cannot encode an array of shape {image.shape}, {image.dtype} as PNG")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        data = encoded.tobytes()
+    data = encoded.tobytes()
+    with files.whole(path) as temporary:
         temporary.write_bytes(data[:_HEAD] + _software() + data[_HEAD:])
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _software() -> bytes:

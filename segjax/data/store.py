@@ -1,11 +1,13 @@
 """Prepared data sets on disk: preparing them, opening them, listing them."""
 
 import contextlib
+import fcntl
 import io
 import logging
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
 
@@ -67,7 +69,8 @@ def prepare(made: tfds.core.DatasetBuilder, manual_dir: str | None = None) -> bo
     """Prepares the set unless it is there already; True if it did.
 
     Atomic: the set appears whole, with its digest, or not at all. Of several processes that prepare
-    it at once, the first to end gives it its place.
+    it at once, one does and the others wait for it; where files cannot be locked, the first to end
+    gives the set its place.
     """
     if is_prepared(made):
         shards.check(made)
@@ -82,15 +85,33 @@ def prepare(made: tfds.core.DatasetBuilder, manual_dir: str | None = None) -> bo
             raise UserError(f"--manual_dir {manual_dir}: no such folder")
     place = pathlib.Path(made.data_path)
     _check_writable(place)
+    with _alone(place.parent):
+        fresh = not is_prepared(made) and _make(made, place, manual_dir)
+    made.info.read_from_directory(made.data_path)
+    return fresh
+
+
+@contextlib.contextmanager
+def _alone(folder: os.PathLike) -> Iterator[None]:
+    """One process at a time, where the file system of the folder has locks."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _make(made: tfds.core.DatasetBuilder, place: pathlib.Path, manual_dir: str | None) -> bool:
+    """Makes the set and its digest in a folder of its own, and moves it to its place."""
     if killed := staging.remove_abandoned(place.parent):
         print(f"{place.parent}: removed {killed} left by killed preparations", file=sys.stderr)
     with staging.folder(place.parent, place.name) as stage:
         twin = type(made)(data_dir=str(stage), config=made.builder_config, file_format=FORMAT)
         _download(twin, manual_dir)
         digest.of(twin)
-        first = _put(pathlib.Path(twin.data_path), place)
-    made.info.read_from_directory(made.data_path)
-    return first
+        return _put(pathlib.Path(twin.data_path), place)
 
 
 def _download(made: tfds.core.DatasetBuilder, manual_dir: str | None) -> None:

@@ -5,11 +5,8 @@ a population; whatever else differs makes another one, so that every sweep runs.
 those of `segjax train`. A point that failed runs again alone.
 """
 
-import contextlib
 import json
 import pathlib
-import signal
-import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,7 +54,7 @@ def run_sweep(
     with contextlib.ExitStack() as stack:
         stack.enter_context(sweep.open_folder(text, points, extra, workdir))
         progress = stack.enter_context(sweep.Progress(workdir, points))
-        stop = stack.enter_context(_stop())
+        stop = stack.enter_context(Stop())
         for group in _to_run(groups(configs, members or default_members()), progress):
             _run(group, configs, progress, stop)
         progress.conclude()
@@ -177,16 +174,3 @@ def _run(group: Group, configs: list[ConfigDict], progress: sweep.Progress, stop
                     member.write(traceback.format_exc())
                 member.error = member.error or shown
                 finished(member)
-
-
-@contextlib.contextmanager
-def _stop() -> Iterator[Stop]:
-    """Lets Ctrl-C and SIGTERM end the training after the step at hand, saved."""
-    signals = signal.SIGTERM, signal.SIGINT
-    before = {number: signal.getsignal(number) for number in signals}
-    try:
-        yield Stop(*signals)
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                signal.signal(number, handler)

@@ -40,7 +40,8 @@ class Checkpoints:
     """The checkpoints of a run that trains; a context manager, leaving waits for pending saves."""
 
     def __init__(self, workdir: pathlib.Path, keep: int):
-        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every save there
+        # Orbax reports every save there, and its errors, which it raises as well.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         self.folder = workdir.resolve() / FOLDER
         self._managers = {
             kind: ocp.CheckpointManager(

@@ -7,6 +7,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from importlib import metadata
 
@@ -42,9 +43,7 @@ class Log:
         forget_after(self.path, step, evaluated)
         self._file = self.path.open("a")
         if tensorboard:
-            from tensorboardX import SummaryWriter
-
-            self._events = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+            self._events = Events(workdir / "tensorboard", step + 1)
 
     def write(self, step: int, split: str, values: Mapping[str, tuple[float, float]]) -> None:
         """Appends the mean and count of each value, and pushes them to the disk."""
@@ -60,10 +59,44 @@ class Log:
 
     def close(self) -> None:
         """Closes the files."""
-        if self._file is not None:
-            self._file.close()
-        if self._events is not None:
-            self._events.close()
+        try:
+            if self._file is not None:
+                self._file.close()
+        finally:
+            if self._events is not None:
+                self._events.close()
+
+
+class Events:
+    """Scalars for TensorBoard, written by the caller's thread.
+
+    tensorboardX's SummaryWriter hands them to a thread of its own: a full disk ends that thread,
+    and the run would wait for it for ever.
+    """
+
+    def __init__(self, folder: pathlib.Path, step: int):
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import SessionLog
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = EventsWriter(str(folder / "events"))
+        # What an earlier run wrote from this step on is hidden.
+        self._write(step, session_log=SessionLog(status=SessionLog.START))
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        """One point of a curve."""
+        from tensorboardX.summary import scalar
+
+        self._write(step, summary=scalar(name, value))
+
+    def close(self) -> None:
+        """Writes what is left to the disk."""
+        self._file.close()
+
+    def _write(self, step: int, **content) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        self._file.write_event(Event(step=step, wall_time=time.time(), **content))
 
 
 def forget_after(path: pathlib.Path, step: int, evaluated: int) -> None:

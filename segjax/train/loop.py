@@ -5,6 +5,7 @@ A state at step s has seen the batches 0 … s-1, and everything the loop rememb
 """
 
 import math
+import os
 import pathlib
 import signal
 import sys
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -57,16 +59,32 @@ class Book:
 
 
 class Stop:
-    """Set by a signal. Several processes agree on the answer, so that all stop at one step."""
+    """Asked by SIGTERM or Ctrl-C to stop before the next step, saved; a second one ends at once.
 
-    def __init__(self, *signals: signal.Signals):
+    A context manager: outside it signals have their ordinary effect. Several processes agree on
+    the answer, so that all stop at one step; there JAX itself looks after SIGTERM.
+    """
+
+    def __init__(self):
         self._asked = False
-        if threading.current_thread() is threading.main_thread() and jax.process_count() == 1:
-            for number in signals or (signal.SIGTERM,):
-                signal.signal(number, self._ask)
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "Stop":
+        if threading.current_thread() is threading.main_thread():
+            alone = jax.process_count() == 1
+            for number in (signal.SIGINT, signal.SIGTERM) if alone else (signal.SIGINT,):
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *unused) -> None:
+        while self._before:
+            signal.signal(*self._before.popitem())
 
     def _ask(self, *unused) -> None:
-        self._asked = True
+        self.__exit__()
+        self._asked = jax.process_count() == 1
+        if not self._asked:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def now(self) -> bool:
         """Whether this process was asked to stop."""

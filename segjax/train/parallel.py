@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from segjax.errors import UserError
@@ -136,32 +135,6 @@ def check_batch(batch_size: int, path: str, devices: int) -> None:
             f"{path}={batch_size}: not divisible by the {devices} devices; "
             f"take a multiple of {devices}"
         )
-
-
-def initialize_processes(coordinator: str | None, processes: int | None, process: int | None):
-    """Joins the other processes of the job, before anything else touches a device."""
-    if coordinator or processes:
-        jax.distributed.initialize(coordinator, processes, process)
-        return
-    try:
-        jax.distributed.initialize()
-    except (KeyError, ValueError) as error:  # what JAX raises where it detects no job
-        raise UserError(
-            "--distributed: this process belongs to no job that JAX detects (Slurm, Open MPI, "
-            "TPU pods); name the processes by --coordinator, --processes and --process"
-        ) from error
-
-
-def is_first() -> bool:
-    """Whether this is the process that prints and writes."""
-    return jax.process_index() == 0
-
-
-def of_first(answer: bool) -> bool:
-    """The first process's answer, for all."""
-    if jax.process_count() == 1:
-        return answer
-    return bool(multihost_utils.broadcast_one_to_all(np.array(answer)))
 
 
 def reading(array: jax.Array | float) -> float:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import pathlib
 from collections.abc import Mapping
 
@@ -25,10 +24,8 @@ HIDDEN = ("learning_rate", "images_per_second", "gradient_norm")
 
 def save_figure(figure: Figure, path: pathlib.Path) -> None:
     """Writes a figure as PNG that names segjax as its software, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, dpi=110, format="png", metadata={"Software": MARK})
-    os.replace(temporary, path)
+    with files.whole(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png", metadata={"Software": MARK})
 
 
 def curves_figure(rows: list[dict]) -> Figure:

@@ -2,12 +2,10 @@
 
 import json
 import pathlib
-import signal
 import sys
 from collections.abc import Mapping
 
 import jax
-from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from segjax.config import files
@@ -21,6 +19,7 @@ from segjax.train import (
     parallel,
     predictions,
     preflight,
+    processes,
     report,
     volumes,
     workdir,
@@ -44,7 +43,8 @@ def check(config: ConfigDict, folder: pathlib.Path) -> Plan:
     if not store.is_prepared(made) and not store.needs_download(made):
         # A generated set is drawn only once the config is known to be good.
         preflight.build(config, preflight.ASSUMED_EXAMPLES, jax.device_count())
-    plan = preflight.build(config, datasets.count(config, "train"), jax.device_count())
+    examples = processes.first_then_others(lambda: datasets.count(config, "train"))
+    plan = preflight.build(config, examples, jax.device_count())
     datasets.count(config, "validation")
     found = datasets.data_digest(config)
     check_data(config, folder, found)
@@ -71,36 +71,28 @@ def check_data(config: ConfigDict, folder: pathlib.Path, found: str) -> None:
 
 def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, float]:
     """Trains to the end (or goes on from the latest checkpoint), evaluates the best, reports."""
-    stop = Stop()
-    try:
-        plan = check(config, folder)
-        with holder.hold(folder, first=parallel.is_first(), told=parallel.of_first):
-            workdir.check_new(folder, config)  # another run may have begun here since
-            with workdir.in_use(folder):
-                return _train_and_report(plan, folder, stop)
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    processes.agree(config)
+    plan = check(config, folder)
+    processes.wait()  # all have seen the folder as it was
+    with holder.hold(folder, first=processes.is_first(), told=processes.of_first):
+        workdir.check_new(folder, config)  # another run may have begun here since
+        with workdir.in_use(folder):
+            return _train_and_report(plan, folder)
 
 
-def _train_and_report(plan: Plan, folder: pathlib.Path, stop: Stop) -> dict[str, float]:
+def _train_and_report(plan: Plan, folder: pathlib.Path) -> dict[str, float]:
     """`train` in a folder that is held; a run that was trained to its end is only evaluated."""
-    first = jax.process_index() == 0
+    first = processes.is_first()
     if first:
         describe(plan.config, folder, plan)
-    book = workdir.read_done(folder) or _train(plan, folder, stop).ended()
+    book = workdir.read_done(folder) or _train(plan, folder).ended()
     trained = load_own(folder, plan)
     means = evaluate(folder, "validation", trained)
-    wait_for_others("evaluated")
+    processes.wait()  # what process 0 wrote is there for all
     report.write(folder, trained)
     if first:
         workdir.write_done(folder, book, int(trained.state.step))
     return means
-
-
-def wait_for_others(name: str) -> None:
-    """A barrier: what process 0 wrote is there for all."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
 
 
 def describe(config: ConfigDict, folder: pathlib.Path, plan: Plan) -> None:
@@ -130,10 +122,11 @@ def open_training(plan: Plan, *folders: pathlib.Path) -> Resident | Streamed:
     return split
 
 
-def _train(plan: Plan, folder: pathlib.Path, stop: Stop) -> Book:
+def _train(plan: Plan, folder: pathlib.Path, stop: Stop | None = None) -> Book:
     config, devices = plan.config, parallel.make(plan.config.parallel)
     split = open_training(plan, folder)
     train_step = devices.compile_train(plan.train_step(devices.axis_name))
+    processes.wait()  # the data of all are ready
     with Checkpoints(folder, config.checkpoint.keep) as checkpoints:
         state, book = restore_or_begin(plan, devices, checkpoints)
         log = Log(
@@ -145,8 +138,10 @@ def _train(plan: Plan, folder: pathlib.Path, stop: Stop) -> Book:
         )
         evaluator = evaluator_of(plan, devices, "validation")
         loop = Loop(plan, devices, train_step, split, evaluator, checkpoints, log, folder)
+        processes.wait()
         try:
-            _, book = loop.run(state, book, stop)
+            with stop or Stop() as stop:
+                _, book = loop.run(state, book, stop)
         finally:
             log.close()
     return book

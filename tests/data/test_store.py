@@ -1,3 +1,4 @@
+import concurrent.futures
 import os
 
 import numpy as np
@@ -45,6 +46,16 @@ def test_preparing_is_done_once_and_leaves_no_rubbish(made, data_dir):
     assert store.prepare(store.builder(runs.DATA, str(data_dir))) is False
     assert {path: path.stat().st_mtime_ns for path in data_dir.rglob("*")} == before
     assert not [path for path in before if "incomplete" in path.name]
+
+
+def test_two_at_once_prepare_once(tmp_path):
+    name = "synthetic_fundus/48px_2_1_1"
+    builders = [store.builder(name, str(tmp_path)) for _ in range(2)]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(store.prepare, builders)) == [False, True]
+    for made in builders:
+        assert made.info.splits["train"].num_examples == 2
+    assert not list(tmp_path.rglob("incomplete*"))
 
 
 def test_a_prepared_set_is_stored_as_array_records(made, data_dir):

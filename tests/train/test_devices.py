@@ -20,7 +20,8 @@ SETTINGS = {
 }
 
 
-def two_processes(workdir, data_dir):
+def start_two(workdir, data_dir, own=None):
+    """A job of two processes, the second with settings of its own."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -32,7 +33,7 @@ def two_processes(workdir, data_dir):
             f"--coordinator=localhost:{port}",
             "--processes=2",
             f"--process={process}",
-            **SETTINGS,
+            **(SETTINGS | (own or {} if process else {})),
         )
         jobs.append(
             subprocess.Popen(
@@ -43,7 +44,11 @@ def two_processes(workdir, data_dir):
                 text=True,
             )
         )
-    for job in jobs:
+    return jobs
+
+
+def two_processes(workdir, data_dir):
+    for job in start_two(workdir, data_dir):
         output, _ = job.communicate(timeout=300)
         assert job.returncode == 0, output[-3000:]
 
@@ -65,7 +70,7 @@ def folders(tmp_path_factory, data_dir):
     runs.train(runs.command(workdir, data_dir, data__resident="no", **SETTINGS))
     found["streamed"] = workdir
     workdir = tmp_path_factory.mktemp("way") / "run"
-    two_processes(workdir, data_dir)
+    two_processes(workdir, workdir.parent / "fresh data")
     found["two processes"] = workdir
     return found
 
@@ -114,6 +119,13 @@ def test_simulated_devices_carry_a_network_of_full_width(tmp_path, data_dir, par
         "data__image_size": "(128, 128)",
     }
     runs.train(runs.command(tmp_path / "run", data_dir, **settings), devices=4)
+
+
+def test_two_processes_prepare_a_fresh_data_folder_once(folders):
+    fresh = folders["two processes"].parent / "fresh data"
+    names = [path.name for path in fresh.rglob("*")]
+    assert names.count("dataset_info.json") == 1
+    assert not [name for name in names if "incomplete" in name]
 
 
 def test_streamed_is_resident_to_the_last_bit(losses):

@@ -1,5 +1,6 @@
 """Killed, stopped and damaged runs go on as if nothing had happened."""
 
+import os
 import random
 import shutil
 import signal
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from segjax.train.checkpoint import parameters_digest
+from segjax.train.loop import Stop
 from segjax.train.restore import load_trained
 from tests.train import runs
 
@@ -95,6 +97,18 @@ def test_terminated_run_saves_and_goes_on(tmp_path, data_dir, undisturbed):
     assert digests(workdir) == digests(undisturbed)
 
 
+def test_second_signal_ends_at_once():
+    for number in signal.SIGINT, signal.SIGTERM:
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with Stop() as stop:
+            assert not stop.at(1)
+            os.kill(os.getpid(), number)
+            assert stop.now() and stop.at(2)
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), number)
+        assert signal.signal(signal.SIGTERM, before) is signal.default_int_handler
+
+
 def test_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(
     tmp_path, data_dir, undisturbed
 ):
@@ -116,9 +130,9 @@ def test_checkpoint_goes_on_with_another_number_of_devices(tmp_path, data_dir):
     workdir, shorter = tmp_path / "run", SETTINGS | {"train__steps": 150}
     process = start(workdir, data_dir, **shorter)
     wait_until_training(process, workdir, 20)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 1
+    process.send_signal(signal.SIGINT)  # saves as SIGTERM does
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1 and "stopped by a signal at step" in errors
     runs.train(runs.command(workdir, data_dir, **shorter), devices=8)
     assert sorted(runs.logged(workdir, "train", "loss")) == list(range(1, 151))
 

@@ -78,7 +78,7 @@ def train(plan, folder, *stops):
     for stop in stops:
         with pytest.raises((Killed, Interrupted)):
             run._train(plan, folder, stop)
-    run._train(plan, folder, Stop())
+    run._train(plan, folder)
     return rows_of(folder)
 
 

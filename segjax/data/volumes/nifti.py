@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from segjax.config import files
 from segjax.data.outputs import nifti_mark
 from segjax.errors import UserError
 
@@ -144,13 +145,8 @@ def write_labels(path: Path, labels: np.ndarray, affine: np.ndarray, spacing: np
     image.header.set_zooms([float(size) for size in spacing][::-1])
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = nifti_mark(voxels.tobytes())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with files.whole(path) as temporary:
         temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_pair(image_path: Path, image: Volume, label_path: Path, labels: Volume) -> None:

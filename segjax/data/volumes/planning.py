@@ -5,9 +5,9 @@ import math
 import os
 import pathlib
 import statistics
-import tempfile
 from collections.abc import Iterator
 
+from segjax.config import files
 from segjax.data import digest, store
 from segjax.data.volumes.fingerprint import Fingerprint, compute
 from segjax.data.volumes.plan import SHARE, SMALLEST_BATCH, TIGHT, VERSIONS, Plan, plan_2d
@@ -78,13 +78,7 @@ def _volumes(examples) -> Iterator[tuple]:
 def _write(path: pathlib.Path, text: str) -> None:
     """Writes a file whole or not at all."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(text)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
+        files.write_atomic(path, text)
     except OSError as error:
         raise UserError(f"{path}: cannot write the plan: {error}") from error
 

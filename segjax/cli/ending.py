@@ -1,0 +1,101 @@
+"""How a command ends: its exit status, and the one line that a person is told."""
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+from segjax.errors import Interrupted, UserError
+
+# A path that cannot be what it is used as; whatever else goes wrong with files keeps its traceback.
+UNUSABLE = {
+    errno.EACCES,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+# The disk, a quota or a limit of sizes takes no more.
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL_WORDS = (*map(os.strerror, FULL), "Not enough disk space")
+
+
+def status_of(work: Callable[[], int | None]) -> int:
+    """Runs a command: 0 done; 2 the input was wrong; 1 anything else, each with one line."""
+    try:
+        with _terminable(), _quiet():
+            status = work() or 0
+            sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        return _say("interrupted; the same command goes on, training from its last checkpoint", 1)
+    except Exception as error:
+        if line := _full_disk(error):
+            return _say(line, 1)
+        if isinstance(error, UserError):
+            return _say(str(error), 2)
+        if isinstance(error, (Interrupted, FloatingPointError)):
+            return _say(str(error), 1)
+        if isinstance(error, OSError) and error.errno in UNUSABLE:
+            return _say(f"{error.filename}: {error.strerror}", 2)
+        raise
+
+
+def _say(line: str, status: int) -> int:
+    print(f"segjax: {' '.join(line.split())}", file=sys.stderr)
+    return status
+
+
+def _full_disk(error: BaseException) -> str | None:
+    """One line when a full disk is behind an exception, which libraries wrap in their own."""
+    behind: BaseException | None = error
+    while behind is not None:
+        words = [text for text in FULL_WORDS if text in str(behind)]
+        if isinstance(behind, OSError) and (behind.errno in FULL or words):
+            place = f"{behind.filename}: " if behind.filename else ""
+            return f"{place}{behind.strerror or words[0]}; {FULL_ADVICE}"
+        if words:  # of an exception from compiled code only the text is left
+            return f"{words[0]} ({' '.join(str(behind).split())[:200]}); {FULL_ADVICE}"
+        behind = behind.__cause__ or behind.__context__
+    return None
+
+
+FULL_ADVICE = "make room and run the same command again"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leaves out what a failed save of Orbax prints about its event loop; the error is raised."""
+    before = sys.unraisablehook
+
+    def hook(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: what is half made is removed on the way out."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*unused):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

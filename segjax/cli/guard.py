@@ -1,0 +1,97 @@
+"""Runs one process of a job of several in a child process, so that its end is always explained.
+
+When a process of the job dies, JAX aborts the others from a thread of its own, with a dump of many
+lines and SIGABRT; no Python code runs any more in them. The process that was started therefore
+only waits: it passes signals on, holds such a dump back, and says in one line what happened.
+"""
+
+import os
+import re
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+
+from segjax.cli.ending import status_of
+
+# The lines that the coordination service of JAX writes when it has lost a process.
+DUMP = re.compile(
+    r"[EFW]\d{4} .*\b(coordination_service\w*|preemption_sync_manager|client)\.(cc|h):"
+)
+LOST = "JAX distributed service detected fatal errors"
+LINE = (
+    "another process of the job has ended, or cannot be reached any more; "
+    "the same command, also with fewer processes, goes on from the last checkpoint"
+)
+SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+
+
+def run(work: Callable[[], int | None]) -> int:
+    """`work()` in a child process; its exit status, 1 when a signal ended it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    errors, errors_in = os.pipe()
+    alive, alive_in = os.pipe()  # at its end when this process is
+    child = os.fork()
+    if child == 0:
+        os.close(errors)
+        os.close(alive_in)
+        return _child(work, errors_in, alive)
+    os.close(errors_in)
+    os.close(alive)
+    before = {n: signal.signal(n, lambda number, frame: os.kill(child, number)) for n in SIGNALS}
+    try:
+        dump = _pass_on(errors)
+        _, status = os.waitpid(child, 0)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(alive_in)
+    code = os.waitstatus_to_exitcode(status)
+    if LOST in dump and code:
+        print(f"segjax: {LINE}", file=sys.stderr)
+    elif code < 0:
+        sys.stderr.write(dump)
+        print(f"segjax: ended by {signal.Signals(-code).name}", file=sys.stderr)
+    return 1 if code < 0 else code
+
+
+def _pass_on(errors: int) -> str:
+    """Passes on what libraries write to the standard error, but a dump, which it returns."""
+    held: list[str] = []
+    with open(errors, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if held or DUMP.match(line):
+                held.append(line)
+            else:
+                sys.stderr.write(line)
+    return "".join(held)
+
+
+def _child(work: Callable[[], int | None], errors_in: int, alive: int) -> int:
+    """The status of good work; a process that failed leaves without a word to JAX."""
+    os.setpgid(0, 0)  # Ctrl-C reaches the waiting process alone, which passes it on
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    os.dup2(errors_in, 2)
+    os.close(errors_in)
+    threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
+    status, error = 1, None
+    try:
+        status = status_of(work)
+    except BaseException as raised:
+        error = raised
+    if status:
+        # Absent when the work did not get so far as to join the job.
+        if processes := sys.modules.get("segjax.train.processes"):
+            processes.before_leaving(error)
+        if error is not None:
+            traceback.print_exception(error)
+        sys.stderr.flush()
+        os._exit(status)  # an ordinary exit would wait minutes for the others
+    return status
+
+
+def _end_with_parent(alive: int) -> None:
+    os.read(alive, 1)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,117 @@
+"""Several processes of one job: they join, agree on the config, wait for each other, end together.
+
+Collectives are no means to wait: on CPU one that others reach 30 s later fails. What the processes
+tell each other goes through the coordination service of JAX, which process 0 runs.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+from ml_collections import ConfigDict
+
+from segjax.config import files
+from segjax.errors import UserError
+
+HEARTBEAT = 20  # seconds: a process silent for so long is dead, and JAX ends the others
+LONGEST_WAIT = 24 * 3600  # seconds; a wait ends sooner when a process of the job dies
+FAREWELL = 5  # seconds that a failed process gives the others to fail by themselves
+
+_Made = TypeVar("_Made")
+_calls = itertools.count()  # every process comes by the same waits in the same order
+
+
+def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """Joins the other processes of the job, before anything else touches a device."""
+    if coordinator or processes:
+        named = coordinator, processes, process
+        jax.distributed.initialize(*named, heartbeat_timeout_seconds=HEARTBEAT)
+        return
+    try:
+        jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT)
+    except (KeyError, ValueError) as error:  # what JAX raises where it detects no job
+        raise UserError(
+            "--distributed: this process belongs to no job that JAX detects (Slurm, Open MPI, "
+            "TPU pods); name the processes by --coordinator, --processes and --process"
+        ) from error
+
+
+def is_first() -> bool:
+    """Whether this is the process that prints and writes."""
+    return jax.process_index() == 0
+
+
+def wait() -> None:
+    """A barrier: what the others did before it is done. Every process calls it as often."""
+    if jax.process_count() > 1:
+        _service().wait_at_barrier(f"segjax/{next(_calls)}", LONGEST_WAIT * 1000)
+
+
+def first_then_others(work: Callable[[], _Made]) -> _Made:
+    """`work()` of process 0, and that of the others when it is done."""
+    if not is_first():
+        wait()
+    made = work()
+    if is_first():
+        wait()
+    return made
+
+
+def of_first(answer: bool) -> bool:
+    """The first process's answer, for all."""
+    if jax.process_count() == 1:
+        return answer
+    key = f"segjax/answer/{next(_calls)}"
+    if is_first():
+        _service().key_value_set(key, str(answer))
+    return _service().blocking_key_value_get(key, LONGEST_WAIT * 1000) == str(True)
+
+
+def agree(config: ConfigDict) -> None:
+    """UserError in every process, naming the first field, unless all have the same config."""
+    if jax.process_count() == 1:
+        return
+    service, text = _service(), files.to_json(config)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    service.key_value_set(f"segjax/config/{jax.process_index()}", text)
+    service.key_value_set(f"segjax/digest/{jax.process_index()}", digest)
+    wait()
+    digests = dict(service.key_value_dir_get("segjax/digest/"))
+    found = {int(key.rpartition("/")[2]): digest for key, digest in digests.items()}
+    others = [process for process in sorted(found) if found[process] != found[0]]
+    if not others:
+        return
+    first, other = (
+        json.loads(service.blocking_key_value_get(f"segjax/config/{process}", 10_000))
+        for process in (0, others[0])
+    )
+    places = "in process 0", f"in process {others[0]}"
+    raise UserError(
+        f"{files.first_difference(first, other, places=places)}; "
+        "start all processes of a job with the same config"
+    )
+
+
+def before_leaving(error: BaseException | None) -> None:
+    """Called by a process that failed, before it ends without a word to JAX.
+
+    A failed collective is the first sign that another process died: JAX gets the time to notice,
+    and then ends this one. Otherwise those that fail as well get the time to say why.
+    """
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        time.sleep(HEARTBEAT + 5)
+    elif (service := _service()) is not None:
+        with contextlib.suppress(Exception):  # whatever is wrong with the others, this one ends
+            service.wait_at_barrier("segjax/failed", FAREWELL * 1000)
+
+
+def _service() -> Any:
+    """The client of the coordination service, for which JAX has no public name."""
+    from jax._src import distributed
+
+    return distributed.global_state.client

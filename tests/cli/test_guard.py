@@ -1,0 +1,71 @@
+"""What a process of a job says when JAX aborts it, and who ends with whom."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from segjax.cli import guard
+from tests.train import runs
+
+DUMP = """\
+W1128 13:34:58.010845    4954 preemption_sync_manager.cc:147] Failed to retrieve preemption notice
+Additional GRPC error information from remote target coordination_service:
+F1128 13:24:40.920135    9465 client.h:80] Terminating process because the JAX distributed service \
+detected fatal errors. This most likely indicates that another task died
+    @     0x7f2a66440634  absl::lts_20260107::log_internal::LogMessage::SendToLog()
+"""
+
+
+def guarded(body):
+    """A process that guards `work`, of which the body is given."""
+    source = f"import os, sys, time\nfrom segjax.cli import guard\ndef work():\n    {body}\n"
+    return subprocess.Popen(
+        [sys.executable, "-c", f"{source}sys.exit(guard.run(work))"],
+        cwd=runs.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "body, status, line",
+    [
+        (f"os.write(2, {DUMP.encode()!r}); os.abort()", 1, f"segjax: {guard.LINE}\n"),
+        ("os.write(2, b'out of memory\\n'); os.abort()", 1, "out of memory\nsegjax: ended by "),
+        ("os.write(2, b'a warning\\n')", 0, "a warning\n"),
+        ("print('fine', file=sys.stderr)", 0, "fine\n"),
+    ],
+)
+def test_end_of_a_guarded_process_is_told_in_a_line(body, status, line):
+    process = guarded(body)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert errors.startswith(line) and "SendToLog" not in errors
+    assert "Traceback" not in errors
+
+
+def test_guarded_work_ends_with_the_process_that_was_killed():
+    process = guarded("print(os.getpid(), flush=True); time.sleep(60)")
+    child = int(process.stdout.readline())
+    process.kill()
+    process.communicate()
+    for _ in range(100):
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the work goes on alone")
+
+
+def test_guarded_work_gets_the_signals():
+    process = guarded("print(os.getpid(), flush=True); time.sleep(60)")
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1 and errors.startswith("segjax: interrupted; ")

@@ -1,16 +1,19 @@
 """Region-wise and distance maps, computed from labels: what each class costs at each pixel.
 
 All take integer labels `[b, *s]` (soft labels have no regions) and return float32 `[b, *s, c]`,
-without gradient. The region of class k is labels == k; a label outside [0, c) is of no class. With
+without gradient. The region of class k is labels == k; a label outside [0, c) is of no class, and
+its pixel is mapped as any other: to leave it out of a loss, give the loss a `where`. With
 `num_classes=1` there is one channel, that of label 1.
 """
 
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from segjax.ops import checks
+from segjax.ops.classes import as_int32
 from segjax.ops.distance import distance_transform, unsigned_distance
 from segjax.types import Array, Bool, Float, Int
 
@@ -109,8 +112,7 @@ def signed(
     Cost: one distance transform per class, in one batch.
     """
     labels, ndim = _checked(labels, num_classes)
-    if not 0 <= offset <= 1:
-        raise ValueError(f"`offset` takes a number in [0, 1], got {offset}")
+    offset = checks.check_number("offset", offset, least=0, most=1)
     regions = jnp.stack(_regions(labels, num_classes), axis=1)
     distance = unsigned_distance(regions, spacing=spacing, spatial_ndim=ndim)
     finest = 1.0
@@ -176,8 +178,7 @@ def hausdorff(
     Cost: one distance transform per class, in one batch.
     """
     labels, ndim = _checked(labels, num_classes)
-    if not alpha > 0:
-        raise ValueError(f"`alpha` takes a number > 0, got {alpha}")
+    alpha = checks.check_number("alpha", alpha, above=0)
     off = ~jnp.stack(_regions(labels, num_classes), axis=1)
     squared = distance_transform(off, spacing=spacing, spatial_ndim=ndim, squared=True)
     return _channels_last(squared if alpha == 2 else squared ** (alpha / 2))
@@ -185,13 +186,13 @@ def hausdorff(
 
 def _checked(labels: Array, num_classes: int) -> tuple[Array, int]:
     """The labels as an array, and the number of spatial axes."""
-    labels = jnp.asarray(labels)
+    labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
     checks.check_rank("labels", labels, 2, 3, 4)
     if not (labels.dtype == bool or jnp.issubdtype(labels.dtype, jnp.integer)):
         raise TypeError(f"`labels` takes integers or booleans, got {labels.dtype}")
     if num_classes < 1:
         raise ValueError(f"`num_classes` takes a positive integer, got {num_classes}")
-    return labels.astype(jnp.int32), labels.ndim - 1
+    return as_int32(labels), labels.ndim - 1
 
 
 def _regions(labels: Array, num_classes: int) -> list[Bool[Array, "b *s"]]:

@@ -1,12 +1,12 @@
 """Statistics of finished runs, on the host: a paired test, an interval, a correction."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-# Sign flips are drawn in blocks of about this many numbers, whatever the number of pairs.
+# Resamples are made in blocks of about this many numbers, whatever the number of cases.
 BLOCK = 2**22
 
 
@@ -41,19 +41,16 @@ def paired_permutation_test(
     difference = a - b
     # Sums in another order differ in the last bits: such ties count as reached.
     reached = abs(difference.sum()) - 1e-9 * np.abs(difference).sum()
-    if difference.size < 63 and 2**difference.size <= resamples:
-        total = 2**difference.size
-        bits = np.arange(total)[:, None] >> np.arange(difference.size)[None, :] & 1
-        hits = np.count_nonzero(np.abs((1 - 2 * bits) @ difference) >= reached)
-        return float(hits / total)
-    generator = np.random.default_rng(seed)
-    hits, left = 0, resamples
-    while left:
-        rows = min(left, max(1, BLOCK // difference.size))
-        signs = 1.0 - 2.0 * generator.integers(0, 2, (rows, difference.size), np.int8)
-        hits += np.count_nonzero(np.abs(signs @ difference) >= reached)
-        left -= rows
-    return float((hits + 1) / (resamples + 1))
+    exact = difference.size < 63 and 2**difference.size <= resamples
+    generator, places = np.random.default_rng(seed), np.arange(difference.size)
+    total, hits = 2**difference.size if exact else resamples, 0
+    for start, rows in _blocks(total, difference.size):
+        if exact:
+            bits = np.arange(start, start + rows)[:, None] >> places[None, :] & 1
+        else:
+            bits = generator.integers(0, 2, (rows, difference.size), np.int8)
+        hits += np.count_nonzero(np.abs((1.0 - 2.0 * bits) @ difference) >= reached)
+    return float(hits / total if exact else (hits + 1) / (total + 1))
 
 
 def bootstrap_interval(
@@ -136,7 +133,7 @@ def crossed_bootstrap_interval(
     Returns: (low, high).
     Empty cases: one seed gives an interval over cases only; equal values the degenerate interval.
     Raises: ValueError on another rank, no values, or values that are not finite.
-    Cost: O(seeds cases resamples).
+    Cost: O(seeds cases resamples) time; memory of the seeds' resamples only.
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 2 or not values.size or not np.all(np.isfinite(values)):
@@ -144,9 +141,13 @@ def crossed_bootstrap_interval(
     _check_resamples(resamples)
     seeds, cases = values.shape
     generator = np.random.default_rng(seed)
-    drawn_cases = generator.multinomial(cases, np.full(cases, 1 / cases), resamples)
+    even = np.full(cases, 1 / cases)
+    means = [
+        generator.multinomial(cases, even, rows) @ values.T / cases
+        for _, rows in _blocks(resamples, cases)
+    ]
+    means = np.concatenate(means)
     drawn_seeds = generator.multinomial(seeds, np.full(seeds, 1 / seeds), resamples)
-    means = drawn_cases @ values.T / cases
     results = np.sum(drawn_seeds * transform(means), axis=1) / seeds
     low, high = np.quantile(results, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
@@ -186,6 +187,13 @@ def _values(name: str, values: ArrayLike) -> np.ndarray:
     if not np.all(np.isfinite(values)):
         raise ValueError(f"`{name}` takes finite values, got {values[~np.isfinite(values)][0]}")
     return values
+
+
+def _blocks(total: int, width: int) -> Iterator[tuple[int, int]]:
+    """(first row, rows) of the parts of `total` rows of `width` numbers, about BLOCK in each."""
+    size = max(1, BLOCK // width)
+    for start in range(0, total, size):
+        yield start, min(size, total - start)
 
 
 def _check_resamples(resamples: int) -> None:

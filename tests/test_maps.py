@@ -157,6 +157,14 @@ def test_maps_take_labels_and_pass_no_gradient_to_spacing():
 
 
 @EVERY
+def test_labels_beyond_32_bits_are_of_no_class(name):
+    labels = np.random.default_rng(0).integers(0, 3, (1, 5, 6))
+    labels[0, 2, 2] = 2**32
+    wanted = getattr(maps, name)(np.where(labels > 2, 255, labels).astype(np.int32), 3)
+    np.testing.assert_array_equal(getattr(maps, name)(labels, 3), wanted)
+
+
+@EVERY
 def test_wrong_input(name):
     make, labels = getattr(maps, name), np.zeros((1, 3, 4), int)
     with pytest.raises(TypeError, match="`labels` takes integers or booleans, got float"):

@@ -1,6 +1,7 @@
 import itertools
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -48,6 +49,33 @@ def test_the_random_test_is_near_the_exact_one_and_never_zero():
     assert random != stats.paired_permutation_test(a, b, resamples=4000, seed=1)
     many = np.ones(100)
     assert stats.paired_permutation_test(many, 0 * many, resamples=999) == 1 / 1000
+
+
+def test_the_exact_permutation_test_needs_no_more_memory_for_more_signs(monkeypatch):
+    generator = np.random.default_rng(2)
+    a, b = generator.standard_normal((2, 16))
+    whole = stats.paired_permutation_test(a, b, resamples=2**16)
+    monkeypatch.setattr(stats, "BLOCK", 2**14)
+    tracemalloc.start()
+    assert stats.paired_permutation_test(a, b, resamples=2**16) == whole
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 2**14 * 8  # 8 arrays of a block; the signs alone fill 64 blocks
+    # All sums, each one of the first half's and one of the second half's.
+    difference = a - b
+    left, right = (
+        np.array([np.dot(s, half) for s in itertools.product((-1, 1), repeat=8)])
+        for half in np.split(difference, 2)
+    )
+    sums = np.abs(left[:, None] + right[None, :])
+    assert whole == np.mean(sums >= abs(difference.sum()) - 1e-9)
+
+
+def test_the_crossed_bootstrap_does_not_depend_on_the_block(monkeypatch):
+    values = np.random.default_rng(3).standard_normal((3, 40))
+    interval = stats.crossed_bootstrap_interval(values, resamples=500)
+    monkeypatch.setattr(stats, "BLOCK", 40 * 7)
+    assert stats.crossed_bootstrap_interval(values, resamples=500) == pytest.approx(interval)
 
 
 def test_the_test_is_two_sided_and_does_not_depend_on_the_block(monkeypatch):

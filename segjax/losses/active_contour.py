@@ -57,21 +57,22 @@ def active_contour(
     Returns: one value per image, > 0; float32 (float64 for float64 logits). A perfect mask costs
         its boundary: the length counts 1e-4 for a flat pixel and 1 to sqrt(n) for an edge.
     Empty cases: an absent or full class counts as any other; a constant prediction has length
-        1e-4. Where nothing counts, 0.
+        1e-4. Where nothing counts, 0. A label outside [0, c) counts as `where=False`.
     Raises: ValueError on shapes and options, or sides too short for the differences (2 pixels;
         'repo' and curvature 3); TypeError on dtypes.
     Cost: a few passes over the probabilities.
     """
     classes.check_segmentation(logits, labels, where=where)
     checks.check_option("alignment", alignment, ("pixel", "repo"))
-    for name, weight in (("length", length), ("region", region), ("curvature", curvature)):
-        if not weight >= 0:
-            raise ValueError(f"`{name}` takes a number of at least 0, got {weight}")
+    length = checks.check_number("length", length, least=0)
+    region = checks.check_number("region", region, least=0)
+    curvature = checks.check_number("curvature", curvature, least=0)
     shortest = 2 if alignment == "pixel" and not curvature else 3
     if min(logits.shape[1:-1]) < shortest:
         raise ValueError(
             f"`logits` takes sides of at least {shortest} pixels, got shape {tuple(logits.shape)}"
         )
+    where = classes.counted(labels, logits, where)
     probs, targets = classes.probabilities(logits, where), classes.class_targets(labels, logits)
     counted = classes.chosen_classes(logits, include_background=False)
     total = 0

@@ -5,7 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from segjax.ops import classes
+from segjax.ops import checks, classes
 from segjax.ops.morphology import soft_skeleton
 from segjax.types import Array, Bool, Float, Shaped
 
@@ -49,14 +49,15 @@ def soft_cl_dice(
     Empty cases: no structure in labels and prediction: 0. In the labels only: R = 1 and
         P = s / (sum S + s), so the loss falls with the predicted skeleton. In the prediction only:
         R falls to s / (sum S' + s). Labels that fill the image have no skeleton: P = R = 1 and the
-        loss is 0 with zero gradient, whatever is predicted. Where nothing counts, 0.
+        loss is 0 with zero gradient, whatever is predicted. Where nothing counts, 0. A label
+        outside [0, c) counts as `where=False`.
     Raises: ValueError on shapes and options; TypeError on dtypes.
     Cost: that of `ops.soft_skeleton` with gradient for the prediction, without for the labels;
         memory grows with log2 K.
     """
     classes.check_segmentation(logits, labels, where=where)
-    if not smooth > 0:
-        raise ValueError(f"`smooth` takes a number above 0, got {smooth}")
+    smooth = checks.check_number("smooth", smooth, above=0)
+    where = classes.counted(labels, logits, where)
     probs, targets = classes.probabilities(logits, where), classes.class_targets(labels, logits)
     counted = classes.chosen_classes(logits, include_background)
     probs = jnp.stack([probs[k] for k in counted])

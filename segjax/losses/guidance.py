@@ -60,8 +60,7 @@ def guidance(
     checks.check_shape("region", region, pixels)
     classes.check_where(where, pixels)
     checks.check_option("form", form, FORMS)
-    if not 0 < epsilon < 1:
-        raise ValueError(f"`epsilon` takes a number between 0 and 1, got {epsilon}")
+    epsilon = checks.check_number("epsilon", epsilon, above=0, below=1)
     logits = activation_logits.astype(classes.computing_dtype(activation_logits))
     outside = ~region.astype(bool)
     if where is not None:
@@ -73,5 +72,5 @@ def guidance(
         floor = math.log(epsilon)
         log = jax.nn.log_sigmoid(logits)
         base = floor if form == "shifted" else 0.0
-        values = jnp.where(log > floor, log, floor) - base
+        values = jnp.where(log <= floor, floor, log) - base
     return classes.image_sum(values, outside) / classes.image_count(values, where)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from segjax.ops import classes
+from segjax.ops import checks, classes
 from segjax.ops.distance import unsigned_distance
 from segjax.types import Array, Float, Shaped
 
@@ -51,21 +51,22 @@ def hausdorff_dt(
     Empty cases: label empty: only d_q weighs the error; prediction empty: only d_p. Both without a
         boundary (the one empty or full, the other too): the squared error times 2 `empty_weight`,
         so 0 by default even where all pixels are wrong. One-sided, an empty label costs
-        `empty_weight` times the squared error.
+        `empty_weight` times the squared error. A pixel whose label is outside [0, c) costs nothing,
+        has no gradient, is not in N, and lies outside the masks of every class.
     Raises: ValueError on shapes and options; TypeError on dtypes.
     Cost: one batched transform of 2 |K| masks an image, |K| one-sided. No `where`: distances reach
         beyond any pixel left out.
     """
     classes.check_segmentation(logits, labels)
-    if not alpha > 0:
-        raise ValueError(f"`alpha` takes a number > 0, got {alpha}")
-    if not empty_weight >= 0:
-        raise ValueError(f"`empty_weight` takes a number >= 0, got {empty_weight}")
+    alpha = checks.check_number("alpha", alpha, above=0)
+    empty_weight = checks.check_number("empty_weight", empty_weight, least=0)
+    counts = classes.counted(labels, logits)
     chosen = classes.chosen_classes(logits, include_background)
-    targets, probs = classes.class_targets(labels, logits), classes.probabilities(logits)
+    targets, probs = classes.class_targets(labels, logits), classes.probabilities(logits, counts)
     masks = [targets[k] > 0.5 for k in chosen]
     if not one_sided:
-        masks += [jax.lax.stop_gradient(probs[k]) > 0.5 for k in chosen]
+        predicted = [jax.lax.stop_gradient(probs[k]) > 0.5 for k in chosen]
+        masks += predicted if counts is None else [mask & counts for mask in predicted]
     squared = unsigned_distance(
         jnp.stack(masks, axis=1), spacing=spacing, spatial_ndim=logits.ndim - 2, squared=True
     ).astype(probs[0].dtype)
@@ -79,4 +80,4 @@ def hausdorff_dt(
         if not one_sided:
             field = field + fields[:, len(chosen) + index]
         total += (targets[k] - probs[k]) ** 2 * field
-    return classes.image_mean(total) / max(1, len(chosen))
+    return classes.image_mean(total, counts) / max(1, len(chosen))

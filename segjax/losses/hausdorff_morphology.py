@@ -51,16 +51,17 @@ def hausdorff_er(
 
     Returns: one value per image, >= 0, at most sum_k k^alpha; float32 (float64 for float64).
     Empty cases: an absent class costs what is wrongly given to it. No error of more than a half:
-        0 with zero gradient; where nothing counts, 0 too.
+        0 with zero gradient; where nothing counts, 0 too. A label outside [0, c) counts as
+        `where=False`.
     Raises: ValueError on shapes and options; TypeError on dtypes.
     Cost: K times a handful of shifted additions, forward and backward; memory K images of bits
         ('repo': of numbers).
     """
     classes.check_segmentation(logits, labels, where=where)
     checks.check_option("reading", reading, ("paper", "repo"))
-    if isinstance(erosions, bool) or not isinstance(erosions, int) or erosions < 1:
-        raise ValueError(f"`erosions` takes an integer of at least 1, got {erosions!r}")
-    _check_alpha(alpha)
+    erosions = checks.check_integer("erosions", erosions, least=1)
+    alpha = checks.check_number("alpha", alpha, least=0)
+    where = classes.counted(labels, logits, where)
     probs, targets = _chosen(logits, labels, include_background, where)
     error = (probs - targets) ** 2
     threshold = _keep_half if reading == "paper" else _rescale_half
@@ -111,16 +112,18 @@ def hausdorff_cv(
 
     Returns: one value per image, in [0, 2 sum_r r^alpha]; float32 (float64 for float64 logits).
     Empty cases: an absent or full class counts as any other: a false positive in an image without
-        the class has f(B_r * (1 - t)) = 1 for every radius. Where nothing counts, 0.
+        the class has f(B_r * (1 - t)) = 1 for every radius. Where nothing counts, 0. A label
+        outside [0, c) counts as `where=False`.
     Raises: ValueError on shapes and options; TypeError on dtypes.
     Cost: 4 r + 2 shifted additions per radius, class and mask in 2-D, some 2 pi r^2 in 3-D; none
         of it in the gradient. Memory: 2 images per radius and class.
     """
     classes.check_segmentation(logits, labels, where=where)
-    _check_alpha(alpha)
-    radii = tuple(radii)
-    if not radii or not all(isinstance(r, int) and r >= 1 for r in radii):
-        raise ValueError(f"`radii` takes integers of at least 1, got {radii}")
+    alpha = checks.check_number("alpha", alpha, least=0)
+    radii = tuple(checks.check_integer("radii", radius, least=1) for radius in radii)
+    if not radii:
+        raise ValueError("`radii` takes at least one radius, got none")
+    where = classes.counted(labels, logits, where)
     probs, targets = _chosen(logits, labels, include_background, where)
     masks = lax.stop_gradient(jnp.stack([probs, targets]) > 0.5).astype(probs.dtype)
     # Classes and the two masks are images of one batch.
@@ -133,11 +136,6 @@ def hausdorff_cv(
         missed += weight * (_half(true) + _half(1 - predicted))
     values = (probs - targets) ** 2 * (spurious * probs + missed * targets)
     return classes.image_mean(jnp.mean(values, axis=0), where)
-
-
-def _check_alpha(alpha: float) -> None:
-    if not alpha >= 0:
-        raise ValueError(f"`alpha` takes a number of at least 0, got {alpha}")
 
 
 def _chosen(
@@ -164,7 +162,7 @@ def _mean_over_cross(x: Array) -> Array:
 
 
 def _half(x: Array) -> Array:
-    return jnp.where(x >= 0.5, x, 0)
+    return jnp.where(x < 0.5, 0, x)  # in this order a nan stays one
 
 
 def _keep_half(x: Array, where: Array | None) -> Array:
@@ -173,7 +171,7 @@ def _keep_half(x: Array, where: Array | None) -> Array:
 
 def _rescale_half(x: Array, where: Array | None) -> Array:
     """max(x - 1/2, 0), then to [0, 1] within each image and class unless it is constant."""
-    x = jnp.where(x >= 0.5, x - 0.5, 0)
+    x = jnp.where(x < 0.5, 0, x - 0.5)
     counted = None if where is None else jnp.broadcast_to(where[None], x.shape)
     axes = tuple(range(2, x.ndim))
     low = jnp.min(x, axis=axes, keepdims=True, where=counted, initial=jnp.inf)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from segjax.ops import checks
+from segjax.ops.classes import with_nans
 from segjax.ops.heatmap import axis_logits, decode_centroid
 from segjax.types import Array, Float
 
@@ -58,7 +59,7 @@ def multiscale_softmax_cross_entropy(
         index = jnp.clip(jnp.floor(points[:, axis]), 0, size - 1).astype(jnp.int32)
         for scale, (weight, pair) in enumerate(zip(weights, pyramid, strict=True)):
             total += weight * _cross_entropy(pair[axis], index // 2**scale)
-    return total
+    return with_nans(total, points)  # a nan is no column: the cast makes it column 0
 
 
 def coordinate_mean_squared_error(
@@ -103,11 +104,7 @@ def coordinate_mean_squared_error(
 def _scale_weights(weights: tuple[float, ...] | None, scales: int) -> tuple[float, ...]:
     if weights is None:
         return (1.0,) * scales
-    if len(weights) != scales:
-        raise ValueError(f"`scale_weights` takes {scales} numbers, one per scale, got {weights}")
-    if min(weights) < 0:
-        raise ValueError(f"`scale_weights` takes numbers >= 0, got {weights}")
-    return tuple(weights)
+    return checks.check_numbers("scale_weights", weights, scales, least=0)
 
 
 def _cross_entropy(logits: Float[Array, "b n"], index: Array) -> Float[Array, "b"]:

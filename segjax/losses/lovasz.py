@@ -41,7 +41,8 @@ def lovasz_softmax(
 
     Returns: one value per image in [0, 1] (one in all for 'batch'); float32 (float64 for float64).
     Empty cases: with 'all', a class absent from the labels costs its largest probability. No class
-        present or nothing counted: 0 with zero gradient.
+        present or nothing counted: 0 with zero gradient. A label outside [0, c) counts as
+        `where=False`.
     Raises: ValueError on shapes and options; TypeError on dtypes, float labels among them.
     Cost: O(n log n): one sort of n integers a class, and a binary search for the gradient.
     """
@@ -50,6 +51,7 @@ def lovasz_softmax(
     checks.check_option("over", over, ("image", "batch"))
     if jnp.issubdtype(labels.dtype, jnp.floating):
         raise TypeError(f"`labels` takes class indices, got {labels.dtype}")
+    where = classes.counted(labels, logits, where)
     probs = classes.probabilities(logits, where)
     targets = classes.class_targets(labels, logits)
     total, counted = 0, 0

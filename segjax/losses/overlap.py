@@ -38,13 +38,14 @@ def dice(
 
     Returns: one value per image in [0, 1] (one in all for 'batch'); float32 (float64 for float64).
     Empty cases: a class absent from the labels costs P / (P + s); absent from both, or nothing
-        counted, 0. With s = 0 such a class costs 1 with zero gradient.
+        counted, 0. With s = 0 such a class costs 1 with zero gradient. A label outside [0, c)
+        counts as `where=False`.
     Raises: ValueError on shapes and options; TypeError on dtypes.
     Cost: one pass over the logits.
     """
+    smooth = checks.check_number("smooth", smooth, least=0)
     sums = _sums(logits, labels, where, over, include_background, squared)
-    _check_smooth(smooth)
-    return _mean(1 - _ratio(2 * i + smooth, p + t + smooth) for i, p, t in sums)
+    return _mean(1 - classes.ratio(2 * i + smooth, p + t + smooth) for i, p, t in sums)
 
 
 def jaccard(
@@ -80,9 +81,9 @@ def jaccard(
     Raises: ValueError on shapes and options; TypeError on dtypes.
     Cost: one pass over the logits.
     """
+    smooth = checks.check_number("smooth", smooth, least=0)
     sums = _sums(logits, labels, where, over, include_background, squared)
-    _check_smooth(smooth)
-    return _mean(1 - _ratio(i + smooth, p + t - i + smooth) for i, p, t in sums)
+    return _mean(1 - classes.ratio(i + smooth, p + t - i + smooth) for i, p, t in sums)
 
 
 def tversky(
@@ -121,6 +122,7 @@ def tversky(
 
     Returns: one value per image in [0, 1] (one in all for 'batch'); float32 (float64 for float64).
     Empty cases: a class absent from the labels costs alpha P / (alpha P + s); absent from both, 0.
+        A label outside [0, c) counts as `where=False`.
     Raises: ValueError on shapes and options; TypeError on dtypes.
     Cost: one pass over the logits.
     """
@@ -170,8 +172,7 @@ def focal_tversky(
     Cost: one pass over the logits.
     """
     checks.check_option("power_of", power_of, ("class", "mean"))
-    if not gamma > 0:
-        raise ValueError(f"`gamma` takes a number above 0, got {gamma}")
+    gamma = checks.check_number("gamma", gamma, above=0)
     indices = _tversky_indices(logits, labels, alpha, beta, smooth, include_background, over, where)
     if power_of == "mean":
         return _safe_power(_mean(1 - index for index in indices), gamma)
@@ -213,17 +214,17 @@ def generalized_dice(
 
     Returns: one value per image in [0, 1] (one in all for 'batch'); float32 (float64 for float64).
     Empty cases: nothing counted gives 0. No class present (background left out, empty labels):
-        equal weights, and the loss is P / (P + s).
+        equal weights, and the loss is P / (P + s). A label outside [0, c) counts as `where=False`.
     Raises: ValueError on shapes and options; TypeError on dtypes.
     Cost: one pass over the logits.
     """
     checks.check_option("weighting", weighting, ("square", "simple", "uniform"))
-    _check_smooth(smooth)
+    smooth = checks.check_number("smooth", smooth, least=0)
     sums = _sums(logits, labels, where, over, include_background, False, binary_background=True)
     weights = _volume_weights([t for _, _, t in sums], weighting)
     overlap = sum(w * i for w, (i, _, _) in zip(weights, sums, strict=True))
     volume = sum(w * (p + t) for w, (_, p, t) in zip(weights, sums, strict=True))
-    return 1 - _ratio(2 * overlap + smooth, volume + smooth)
+    return 1 - classes.ratio(2 * overlap + smooth, volume + smooth)
 
 
 # --- what they share ------------------------------------------------------------------------------
@@ -233,14 +234,14 @@ def _sums(logits, labels, where, over, include_background, squared, binary_backg
     """(I, P, T) of each chosen class, each `[b]`, or `[1]` over the batch."""
     classes.check_segmentation(logits, labels, where=where)
     checks.check_option("over", over, ("image", "batch"))
-    probs = classes.probabilities(logits, where)
-    targets = classes.class_targets(labels, logits)
+    counts = classes.counted(labels, logits, where)
+    probs, targets = classes.probabilities(logits, counts), classes.class_targets(labels, logits)
     chosen = classes.chosen_classes(logits, include_background)
     if binary_background and include_background:
         chosen = range(len(probs))
 
     def total(x):
-        sums = classes.image_sum(x, where)
+        sums = classes.image_sum(x, counts)
         return sums if over == "image" else jnp.sum(sums, keepdims=True)
 
     def one(p, t):
@@ -251,12 +252,13 @@ def _sums(logits, labels, where, over, include_background, squared, binary_backg
 
 
 def _tversky_indices(logits, labels, alpha, beta, smooth, include_background, over, where):
-    for name, value in (("alpha", alpha), ("beta", beta)):
-        if not value >= 0:
-            raise ValueError(f"`{name}` takes a number of at least 0, got {value}")
-    _check_smooth(smooth)
+    alpha = checks.check_number("alpha", alpha, least=0)
+    beta = checks.check_number("beta", beta, least=0)
+    smooth = checks.check_number("smooth", smooth, least=0)
     sums = _sums(logits, labels, where, over, include_background, False)
-    return [_ratio(i + smooth, i + alpha * (p - i) + beta * (t - i) + smooth) for i, p, t in sums]
+    return [
+        classes.ratio(i + smooth, i + alpha * (p - i) + beta * (t - i) + smooth) for i, p, t in sums
+    ]
 
 
 def _volume_weights(volumes: list[Array], weighting: str) -> list[Array]:
@@ -269,17 +271,6 @@ def _volume_weights(volumes: list[Array], weighting: str) -> list[Array]:
     for v in present[1:]:
         least = jnp.minimum(least, v)
     return [jnp.where(v > 0, (least / jnp.where(v > 0, v, 1)) ** power, 1) for v in volumes]
-
-
-def _check_smooth(smooth: float) -> None:
-    if not smooth >= 0:
-        raise ValueError(f"`smooth` takes a number of at least 0, got {smooth}")
-
-
-def _ratio(numerator: Array, denominator: Array) -> Array:
-    """The quotient, and 0 with zero gradient where the denominator is 0."""
-    positive = denominator > 0
-    return jnp.where(positive, numerator / jnp.where(positive, denominator, 1), 0)
 
 
 def _safe_power(x: Array, gamma: float) -> Array:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from segjax.ops import checks, classes
 from segjax.ops.selection import mean_of_largest
@@ -26,48 +27,51 @@ def cross_entropy(
     of false positives. Its gradient does not vanish where the prediction is confidently wrong.
 
     L_b = sum_i w_i sum_k v_k t_ik (-log p_ik) / D, p the softmax (one channel: the sigmoid),
-    t the one-hot label, w the pixel weights, v the class weights;
-    D = sum_i w_i sum_k v_k t_ik ('weights') or the number of pixels ('pixels').
+    t the one-hot label (smoothed: (1 - eps) t + eps / c), w the pixel weights, v the class weights;
+    D = sum_i w_i sum_k v_k t_ik, t before smoothing ('weights'), or the number of pixels, whatever
+    their labels and weights ('pixels').
 
     Source: the usual negative log-likelihood; class weights as U-Net (Ronneberger et al. 2015).
     Departures: none. Libraries differ in D once there are weights: 'weights' is PyTorch's weighted
-    mean, 'pixels' lets the weights change the size of the loss.
+    mean (for soft targets PyTorch divides by the number of pixels), 'pixels' lets the weights
+    change the size of the loss.
 
     Args:
         logits: raw scores, channels last.
         labels: class indices, or target shares `[b, *s, c]` as floats.
-        class_weights: v, one number >= 0 a class (two for one channel: background, foreground).
-        label_smoothing: eps in [0, 1); t becomes (1 - eps) t + eps / c.
+        class_weights: v, one finite number >= 0 a class (two for one channel: background,
+            foreground).
+        label_smoothing: eps in [0, 1).
         normalize: 'weights' or 'pixels'.
         weights: w >= 0.
-        where: True counts; elsewhere logits and labels may hold anything.
+        where: True counts; elsewhere logits, labels and weights may hold anything.
 
     Returns: one value per image, >= 0; float32 (float64 for float64 logits).
     Empty cases: an absent class costs nothing by itself; where nothing counts, or all weights are
-        0, the loss is 0 with zero gradient. A label outside [0, c) belongs to no class and costs 0.
+        0, the loss is 0 with zero gradient. A label outside [0, c) has no cost, no gradient and no
+        share in D of 'weights'; in 'pixels' it counts.
     Raises: ValueError on shapes, options and weights; TypeError on dtypes.
     Cost: one pass over the logits; no sort, no host.
     """
     classes.check_segmentation(logits, labels, where=where, weights=weights)
     checks.check_option("normalize", normalize, ("weights", "pixels"))
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(f"`label_smoothing` takes a number in [0, 1), got {label_smoothing}")
-    planes = classes.class_logits(logits, where)
-    targets = classes.class_targets(labels, logits)
+    label_smoothing = checks.check_number("label_smoothing", label_smoothing, least=0, below=1)
+    counts = classes.counted(labels, logits, where)
+    planes, targets = classes.class_logits(logits, counts), classes.class_targets(labels, logits)
     shares = _class_weights(class_weights, len(planes))
+    belongs = sum(v * t for v, t in zip(shares, targets, strict=True))
     if label_smoothing:
         spread = label_smoothing / len(planes)
         targets = tuple((1 - label_smoothing) * t + spread for t in targets)
     targets = tuple(v * t for v, t in zip(shares, targets, strict=True))
-    values, belongs = _negative_log_likelihood(planes, targets), sum(targets)
+    values = _negative_log_likelihood(planes, targets)
     if weights is not None:
         weights = weights.astype(values.dtype)
         values, belongs = values * weights, belongs * weights
-    total = classes.image_sum(values, where)
-    if normalize == "pixels" or (weights is None and class_weights is None):
+    total = classes.image_sum(values, counts)
+    if normalize == "pixels":
         return total / classes.image_count(values, where)
-    divisor = classes.image_sum(jax.lax.stop_gradient(belongs), where)
-    return jnp.where(divisor > 0, total / jnp.where(divisor > 0, divisor, 1), 0)
+    return classes.ratio(total, classes.image_sum(jax.lax.stop_gradient(belongs), counts))
 
 
 def region_wise_cross_entropy(
@@ -98,7 +102,8 @@ def region_wise_cross_entropy(
         where: True counts; elsewhere all arrays may hold anything.
 
     Returns: one value per image, >= 0; float32 (float64 for float64 logits).
-    Empty cases: a map of zeros gives 0; where nothing counts, 0 with zero gradient.
+    Empty cases: a map of zeros gives 0; where nothing counts, 0 with zero gradient. A label outside
+        [0, c) counts as `where=False`.
     Raises: ValueError on shapes; TypeError on dtypes.
     Cost: one pass over logits and maps.
     """
@@ -107,12 +112,13 @@ def region_wise_cross_entropy(
     pixels, channels = tuple(logits.shape[:-1]), logits.shape[-1]
     if not (channels == 1 and tuple(maps.shape) == (*pixels, 2)):
         checks.check_shape("maps", maps, (*pixels, channels))
-    planes = classes.log_softmax(classes.class_logits(logits, where))
+    counts = classes.counted(labels, logits, where)
+    planes = classes.log_softmax(classes.class_logits(logits, counts))
     targets = classes.class_targets(labels, logits)
-    sizes = tuple(jnp.abs(z) for z in classes.class_logits(jax.lax.stop_gradient(maps), where))
+    sizes = tuple(jnp.abs(z) for z in classes.class_logits(jax.lax.stop_gradient(maps), counts))
     sizes = sizes if maps.shape[-1] > 1 else (sizes[1], sizes[1])
     terms = (z.astype(p.dtype) * t * -p for z, t, p in zip(sizes, targets, planes, strict=True))
-    return classes.image_mean(sum(terms), where)
+    return classes.image_mean(sum(terms), counts)
 
 
 def focal(
@@ -129,7 +135,8 @@ def focal(
     For rare structures in a large easy background. With a large gamma the gradient of moderate
     errors fades too, and outliers among the labels dominate.
 
-    L_b = (1/N) sum_i sum_k a_k t_ik (1 - p_ik)^gamma (-log p_ik).
+    L_b = (1/N) sum_i sum_k a_k t_ik (1 - p_ik)^gamma (-log p_ik), N the number of pixels that
+    count, whatever alpha.
 
     Source: Lin et al. (2017), Focal Loss for Dense Object Detection, equations (4) and (5).
     Departures: the paper sums over anchors and divides by the positive ones; segmentation takes the
@@ -141,30 +148,30 @@ def focal(
         labels: class indices, or target shares `[b, *s, c]` as floats.
         gamma: >= 0; 0 is cross entropy.
         alpha: None, the share in [0, 1] of every class but the background (which gets 1 - alpha),
-            or one number >= 0 a class (two for one channel).
+            or one finite number >= 0 a class (two for one channel).
         one_vs_rest: a sigmoid for each channel, and the sum of the binary losses, instead of one
             softmax. No difference for one channel.
         where: True counts; elsewhere logits and labels may hold anything.
 
     Returns: one value per image, >= 0, in nats; float32 (float64 for float64 logits).
     Empty cases: an absent class costs nothing by itself; where nothing counts, 0 with zero
-        gradient.
+        gradient. A label outside [0, c) counts as `where=False`: it is not in N either.
     Raises: ValueError on shapes and options; TypeError on dtypes.
     Cost: one pass over the logits; a whole gamma is a product, any other a power.
     """
     classes.check_segmentation(logits, labels, where=where)
-    if not gamma >= 0:
-        raise ValueError(f"`gamma` takes a number of at least 0, got {gamma}")
-    planes, targets = classes.class_logits(logits, where), classes.class_targets(labels, logits)
+    gamma = checks.check_number("gamma", gamma, least=0)
+    counts = classes.counted(labels, logits, where)
+    planes, targets = classes.class_logits(logits, counts), classes.class_targets(labels, logits)
     if not one_vs_rest or logits.shape[-1] == 1:
         values = _focal(planes, targets, gamma, _focal_shares(alpha, len(planes)))
-        return classes.image_mean(values, where)
+        return classes.image_mean(values, counts)
     shares = _focal_shares(alpha, 2)
     values = sum(
         _focal((jnp.zeros_like(z), z), (1 - t, t), gamma, shares)
         for z, t in zip(planes, targets, strict=True)
     )
-    return classes.image_mean(values, where)
+    return classes.image_mean(values, counts)
 
 
 def top_k_cross_entropy(
@@ -180,7 +187,7 @@ def top_k_cross_entropy(
     Hard pixels are chosen anew at each step, so a large easy background cannot drown a small
     structure; wrong labels are always among the chosen.
 
-    L_b = mean of the ceil(fraction N) largest -log p_i,true.
+    L_b = mean of the ceil(fraction N) largest -log p_i,true, N the number of pixels that count.
 
     Source: Wu, Shen and van den Hengel (2016), Bridging Category-level and Instance-level Semantic
     Image Segmentation (online bootstrapping); as nnU-Net's top-k loss.
@@ -195,26 +202,27 @@ def top_k_cross_entropy(
         where: True counts; elsewhere logits and labels may hold anything.
 
     Returns: one value per image, >= 0 (one in all for 'batch'); float32 (float64 for float64).
-    Empty cases: where nothing counts, 0 with zero gradient.
+    Empty cases: where nothing counts, 0 with zero gradient. A label outside [0, c) counts as
+        `where=False`: it is not in N, and is never among the chosen.
     Raises: ValueError on shapes and options; TypeError on dtypes.
     Cost: 31 passes over the pixels' losses to find the edge; no sort.
     """
     classes.check_segmentation(logits, labels, where=where)
     checks.check_option("over", over, ("image", "batch"))
-    if not 0 < fraction <= 1:
-        raise ValueError(f"`fraction` takes a number in (0, 1], got {fraction}")
-    planes, targets = classes.class_logits(logits, where), classes.class_targets(labels, logits)
+    fraction = checks.check_number("fraction", fraction, above=0, most=1)
+    counts = classes.counted(labels, logits, where)
+    planes, targets = classes.class_logits(logits, counts), classes.class_targets(labels, logits)
     values = jnp.maximum(_negative_log_likelihood(planes, targets), 0)
-    if where is not None:
-        values = jnp.where(where, values, 0)
+    if counts is not None:
+        values = jnp.where(counts, values, 0)
     rows = 1 if over == "batch" else values.shape[0]
     values = values.reshape(rows, -1)
-    if where is None:
-        counted = jnp.full((rows,), values.shape[1], values.dtype)
+    if counts is None:
+        number = jnp.full((rows,), values.shape[1], values.dtype)
     else:
-        counted = jnp.sum(where.reshape(rows, -1).astype(values.dtype), axis=-1)
+        number = jnp.sum(counts.reshape(rows, -1).astype(values.dtype), axis=-1)
     # A little less before rounding up: 0.1 * 30 is 3.0000000000000004.
-    chosen = jnp.ceil(fraction * counted * (1 - 1e-6)).astype(jnp.int32)
+    chosen = jnp.ceil(fraction * number * (1 - 1e-6)).astype(jnp.int32)
     return mean_of_largest(values, jnp.maximum(chosen, 1))
 
 
@@ -244,20 +252,16 @@ def _power(x: Array, gamma: float) -> Array:
 
 
 def _focal_shares(alpha: float | Sequence[float] | None, count: int) -> tuple[float, ...]:
-    if alpha is None or not isinstance(alpha, (int, float)):
+    if alpha is None or np.ndim(alpha):
         return _class_weights(alpha, count, "alpha")
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"`alpha` takes a number in [0, 1], got {alpha}")
+    alpha = checks.check_number("alpha", alpha, least=0, most=1)
     return (1 - alpha,) + (alpha,) * (count - 1)
 
 
 def _class_weights(
     weights: Sequence[float] | None, count: int, name: str = "class_weights"
 ) -> tuple[float, ...]:
-    if weights is None:
-        return (1.0,) * count
-    if len(weights) != count:
-        raise ValueError(f"`{name}` takes {count} numbers, one a class, got {tuple(weights)}")
-    if not min(weights) >= 0:
-        raise ValueError(f"`{name}` takes numbers of at least 0, got {tuple(weights)}")
-    return tuple(float(w) for w in weights)
+    """One number >= 0 a class. An infinite one would make every other, and the loss, 0."""
+    return (
+        (1.0,) * count if weights is None else checks.check_numbers(name, weights, count, least=0)
+    )

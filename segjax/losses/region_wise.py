@@ -44,8 +44,7 @@ def region_wise(
     Cost: one pass over logits and maps.
     """
     costs = _costs(logits, maps, where)
-    if not power > 0:
-        raise ValueError(f"`power` takes a number > 0, got {power}")
+    power = checks.check_number("power", power, above=0)
     total = 0.0
     for p, cost in zip(classes.probabilities(logits, where), costs, strict=True):
         if cost is not None:
@@ -123,5 +122,5 @@ def _raised(p: Array, power: float) -> Array:
     if power == 2:
         return p * p
     # A probability may underflow to 0, where powers below 1 have no gradient.
-    safe = jnp.where(p > 0, p, 1)
-    return jnp.where(p > 0, safe**power, 0)
+    gone = p <= 0
+    return jnp.where(gone, 0, jnp.where(gone, 1, p) ** power)

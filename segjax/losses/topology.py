@@ -67,7 +67,8 @@ def topological(
     Empty cases: a class absent from the labels has n = 0 (and with `frame` one hole: the
         background), so all its components vanish, the largest one too; a full mask has one
         component and no hole. A constant prediction p with n = 1 costs (1 - p)^2 in dimension 0.
-        Ties share no gradient: the first pixel in row-major order has it.
+        Ties share no gradient: the first pixel in row-major order has it. A pixel whose label is
+        outside [0, c) is foreground in neither labels nor prediction, and has no gradient.
     Raises: ValueError on shapes, dims and options; TypeError on dtypes; ImportError for 'host'
         without GUDHI.
     Cost: for each class and dimension one `ops.persistence_pairs` of prediction and labels.
@@ -76,13 +77,14 @@ def topological(
     shape = tuple(logits.shape[1:-1])
     _check_dims(dims, len(shape))
     checks.check_option("construction", construction, CONSTRUCTIONS)
-    if threshold < 0:
-        raise ValueError(f"`threshold` takes a number >= 0, got {threshold}")
-    if patch is not None and (patch < 1 or any(size % patch for size in shape)):
+    threshold = checks.check_number("threshold", threshold, least=0)
+    if patch is not None and any(
+        size % checks.check_integer("patch", patch, least=1) for size in shape
+    ):
         raise ValueError(f"`patch` takes a divisor of every spatial size of {shape}, got {patch}")
-    probs, targets = _foregrounds(logits, labels)
+    foregrounds = _foregrounds(logits, labels)
+    probs, targets = (_tiles(x, patch) for x in foregrounds)
     targets = jnp.where(targets > 0.5, jnp.ones_like(targets), 0)
-    probs, targets = _tiles(probs, patch), _tiles(targets, patch)
     total = jnp.zeros((), probs.dtype)
     for dim in dims:
         border = frame and dim > 0
@@ -97,7 +99,8 @@ def topological(
         )
         total = total + _diagram_distance(p, t, pairs, threshold)
     chosen = classes.chosen_classes(logits, include_background=False)
-    return jnp.mean(total.reshape(len(chosen), len(logits), -1), axis=(0, 2))
+    values = jnp.mean(total.reshape(len(chosen), len(logits), -1), axis=(0, 2))
+    return classes.with_nans(values, *(x[: len(logits)] for x in foregrounds))
 
 
 def betti_matching(
@@ -145,7 +148,8 @@ def betti_matching(
     Returns: one value per image, >= 0, dimensionless; float32 (float64 for float64 logits).
     Empty cases: labels empty: the component of the largest probability p costs 2 p^2, every other
         feature (b - d)^2; a missing or spurious feature costs at most 1. Two constants p and q
-        cost 2 (p - q)^2 in dimension 0, nothing in others.
+        cost 2 (p - q)^2 in dimension 0, nothing in others. A pixel whose label is outside [0, c)
+        is foreground in neither labels nor prediction, and has no gradient.
     Raises: ValueError on shapes, dims and options; TypeError on dtypes.
     Cost: three sorts, and in each dimension one merging of components in three images (of holes
         in two), all inside jit on any backend.
@@ -153,7 +157,7 @@ def betti_matching(
     classes.check_segmentation(logits, labels)
     _check_dims(dims, logits.ndim - 2)
     checks.check_option("construction", construction, CONSTRUCTIONS)
-    f, g = _foregrounds(logits, labels)
+    f, g = foregrounds = _foregrounds(logits, labels)
     if relative:
         f, g = _framed(f), _framed(g)
     corners = construction == "top_cells"
@@ -167,7 +171,8 @@ def betti_matching(
         match = _match_holes if dim else _match_components
         full = corners if dim == 0 else not corners
         total = total + _matching_cost(*match(*parts, full))
-    return jnp.mean(total.reshape(-1, len(logits)), axis=0)
+    values = jnp.mean(total.reshape(-1, len(logits)), axis=0)
+    return classes.with_nans(values, *(x[: len(logits)] for x in foregrounds))
 
 
 def _check_dims(dims: tuple[int, ...], spatial_ndim: int) -> None:
@@ -179,8 +184,14 @@ def _check_dims(dims: tuple[int, ...], spatial_ndim: int) -> None:
 
 
 def _foregrounds(logits: Array, labels: Array) -> tuple[Array, Array]:
-    """Probabilities and target shares of the foreground classes, each `[classes * b, *s]`."""
-    probs, targets = classes.probabilities(logits), classes.class_targets(labels, logits)
+    """Probabilities and target shares of the foreground classes, each `[classes * b, *s]`.
+
+    A pixel of no class is foreground in neither. A nan is in every class, the first one too.
+    """
+    counts = classes.counted(labels, logits)
+    probs, targets = classes.probabilities(logits, counts), classes.class_targets(labels, logits)
+    if counts is not None:
+        probs = tuple(jnp.where(counts, p, 0) for p in probs)
     chosen = classes.chosen_classes(logits, include_background=False)
     return tuple(jnp.concatenate([x[k] for k in chosen]) for x in (probs, targets))
 

@@ -53,21 +53,20 @@ def triplet(
         checks.check_floating(name, vectors)
         checks.check_shape(name, vectors, tuple(anchor.shape))
     checks.check_option("distance", distance, DISTANCES)
-    if not margin >= 0:
-        raise ValueError(f"`margin` takes a number of at least 0, got {margin}")
+    margin = checks.check_number("margin", margin, least=0)
     dtype = classes.computing_dtype(anchor)
     anchor, positive, negative = (x.astype(dtype) for x in (anchor, positive, negative))
     apart = {"angular": _angular, "cosine": _cosine, "euclidean": _euclidean}[distance]
     slack = apart(anchor, positive) - apart(anchor, negative) + margin
-    return jnp.where(slack > 0, slack, 0)
+    return jnp.where(slack <= 0, 0, slack)
 
 
 def _angular(u: Float[Array, "b d"], v: Float[Array, "b d"]) -> Float[Array, "b"]:
     u, v = _unit(u), _unit(v)
     across, along = _unless_rounding(_length(u - v)), _unless_rounding(_length(u + v))
     # Two zero vectors: an angle of 0, and no slope, which atan2 does not have there.
-    some = (across > 0) | (along > 0)
-    return jnp.where(some, jnp.arctan2(across, jnp.where(some, along, 1)) * (2 / jnp.pi), 0)
+    none = (across == 0) & (along == 0)
+    return jnp.where(none, 0, jnp.arctan2(across, jnp.where(none, 1, along)) * (2 / jnp.pi))
 
 
 def _cosine(u: Float[Array, "b d"], v: Float[Array, "b d"]) -> Float[Array, "b"]:
@@ -80,7 +79,7 @@ def _euclidean(u: Float[Array, "b d"], v: Float[Array, "b d"]) -> Float[Array, "
 
 def _unless_rounding(length: Float[Array, "b"]) -> Float[Array, "b"]:
     """0 for what rounding leaves of the difference of equal unit vectors: it has no direction."""
-    return jnp.where(length > 8 * jnp.finfo(length.dtype).eps, length, 0)
+    return jnp.where(length <= 8 * jnp.finfo(length.dtype).eps, 0, length)
 
 
 def _unit(x: Float[Array, "b d"]) -> Float[Array, "b d"]:
@@ -90,7 +89,7 @@ def _unit(x: Float[Array, "b d"]) -> Float[Array, "b d"]:
 def _length(x: Float[Array, "b d"]) -> Float[Array, "b"]:
     """|x| without overflow or underflow of the squares; its gradient at 0 is 0."""
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1))
-    some = largest > 0
-    largest = jnp.where(some, largest, 1)
+    none = largest == 0
+    largest = jnp.where(none, 1, largest)
     squares = jnp.sum((x / largest[:, None]) ** 2, axis=-1)
-    return jnp.where(some, jnp.sqrt(jnp.where(some, squares, 1)) * largest, 0)
+    return jnp.where(none, 0, jnp.sqrt(jnp.where(none, 1, squares)) * largest)

@@ -1,9 +1,11 @@
 """How much of a classifier's activation lies where the finding is."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from segjax.ops import checks
-from segjax.ops.classes import check_where
+from segjax.ops.classes import check_where, ratio
 from segjax.types import Array, Bool, Float
 
 
@@ -32,19 +34,21 @@ def activation_in_region(
         where: True counts; other pixels may hold anything.
 
     Returns: one value per image, float32.
-    Empty cases: an empty region, no activation, or nothing that counts gives 0.
+    Empty cases: an empty region, no activation, or nothing that counts gives 0. A nan that counts
+        gives nan.
     Raises: ValueError on a wrong rank or shape; TypeError on integer activations or on a `where`
         that is not boolean.
     Cost: O(n).
     """
-    activation, region = jnp.asarray(activation), jnp.asarray(region)
+    activation = jnp.asarray(activation)
+    region = region if isinstance(region, jax.Array) else np.asarray(region)
     checks.check_rank("activation", activation, 2, 3, 4)
     checks.check_floating("activation", activation)
     checks.check_shape("region", region, tuple(activation.shape))
     activation = activation.astype(jnp.float32)
     if not jnp.issubdtype(region.dtype, jnp.floating):
-        region = region.astype(jnp.int32) > 0
-    inside = region.astype(jnp.float32)
+        region = region > 0
+    inside = jnp.asarray(region.astype(jnp.float32))
     if where is not None:
         counts = jnp.asarray(where)
         check_where(counts, tuple(activation.shape))
@@ -52,4 +56,4 @@ def activation_in_region(
     pixels = tuple(range(1, activation.ndim))
     total = jnp.sum(activation, axis=pixels)
     within = jnp.sum(activation * inside, axis=pixels)
-    return jnp.where(total > 0, within / jnp.where(total > 0, total, 1), 0)
+    return ratio(within, total)

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from segjax.ops import checks
+from segjax.ops.classes import check_where
 from segjax.types import Array, Bool, Float
 
 
@@ -50,13 +51,14 @@ def r_aed(
         where: True counts; rows that do not count may hold anything. None is all.
 
     Returns: one number in [0, 10] for the whole set, float32.
-    Empty cases: no row that counts gives 0, the limit of a distance without bound.
-    Raises: ValueError on a wrong rank or shape.
+    Empty cases: no row that counts gives 0, the limit of a distance without bound. A nan that
+        counts gives nan.
+    Raises: ValueError on a wrong rank or shape; TypeError on a `where` that is not boolean.
     Cost: O(n).
     """
     distance = euclidean_distance(predicted, true)
     counts = jnp.ones(distance.shape, bool) if where is None else jnp.asarray(where)
-    checks.check_shape("where", counts, tuple(distance.shape))
+    check_where(counts, tuple(distance.shape))
     number = jnp.sum(counts.astype(jnp.float32))
     total = jnp.sum(jnp.where(counts, distance, 0))
     return jnp.where(number > 0, r_aed_from_mean_distance(total / jnp.maximum(number, 1)), 0)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax.ops import checks
-from segjax.ops.classes import check_where
+from segjax.ops.classes import as_int32, check_where
 from segjax.types import Array, Bool, Float, Int
 
 
@@ -153,13 +153,13 @@ def dice_from_counts(counts: Int[Array, "*n 4"]) -> Float[Array, "*n"]:
         counts: from `overlap_counts` or `threshold_counts`, on the last axis tp, fp, fn, tn.
 
     Returns: `[*n]`; float32 from a JAX array, float64 from a NumPy one (exact for large sums).
-    Empty cases: tp + fp + fn = 0 gives 1.
+    Empty cases: tp + fp + fn = 0 gives 1; a nan among them nan.
     Raises: ValueError unless the last axis has length 4.
     Cost: O(n).
     """
     tp, fp, fn, xp = _float_counts(counts)
     divisor = 2 * tp + fp + fn
-    return xp.where(divisor > 0, 2 * tp / xp.maximum(divisor, 1), 1)
+    return xp.where(divisor <= 0, 1, 2 * tp / xp.where(divisor <= 0, 1, divisor))
 
 
 def jaccard_from_counts(counts: Int[Array, "*n 4"]) -> Float[Array, "*n"]:
@@ -173,13 +173,13 @@ def jaccard_from_counts(counts: Int[Array, "*n 4"]) -> Float[Array, "*n"]:
         counts: from `overlap_counts` or `threshold_counts`, on the last axis tp, fp, fn, tn.
 
     Returns: `[*n]`; float32 from a JAX array, float64 from a NumPy one.
-    Empty cases: tp + fp + fn = 0 gives 1.
+    Empty cases: tp + fp + fn = 0 gives 1; a nan among them nan.
     Raises: ValueError unless the last axis has length 4.
     Cost: O(n).
     """
     tp, fp, fn, xp = _float_counts(counts)
     divisor = tp + fp + fn
-    return xp.where(divisor > 0, tp / xp.maximum(divisor, 1), 1)
+    return xp.where(divisor <= 0, 1, tp / xp.where(divisor <= 0, 1, divisor))
 
 
 def _float_counts(counts: Array) -> tuple:
@@ -192,8 +192,8 @@ def _float_counts(counts: Array) -> tuple:
 
 def _class_map(name: str, classes: Array) -> Array:
     """An integer class map `[b, *s]`."""
-    classes = jnp.asarray(classes)
+    classes = classes if isinstance(classes, jax.Array) else np.asarray(classes)
     checks.check_rank(name, classes, 2, 3, 4)
     if not (classes.dtype == bool or jnp.issubdtype(classes.dtype, jnp.integer)):
         raise TypeError(f"`{name}` takes a class index for each pixel, got {classes.dtype}")
-    return classes.astype(jnp.int32)
+    return as_int32(classes)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from segjax.metrics.masks import binary
 from segjax.ops import checks
-from segjax.ops.classes import check_where
+from segjax.ops.classes import as_int32, check_where
 from segjax.types import Array, Bool, Float, Int
 
 RULES = ("step", "trapezoid")
@@ -162,13 +162,14 @@ def threshold_counts(
         labels, or a `where` that is not boolean.
     Cost: O(k n) time, O(n) memory.
     """
-    scores, labels = jnp.asarray(scores), jnp.asarray(labels)
+    scores = jnp.asarray(scores)
+    labels = labels if isinstance(labels, jax.Array) else np.asarray(labels)
     checks.check_rank("scores", scores, 1, 2, 3, 4)
     checks.check_floating("scores", scores)
     checks.check_shape("labels", labels, tuple(scores.shape))
     if not (labels.dtype == bool or jnp.issubdtype(labels.dtype, jnp.integer)):
         raise TypeError(f"`labels` takes booleans or integers, got {labels.dtype}")
-    positive = labels.astype(jnp.int32) > 0
+    positive = as_int32(labels) > 0
     negative = ~positive
     if where is not None:
         counts = jnp.asarray(where)
@@ -233,13 +234,16 @@ def average_precision_from_counts(
 
     Returns: `[*n]` float64. What lies beyond the recall of the lowest threshold does not count.
     Empty cases: nothing positive gives nan; nothing predicted at any threshold 0.
-    Raises: ValueError on a wrong shape or option, or on counts that rise with the threshold.
+    Raises: ValueError on a wrong shape or option, on counts that are nan or below 0, or that rise
+        with the threshold.
     Cost: host, NumPy; O(k).
     """
     checks.check_option("rule", rule, RULES)
-    counts = np.asarray(counts)
+    counts = np.asarray(counts, np.float64)  # differences of unsigned integers wrap round
     if counts.ndim < 2 or counts.shape[-1] != 4 or not counts.shape[-2]:
         raise ValueError(f"`counts` takes shape [..., thresholds, 4], got {counts.shape}")
+    if not np.all(counts >= 0):
+        raise ValueError(f"`counts` takes numbers >= 0, got {counts[~(counts >= 0)][0]}")
     if np.any(np.diff(counts[..., :2], axis=-2) > 0):
         raise ValueError("`counts` takes rising thresholds, got counts that rise with them")
     precision, recall = precision_recall_from_counts(counts)
@@ -256,12 +260,11 @@ def average_precision_from_counts(
 
 
 def _thresholds(thresholds: int | Sequence[float]) -> np.ndarray:
-    if isinstance(thresholds, int):
-        if thresholds < 2:
-            raise ValueError(f"`thresholds` takes 2 or more, got {thresholds}")
-        return np.linspace(0, 1, thresholds)
+    if np.ndim(thresholds) == 0:
+        return np.linspace(0, 1, checks.check_integer("thresholds", thresholds, least=2))
     values = np.asarray(thresholds, np.float64)
-    if values.ndim != 1 or not values.size or not np.all(np.diff(values) > 0):
+    rising = values.ndim == 1 and values.size and np.all(np.diff(values) > 0)
+    if not rising or np.isnan(values).any():
         raise ValueError(f"`thresholds` takes a number of them or rising values, got {thresholds}")
     return values
 

@@ -42,7 +42,8 @@ def thin(volume: np.ndarray) -> np.ndarray:
     Source: Lee, Kashyap and Chu (1994) for the order; Bertrand and Malandain (1994) for what may be
     deleted. Departures: parity classes in place of a scan.
     """
-    padded = np.pad(volume, 1)
+    # In C order whatever the volume's own, for voxels are deleted through the flat view.
+    padded = np.ascontiguousarray(np.pad(volume, 1))
     flat = padded.reshape(-1)
     steps = POSITIONS @ (np.array(padded.strides) // padded.itemsize)
     points = np.flatnonzero(flat)

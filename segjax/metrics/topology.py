@@ -3,6 +3,7 @@
 import itertools
 from types import ModuleType
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -35,12 +36,12 @@ def euler_number(mask: Bool[Array, "b *s"], *, connectivity: str = "full") -> In
     Raises: ValueError on a wrong rank or option; TypeError on floats.
     Cost: O(n): 2^axes passes over the pixels; runs under jit.
     """
-    mask = jnp.asarray(mask)
+    mask = mask if isinstance(mask, jax.Array) else np.asarray(mask)
     checks.check_rank("mask", mask, 3, 4)
     checks.check_option("connectivity", connectivity, CONNECTIVITIES)
     if not (mask.dtype == bool or jnp.issubdtype(mask.dtype, jnp.integer)):
         raise TypeError(f"`mask` takes booleans or integers, got {mask.dtype}")
-    return _euler_number(mask.astype(bool), connectivity, jnp)
+    return _euler_number(jnp.asarray(mask.astype(bool)), connectivity, jnp)
 
 
 def betti_numbers(
@@ -210,11 +211,10 @@ def _tiles(shape: tuple[int, ...], patch: int | tuple[int, ...] | None) -> list[
     """Slices of a grid of tiles over an image."""
     if patch is None:
         return [tuple(slice(None) for _ in shape)]
-    sides = (patch,) * len(shape) if isinstance(patch, int) else tuple(patch)
-    if len(sides) != len(shape) or min(sides) < 1:
-        raise ValueError(
-            f"`patch` takes None, a side of 1 or more, or {len(shape)} sides; got {patch!r}"
-        )
+    sides = (patch,) * len(shape) if np.ndim(patch) == 0 else tuple(patch)
+    if len(sides) != len(shape):
+        raise ValueError(f"`patch` takes None, one side or {len(shape)} sides; got {patch!r}")
+    sides = [checks.check_integer("patch", side, least=1) for side in sides]
     starts = [range(0, length, side) for length, side in zip(shape, sides, strict=True)]
     return [
         tuple(slice(start, start + side) for start, side in zip(corner, sides, strict=True))

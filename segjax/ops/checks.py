@@ -1,6 +1,12 @@
-"""Static checks: they look at shapes and dtypes only, so they also fire while tracing."""
+"""Static checks: they look at shapes, dtypes and options only, so they also fire while tracing."""
 
+import math
+import operator
+from collections.abc import Sequence
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from segjax.types import Array
 
@@ -30,3 +36,63 @@ def check_option(name: str, value: object, options: tuple) -> None:
     """Raises ValueError unless `value` is one of `options`."""
     if value not in options:
         raise ValueError(f"`{name}` takes one of {list(options)}, got {value!r}")
+
+
+def check_number(
+    name: str,
+    value: float,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> float:
+    """An option as a Python float; ValueError unless it is one finite number within the bounds.
+
+    NumPy's numbers are taken too; a traced one is returned as it is, for its value is not known.
+    """
+    if isinstance(value, jax.core.Tracer):
+        return value
+    bounds = (
+        (">=", least, operator.ge),
+        (">", above, operator.gt),
+        ("<=", most, operator.le),
+        ("<", below, operator.lt),
+    )
+    bounds = [bound for bound in bounds if bound[1] is not None]
+    number = _as_float(value)
+    if not (math.isfinite(number) and all(holds(number, limit) for _, limit, holds in bounds)):
+        wanted = " and ".join(f"{sign} {limit}" for sign, limit, _ in bounds)
+        kind = "a number" if math.isfinite(number) else "a finite number"
+        raise ValueError(f"`{name}` takes {kind} {wanted}, got {value!r}")
+    return number
+
+
+def check_numbers(
+    name: str, values: Sequence[float], count: int, **bounds: float
+) -> tuple[float, ...]:
+    """`check_number` of each of `count` numbers; ValueError if there are more or fewer."""
+    if not hasattr(values, "__len__") or len(values) != count:
+        raise ValueError(f"`{name}` takes {count} numbers, got {values!r}")
+    return tuple(check_number(name, value, **bounds) for value in values)
+
+
+def check_integer(name: str, value: int, *, least: int) -> int:
+    """An option as a Python integer of at least `least`, else ValueError; NumPy's are taken too."""
+    try:
+        number = None if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < least:
+        raise ValueError(f"`{name}` takes an integer of at least {least}, got {value!r}")
+    return number
+
+
+def _as_float(value: object) -> float:
+    """nan for what is no number."""
+    if isinstance(value, str | bytes) or np.ndim(value):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan

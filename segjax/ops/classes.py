@@ -8,6 +8,7 @@ the sigmoid, so what follows knows one case only.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from segjax.ops import checks
 from segjax.types import Array, Bool, Float
@@ -51,8 +52,9 @@ def check_where(where: Array | None, pixels: tuple[int, ...]) -> None:
 
 
 def computing_dtype(x: Array) -> jnp.dtype:
-    """The dtype that losses compute in: float32, or float64 for float64."""
-    return jnp.dtype("float64") if x.dtype == jnp.float64 else jnp.dtype("float32")
+    """The dtype that losses compute in: float32, or float64 for float64 where JAX has it."""
+    double = jax.dtypes.canonicalize_dtype(x.dtype) == jnp.float64
+    return jnp.dtype("float64" if double else "float32")
 
 
 def split(x: Float[Array, "b *s c"]) -> Planes:
@@ -100,14 +102,58 @@ def probabilities(
 def class_targets(labels: Array, logits: Float[Array, "b *s c"]) -> Planes:
     """The target share of each class, at least two: 0 or 1 from integers, floats as they are.
 
-    An integer outside [0, c) belongs to no class.
+    An integer outside [0, c) belongs to no class, see `counted`. A nan among the shares of a pixel
+    is one in each of them, as the softmax makes it of logits: no loss sees some of a pixel only.
     """
     dtype = computing_dtype(logits)
     if jnp.issubdtype(labels.dtype, jnp.floating):
         planes = tuple(plane.astype(dtype) for plane in split(labels))
-        return planes if len(planes) > 1 else (1 - planes[0], planes[0])
-    labels = labels.astype(jnp.int32)
+        if len(planes) == 1:
+            return 1 - planes[0], planes[0]
+        broken = jnp.isnan(_sum(planes))
+        return tuple(jnp.where(broken, jnp.nan, plane) for plane in planes)
+    labels = as_int32(labels)
     return tuple((labels == k).astype(dtype) for k in range(max(2, logits.shape[-1])))
+
+
+def counted(
+    labels: Array, logits: Float[Array, "b *s c"], where: Bool[Array, "b *s"] | None = None
+) -> Bool[Array, "b *s"] | None:
+    """`where` without the pixels whose label is of no class; None if every pixel counts.
+
+    A class index outside [0, c) (255 and -1 are common) says that nothing is known of the pixel:
+    every loss of labels leaves it out as `where=False` does, without cost and without gradient.
+    """
+    if jnp.issubdtype(labels.dtype, jnp.floating):
+        return where
+    labels = as_int32(labels)
+    known = (labels >= 0) & (labels < max(2, logits.shape[-1]))
+    return known if where is None else known & where
+
+
+def as_int32(x: Array) -> Array:
+    """Booleans or integers as int32, where numbers beyond it become its least or largest.
+
+    A cast would wrap them round: 2**32 in NumPy's int64 becomes 0, which is a class.
+    """
+    xp = jnp if isinstance(x, jax.Array) else np
+    ends = np.iinfo(np.int32)
+    if x.dtype in (np.int64, np.uint32, np.uint64):
+        x = xp.minimum(x, ends.max)
+        x = xp.maximum(x, ends.min) if x.dtype == np.int64 else x
+    return jnp.asarray(x.astype(np.int32))
+
+
+def with_nans(values: Float[Array, "b"], *arrays: Array) -> Float[Array, "b"]:
+    """`values`, but nan, and so its gradient, for each image in which an array holds a nan.
+
+    For losses that only compare what they are given, which a nan survives without a trace; where
+    there is arithmetic it travels by itself.
+    """
+    for x in arrays:
+        broken = jnp.any(jnp.isnan(x).reshape(len(values), -1), axis=-1)
+        values = values * jnp.where(broken, jnp.nan, jnp.ones_like(values))
+    return values
 
 
 def chosen_classes(logits: Array, include_background: bool) -> range:
@@ -121,6 +167,12 @@ def image_sum(x: Array, where: Bool[Array, "b *s"] | None = None) -> Float[Array
     if where is not None:
         x = jnp.where(where, x, 0)
     return jnp.sum(x.reshape(x.shape[0], -1), axis=-1)
+
+
+def ratio(numerator: Array, denominator: Array) -> Array:
+    """The quotient, and 0 with zero gradient where the denominator is 0; a nan stays one."""
+    empty = denominator <= 0
+    return jnp.where(empty, 0, numerator / jnp.where(empty, 1, denominator))
 
 
 def image_count(like: Array, where: Bool[Array, "b *s"] | None = None) -> Float[Array, "b"]:

@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 from segjax.ops import checks
+from segjax.ops.classes import as_int32
 from segjax.types import Array, Bool, Float, Shaped
 
 # The squared distance separates: along the first axis it is found by walking the line both ways,
@@ -125,7 +126,7 @@ def signed_distance(
 
 
 def _checked(name: str, array: Array, spatial_ndim: int | None) -> Array:
-    array = jnp.asarray(array)
+    array = array if isinstance(array, jax.Array) else np.asarray(array)
     if not (array.dtype == bool or jnp.issubdtype(array.dtype, jnp.integer)):
         raise TypeError(f"`{name}` takes booleans or integers, got {array.dtype}")
     if array.ndim == 0:
@@ -135,7 +136,7 @@ def _checked(name: str, array: Array, spatial_ndim: int | None) -> Array:
             f"`spatial_ndim` takes 1 to {array.ndim} for shape {tuple(array.shape)}, "
             f"got {spatial_ndim}"
         )
-    return array
+    return array if array.dtype == bool else as_int32(array)
 
 
 def _spacing(spacing: Sequence[float] | Array | None, ndim: int) -> Array:
@@ -143,7 +144,7 @@ def _spacing(spacing: Sequence[float] | Array | None, ndim: int) -> Array:
         return jnp.ones(ndim, jnp.float32)
     if not isinstance(spacing, jax.core.Tracer):
         spacing = np.asarray(spacing, np.float32)
-        if not np.all(spacing > 0):
+        if not np.all((spacing > 0) & np.isfinite(spacing)):
             raise ValueError(f"`spacing` takes numbers > 0, got {spacing.tolist()}")
     checks.check_shape("spacing", spacing, (ndim,))
     return lax.stop_gradient(jnp.asarray(spacing, jnp.float32))

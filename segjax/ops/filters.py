@@ -52,11 +52,9 @@ def gaussian_filter(
     """
     _check(x)
     checks.check_option("border", border, tuple(_BORDERS))
-    if not truncate > 0:
-        raise ValueError(f"`truncate` takes a number above 0, got {truncate}")
-    sigmas = (sigma,) * (x.ndim - 1) if np.ndim(sigma) == 0 else tuple(sigma)
-    if len(sigmas) != x.ndim - 1 or not min(sigmas) >= 0:
-        raise ValueError(f"`sigma` takes one number >= 0 or {x.ndim - 1} of them, got {sigma}")
+    truncate = checks.check_number("truncate", truncate, above=0)
+    sigmas = (sigma,) * (x.ndim - 1) if np.ndim(sigma) == 0 else sigma
+    sigmas = checks.check_numbers("sigma", sigmas, x.ndim - 1, least=0)
     y = x.astype(computing_dtype(x))
     for axis, width in enumerate(sigmas, start=1):
         radius = int(truncate * width + 0.5)
@@ -165,8 +163,7 @@ def _check(x: Array) -> None:
 
 
 def _check_radius(radius: int) -> None:
-    if isinstance(radius, bool) or not isinstance(radius, int) or radius < 0:
-        raise ValueError(f"`radius` takes an integer of at least 0, got {radius!r}")
+    checks.check_integer("radius", radius, least=0)
 
 
 def _along_first(numbers: Sequence[float], like: Array) -> Array:

@@ -108,8 +108,7 @@ def soft_skeleton(
         K log2(K) / 2 erosions, each a small part of a backward iteration.
     """
     _check(x)
-    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 0:
-        raise ValueError(f"`iterations` takes an integer of at least 0, got {iterations!r}")
+    iterations = checks.check_integer("iterations", iterations, least=0)
     if where is not None:
         if where.dtype != bool:
             raise TypeError(f"`where` takes booleans, got {where.dtype}")

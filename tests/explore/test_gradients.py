@@ -74,6 +74,10 @@ def compare(name, options, *, spatial=(6, 8), channels=3, situation="random", **
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9 * np.abs(other).max())
 
 
+def takes_labels(name):
+    return "labels" in inspect.signature(getattr(losses, name)).parameters
+
+
 @pytest.mark.parametrize("name", gradients.__all__)
 def test_a_closed_form_takes_what_its_loss_takes(name):
     ours = inspect.signature(getattr(gradients, name)).parameters
@@ -130,6 +134,16 @@ def test_weighted_pixels():
     rng = np.random.default_rng(0)
     where, weights = rng.random((2, 4, 4)) < 0.7, rng.random((2, 4, 4))
     compare("cross_entropy", {}, spatial=(4, 4), where=where, weights=weights)
+
+
+@pytest.mark.parametrize("name", [n for n in gradients.__all__ if takes_labels(n)])
+def test_labels_outside_the_classes(name):
+    rng = np.random.default_rng(0)
+    labels = rng.choice([0, 1, 2, 255, -1], (2, 4, 6))
+    options = {"label_smoothing": 0.1} if name == "cross_entropy" else {}
+    where = "where" in inspect.signature(getattr(losses, name)).parameters
+    given = {"where": rng.random(labels.shape) < 0.8} if where else {}
+    compare(name, options, spatial=(4, 6), labels=labels, **given)
 
 
 def test_nothing_counted_gives_0():

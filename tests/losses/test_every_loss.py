@@ -81,7 +81,12 @@ def test_it_equals_its_equation(case):
 def test_jit_eager_and_eight_devices_agree_and_images_do_not_see_each_other(case):
     arguments = arrays(case, batch=8)
     values, gradients = compiled(case.loss)(*arguments)
-    np.testing.assert_allclose(bound(case)(*arguments), values, rtol=1e-5, atol=1e-6)
+    # Outside jit, NumPy's own widths come as they are; a warning would be an error here.
+    wide = (
+        a.astype(np.int64) if a.dtype == np.int32 else a
+        for a in arrays(case, batch=8, dtype=np.float64)
+    )
+    np.testing.assert_allclose(bound(case)(*wide), values, rtol=1e-5, atol=1e-6)
     spread = NamedSharding(Mesh(np.array(jax.devices()), ("b",)), PartitionSpec("b"))
     many = compiled(case.loss)(*(jax.device_put(a, spread) for a in arguments))
     np.testing.assert_allclose(many[0], values, rtol=1e-5, atol=1e-6)
@@ -166,14 +171,12 @@ def test_wrong_costs_more_than_slightly_wrong_than_perfect(case, absent):
     assert np.all(perfect < near) and np.all(near < far), (perfect[0], near[0], far[0])
 
 
-@EVERY
-def test_where_equals_cropping(case):
-    loss = getattr(losses, case.loss)
-    if "where" not in inspect.signature(loss).parameters:
-        pytest.skip("has no `where`")
-    arguments = arrays(case)
-    pixels = arguments[0].shape[: len(case.shapes[0])]
-    where = np.zeros(pixels, bool)
+@functools.cache
+def cropped(name):
+    """Arguments that hold nonsense outside a window, the window, and the values inside it."""
+    case = FIRST[name]
+    arguments = arrays(case, batch=8)
+    where = np.zeros(arguments[0].shape[: len(case.shapes[0])], bool)
     where[:, 1:7, 2:] = True
     inside = (slice(None), slice(1, 7), slice(2, None))
     wanted = jax.jit(bound(case))(*(np.ascontiguousarray(a[inside]) for a in arguments))
@@ -183,13 +186,133 @@ def test_where_equals_cropping(case):
         else np.where(where, a, 99)
         for a in arguments
     )
-    step = jax.jit(jax.value_and_grad(lambda *a: bound(case)(*a, where=where).sum()))
-    value, gradient = step(*outside)
-    np.testing.assert_allclose(value, wanted.sum(), rtol=1e-5, atol=1e-6)
+    return outside, where, np.asarray(wanted)
+
+
+@EVERY
+def test_where_equals_cropping(case):
+    loss = getattr(losses, case.loss)
+    if "where" not in inspect.signature(loss).parameters:
+        pytest.skip("has no `where`")
+    outside, where, wanted = cropped(case.loss)
+
+    def total(logits, *others, where):
+        values = bound(case)(logits, *others, where=where)
+        return values.sum(), values
+
+    step = jax.jit(jax.grad(total, has_aux=True))
+    gradient, values = step(*outside, where=where)
+    np.testing.assert_allclose(values, wanted, rtol=1e-5, atol=1e-6)
     gradient = np.asarray(gradient)
     assert np.all(gradient[~where] == 0) and np.all(np.isfinite(gradient))
-    none = jax.jit(bound(case))(*arguments, where=np.zeros_like(where))
+    _, none = step(*arrays(case, batch=8), where=np.zeros_like(where))
     assert np.all(np.isfinite(none))
+
+
+def has_labels(loss):
+    return "labels" in array_parameters(getattr(losses, loss))
+
+
+@pytest.mark.parametrize("name", [name for name in FIRST if has_labels(name)])
+def test_a_label_outside_the_classes_leaves_its_pixel_out(name):
+    case, (outside, where, wanted) = FIRST[name], cropped(name)
+    (values, (gradient,)), logits = compiled(name)(*outside), outside[0]
+    if "where" in inspect.signature(getattr(losses, name)).parameters:
+        np.testing.assert_allclose(values, wanted, rtol=1e-5, atol=1e-6)
+    assert np.all(np.isfinite(values)) and np.all(np.isfinite(gradient))
+    assert not np.any(np.asarray(gradient)[~where])
+    assert np.any(gradient)
+    # Whatever stands there, and whichever label says so; in NumPy's 64 bits 2**32 is no class 0.
+    rng = np.random.default_rng(0)
+    logits = np.where(where[..., None], logits, rng.standard_normal(logits.shape))
+    for label in (-1, 255, 2**32, -(2**32), 2**62 + 1):
+        labels = np.where(where, outside[1], label)
+        if abs(label) < 2**31:
+            again, _ = compiled(name)(
+                logits.astype(np.float32), labels.astype(np.int32), *outside[2:]
+            )
+        elif label == 2**32 or name == "cross_entropy":
+            again = bound(case)(logits.astype(np.float32), labels, *outside[2:])
+        np.testing.assert_allclose(again, values, rtol=1e-5, atol=1e-6, err_msg=str(label))
+
+
+@EVERY
+def test_a_nan_makes_its_image_nan_and_no_other(case):
+    arguments = arrays(case, batch=8)
+    clean = compiled(case.loss)(*arguments)
+    names = array_parameters(getattr(losses, case.loss))
+    for index, name in enumerate(names):
+        if arguments[index].dtype != np.float32:
+            continue
+        broken = arguments[index].copy()
+        place = (0,) * broken.ndim
+        if name == "activation_logits":  # a pixel outside the region, the only kind that counts
+            place = (0, *np.argwhere(~arguments[1][0])[0])
+        if name == "maps":  # of a foreground class
+            place = (*place[:-1], broken.shape[-1] - 1)
+        broken[place] = np.nan
+        given = (*arguments[:index], broken, *arguments[index + 1 :])
+        values, gradients = compiled(case.loss)(*given)
+        assert np.isnan(values[0]), name
+        assert any(np.any(np.isnan(g[0])) for g in gradients), name
+        np.testing.assert_allclose(values[1:], clean[0][1:], rtol=1e-5, err_msg=name)
+        for got, wanted in zip(gradients, clean[1], strict=True):
+            np.testing.assert_allclose(got[1:], wanted[1:], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in FIRST if has_labels(name) and name != "lovasz_softmax"]
+)
+def test_a_nan_among_soft_labels_counts_unless_where_leaves_it_out(name):
+    logits, labels, *others = arrays(FIRST[name], batch=3)
+    soft = (labels[..., None] == np.arange(logits.shape[-1])).astype(np.float32)
+    options = {}
+    if "where" in inspect.signature(getattr(losses, name)).parameters:
+        options["where"] = np.ones(labels.shape, bool)
+        options["where"][1, 2, 3] = False
+
+    def total(logits, soft, options):
+        values = bound(FIRST[name])(logits, soft, *others, **options)
+        return values.sum(), values
+
+    step = jax.jit(jax.grad(total, has_aux=True))
+    wanted, clean = step(logits, soft, options)
+    broken = soft.copy()
+    broken[0, 2, 3, 0] = np.nan  # the background's share alone
+    if options:
+        broken[1, 2, 3] = np.nan
+    gradient, values = step(logits, broken, options)
+    assert np.isnan(values[0]) and np.any(np.isnan(gradient[0]))
+    np.testing.assert_allclose(values[1:], clean[1:], rtol=1e-5)
+    np.testing.assert_allclose(gradient[1:], wanted[1:], rtol=1e-4, atol=1e-6)
+    if options:
+        assert not np.any(gradient[1, 2, 3])
+
+
+def numeric_options(name):
+    """(option, default) of each option that is a number."""
+    parameters = inspect.signature(getattr(losses, name)).parameters.values()
+    defaults = ((p.name, p.default) for p in parameters)
+    return [(n, d) for n, d in defaults if isinstance(d, int | float) and not isinstance(d, bool)]
+
+
+@EVERY
+def test_options_are_finite_numbers_of_python_or_numpy(case):
+    arguments = arrays(case)
+    for option, default in numeric_options(case.loss):
+        kinds = (np.float32, np.float64) if isinstance(default, float) else (np.int64, np.uint8)
+        for kind in kinds:
+            options = {**case.options, option: kind(default)}
+            shaped = jax.eval_shape(
+                functools.partial(getattr(losses, case.loss), **options), *arguments
+            )
+            assert shaped.dtype == np.float32, (option, kind)
+        for wrong in (np.nan, np.inf, -np.inf, "1", None):
+            if wrong is None and default is None:
+                continue
+            options = {**case.options, option: wrong}
+            with pytest.raises(ValueError, match=f"`{option}`"):
+                jax.eval_shape(functools.partial(getattr(losses, case.loss), **options), *arguments)
 
 
 @EVERY

@@ -109,6 +109,16 @@ def test_the_class_is_the_pixel_that_holds_the_point():
     )
 
 
+@BOTH
+def test_a_nan_point_is_no_column(loss):
+    heatmap, points = batch()
+    points[1, 0], points[2, 1] = np.nan, np.nan
+    values = np.asarray(compiled(loss)(heatmap, points))
+    np.testing.assert_array_equal(np.isnan(values), [False, True, True, False])
+    clean = compiled(loss)(*batch())
+    np.testing.assert_allclose(values[[0, 3]], np.asarray(clean)[[0, 3]], rtol=1e-6)
+
+
 @pytest.mark.parametrize("reduce", ["sum", "mean"])
 @BOTH
 def test_gradients_equal_finite_differences(loss, reduce):
@@ -229,6 +239,7 @@ def test_every_option_changes_the_value():
         (MSCE, {"reduce": "max"}, ValueError, "`reduce`"),
         (MSCE, {"scale_weights": (1.0, 1.0)}, ValueError, "`scale_weights`"),
         (MSCE, {"scale_weights": (1.0, 1.0, -1.0)}, ValueError, "`scale_weights`"),
+        (MSCE, {"scale_weights": (1.0, np.nan, 1.0)}, ValueError, "`scale_weights`"),
         (MSE, {"heatmap": np.zeros((2, 8, 8, 1), np.float32)}, ValueError, "`heatmap`"),
         (MSE, {"heatmap": np.zeros((2, 8, 8), np.int32)}, TypeError, "`heatmap`"),
         (MSE, {"points": np.zeros((2,), np.float32)}, ValueError, "`points`"),

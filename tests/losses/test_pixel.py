@@ -115,11 +115,82 @@ def test_nothing_counted_costs_nothing():
     assert not np.any(losses.cross_entropy(LOGITS, LABELS, weights=zero))
 
 
-def test_a_label_of_no_class_costs_nothing():
-    strange = np.where(LABELS == 2, 255, LABELS)
-    got = value("cross_entropy", LOGITS, strange)
+def test_a_label_of_no_class_has_no_share_in_the_divisor():
+    strange, known = np.where(LABELS == 2, 255, LABELS), LABELS != 2
     logs = optax.softmax_cross_entropy_with_integer_labels(LOGITS, LABELS)
-    np.testing.assert_allclose(got, np.where(LABELS == 2, 0, logs).mean((1, 2)), rtol=1e-5)
+    wanted = [log[k].mean() for log, k in zip(np.asarray(logs), known, strict=True)]
+    for name, options in (
+        ("cross_entropy", {}),
+        ("focal", {"gamma": 0.0}),
+        ("top_k_cross_entropy", {"fraction": 1.0}),
+    ):
+        np.testing.assert_allclose(value(name, LOGITS, strange, **options), wanted, rtol=1e-5)
+    # The half with the largest losses, of the pixels that have a class.
+    half = [
+        np.sort(x[k])[::-1][: -(-k.sum() // 2)].mean() for x, k in zip(logs, known, strict=True)
+    ]
+    got = value("top_k_cross_entropy", LOGITS, strange, fraction=0.5)
+    np.testing.assert_allclose(got, half, rtol=1e-5)
+    # 'pixels' divides by all that `where` counts.
+    pixels = value("cross_entropy", LOGITS, strange, normalize="pixels")
+    np.testing.assert_allclose(pixels, np.where(known, logs, 0).mean((1, 2)), rtol=1e-5)
+    where = np.zeros(LABELS.shape, bool)
+    where[:, :3] = True
+    got = losses.cross_entropy(LOGITS, strange, normalize="pixels", where=where)
+    wanted = np.where(known & where, logs, 0).sum((1, 2)) / where.sum((1, 2))
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("unknown", [7, -1])
+def test_label_smoothing_spares_labels_of_no_class(unknown):
+    logits = np.array([[[[2, 0, -1], [0, 1, 0]]]], np.float32)
+    labels = np.array([[[0, unknown]]], np.int32)
+    step = jax.value_and_grad(lambda z: losses.cross_entropy(z, labels, label_smoothing=0.3).sum())
+    cost, gradient = step(logits)
+    # 0.8 and twice 0.1 of the negative logs of softmax((2, 0, -1)) = (0.8438, 0.1142, 0.0420).
+    np.testing.assert_allclose(cost, 0.66984602, rtol=1e-6)
+    assert not np.any(gradient[0, 0, 1]) and np.any(gradient[0, 0, 0])
+
+
+def test_the_divisor_holds_the_class_weight_of_the_label_before_smoothing():
+    logits = np.array([[[[1, 0], [0, 2], [0.5, 0.5]]]], np.float32)
+    labels, v = np.array([[[0, 1, 1]]], np.int32), np.array([1.0, 3.0])
+    logs = logits[0, 0] - np.log(np.exp(logits[0, 0].astype(float)).sum(1, keepdims=True))
+    target = 0.8 * np.eye(2)[labels[0, 0]] + 0.1
+    wanted = -(v * target * logs).sum() / (1 + 3 + 3)  # PyTorch's weighted mean
+    options = {"class_weights": (1.0, 3.0), "label_smoothing": 0.2}
+    np.testing.assert_allclose(value("cross_entropy", logits, labels, **options), wanted, rtol=1e-6)
+    # Soft labels that do not add up to 1 divide by sum_k v_k t_k.
+    soft = np.array([[[[0.5, 0], [0, 1], [0.25, 0.25]]]], np.float32)
+    wanted = -(v * soft[0, 0] * logs).sum() / (v * soft[0, 0]).sum()
+    got = value("cross_entropy", logits, soft, class_weights=(1.0, 3.0))
+    np.testing.assert_allclose(got, wanted, rtol=1e-6)
+    got = value("cross_entropy", logits, soft)
+    np.testing.assert_allclose(got, -(soft[0, 0] * logs).sum() / soft.sum(), rtol=1e-6)
+
+
+def test_a_nan_among_the_weights_makes_its_image_nan():
+    weights = np.ones(LABELS.shape, np.float32)
+    weights[0, 1, 2] = np.nan
+    for normalize in ("weights", "pixels"):
+        got = losses.cross_entropy(LOGITS, LABELS, weights=weights, normalize=normalize)
+        assert np.isnan(got[0]) and np.isfinite(got[1])
+    where = np.isfinite(weights)
+    step = jax.value_and_grad(
+        lambda z: losses.cross_entropy(z, LABELS, weights=weights, where=where).sum()
+    )
+    cost, gradient = step(LOGITS)
+    wanted = losses.cross_entropy(LOGITS, LABELS, where=where).sum()
+    np.testing.assert_allclose(cost, wanted, rtol=1e-6)
+    assert np.all(np.isfinite(gradient)) and not np.any(gradient[~where])
+
+
+def test_focal_takes_the_numbers_of_numpy():
+    wanted = value("focal", LOGITS, LABELS, alpha=0.25)
+    for alpha in (np.float32(0.25), np.float64(0.25), np.array(0.25)):
+        np.testing.assert_array_equal(value("focal", LOGITS, LABELS, alpha=alpha), wanted)
+    each = value("focal", LOGITS, LABELS, alpha=np.float32([0.75, 0.25, 0.25]))
+    np.testing.assert_allclose(each, wanted, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -151,11 +222,17 @@ def test_the_kth_largest_is_that_of_a_sort(dtype):
         ("cross_entropy", {"weights": LOGITS}, ValueError, "`weights`"),
         ("cross_entropy", {"class_weights": (1.0, 2.0)}, ValueError, "`class_weights`"),
         ("cross_entropy", {"class_weights": (1.0, 2.0, -1.0)}, ValueError, "`class_weights`"),
+        ("cross_entropy", {"class_weights": (1.0, np.inf, 1.0)}, ValueError, "`class_weights`"),
+        ("cross_entropy", {"class_weights": (np.nan, 1.0, 1.0)}, ValueError, "`class_weights`"),
+        ("cross_entropy", {"class_weights": (1.0, 1.0, np.nan)}, ValueError, "`class_weights`"),
+        ("cross_entropy", {"class_weights": 1.0}, ValueError, "`class_weights`"),
         ("cross_entropy", {"label_smoothing": 1.0}, ValueError, "`label_smoothing`"),
         ("cross_entropy", {"normalize": "sum"}, ValueError, "`normalize`"),
         ("focal", {"gamma": -1.0}, ValueError, "`gamma`"),
         ("focal", {"alpha": 1.5}, ValueError, "`alpha`"),
         ("focal", {"alpha": (1.0,)}, ValueError, "`alpha`"),
+        ("focal", {"alpha": (1.0, np.inf, 1.0)}, ValueError, "`alpha`"),
+        ("focal", {"alpha": np.float32(np.nan)}, ValueError, "`alpha`"),
         ("top_k_cross_entropy", {"fraction": 0.0}, ValueError, "`fraction`"),
         ("top_k_cross_entropy", {"over": "set"}, ValueError, "`over`"),
         ("region_wise_cross_entropy", {"maps": MAPS[..., :1]}, ValueError, "`maps`"),

@@ -35,6 +35,27 @@ def test_it_equals_its_definition(shape):
     np.testing.assert_allclose(rough, got, rtol=0.01)
 
 
+def test_a_nan_that_counts_gives_nan():
+    activation, region = maps()
+    clean = metrics.activation_in_region(activation, region)
+    activation[1, 2, 3] = np.nan
+    score = jax.jit(metrics.activation_in_region)
+    got = np.asarray(score(activation, region))
+    np.testing.assert_array_equal(np.isnan(got), [False, True, False, False])
+    np.testing.assert_allclose(got[[0, 2, 3]], clean[np.array([0, 2, 3])])
+    shares = region.astype(np.float32)
+    shares[2, 0, 0] = np.nan
+    assert np.isnan(score(activation, shares)[2])
+    where = np.isfinite(activation) & np.isfinite(shares)
+    assert np.all(np.isfinite(score(activation, shares, where=where)))
+
+
+def test_a_region_in_64_bits_does_not_wrap_to_nothing():
+    activation, region = maps()
+    got = metrics.activation_in_region(activation, region * 2**32)
+    np.testing.assert_array_equal(got, metrics.activation_in_region(activation, region))
+
+
 def test_its_ends():
     activation, region = maps()
     score = metrics.activation_in_region

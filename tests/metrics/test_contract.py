@@ -4,6 +4,7 @@ import ast
 import inspect
 import pathlib
 
+import numpy as np
 import pytest
 
 from segjax import metrics
@@ -53,3 +54,55 @@ def test_libraries_that_take_long_to_import_wait_until_they_are_used():
                 names = [node.module] if isinstance(node, ast.ImportFrom) else []
                 names += [alias.name for alias in node.names]
                 assert not any(n.split(".")[0] in ("scipy", "skimage") for n in names), path.name
+
+
+def arguments(name):
+    """Arrays for a metric, made from its parameters' names; volumes where it can."""
+    rng = np.random.default_rng(0)
+    shape = (2, 6, 10, 8)
+    masks = rng.random(shape) < 0.5
+    masks[:, 2:4, 2:7, 1:6] = True
+    made = {
+        "pred": masks,
+        "mask": masks,
+        "label": np.roll(masks, 1, axis=2),
+        "predicted": rng.integers(0, 2, shape),
+        "labels": np.roll(masks, 2, axis=1),
+        "scores": rng.random(shape).astype(np.float32),
+        "activation": rng.random(shape).astype(np.float32),
+        "region": np.roll(masks, 3, axis=1),
+        "counts": np.cumsum(rng.integers(1, 9, (3, 5, 4)), axis=1)[:, ::-1],
+        "mean_distance": rng.random((3, 4)),
+    }
+    if name in ("euclidean_distance", "r_aed"):
+        made = {"predicted": rng.random((6, 2)), "true": rng.random((6, 2))}
+    parameters = inspect.signature(getattr(metrics, name)).parameters.values()
+    arrays = [made[p.name] for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    return [np.ascontiguousarray(a) for a in arrays]
+
+
+def strided(x):
+    """x as every other element of a larger array."""
+    larger = np.zeros([2 * n for n in x.shape], x.dtype)
+    view = larger[tuple(slice(None, None, 2) for _ in x.shape)]
+    view[...] = x
+    return view
+
+
+def reversed_view(x):
+    every = tuple(slice(None, None, -1) for _ in x.shape)
+    return np.ascontiguousarray(x[every])[every]
+
+
+@pytest.mark.parametrize("name", metrics.__all__)
+def test_the_order_of_an_array_in_memory_does_not_matter(name):
+    arrays, options = arguments(name), {"surface_dice": {"tolerance": 1.0}}.get(name, {})
+    metric = getattr(metrics, name)
+    wanted = np.asarray(metric(*arrays, **options))
+    assert np.unique(wanted).size > 0 and np.all(np.isfinite(wanted))
+    for view in (np.asfortranarray, reversed_view, strided):
+        given = [view(a) for a in arrays]
+        assert all(np.array_equal(a, b) for a, b in zip(given, arrays, strict=True))
+        np.testing.assert_array_equal(metric(*given, **options), wanted, err_msg=view.__name__)
+        mixed = [given[0], *arrays[1:]]
+        np.testing.assert_array_equal(metric(*mixed, **options), wanted, err_msg=view.__name__)

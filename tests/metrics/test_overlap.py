@@ -53,6 +53,23 @@ def test_it_is_what_counting_pixels_gives(metric, of_sets, background, shape):
     assert 0 < np.min(wanted) and np.max(wanted) < 1
 
 
+def test_a_class_index_beyond_32_bits_is_of_no_class():
+    predicted, labels = class_maps()
+    strange = labels.astype(np.int64)
+    strange[:, 0], labels[:, 0] = 2**32, 255
+    for maps in ((predicted, strange), (predicted, strange.astype(np.uint64))):
+        got = metrics.overlap_counts(*maps, num_classes=4, include_background=True)
+        wanted = overlap_counts(predicted, labels, num_classes=4, include_background=True)
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_counts_that_are_nan_are_no_perfect_score():
+    counts = np.array([[1, 1, np.nan, 0], [np.nan, 0, 0, 0], [0, 0, 0, 5], [1, 1, 0, 0]])
+    for kind in (counts, jnp.asarray(counts)):
+        np.testing.assert_allclose(metrics.dice_from_counts(kind), [np.nan, np.nan, 1, 2 / 3])
+        np.testing.assert_allclose(metrics.jaccard_from_counts(kind), [np.nan, np.nan, 1, 1 / 2])
+
+
 def test_a_worked_example():
     predicted, labels = np.array([[[1, 1, 1, 0]]]), np.array([[[0, 1, 1, 1]]])
     np.testing.assert_allclose(dice(predicted, labels), [[2 / 3]], rtol=1e-6)

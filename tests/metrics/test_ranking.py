@@ -259,6 +259,22 @@ def test_degenerate_counts():
     np.testing.assert_allclose(metrics.average_precision_from_counts(saturated), 1)
 
 
+@pytest.mark.parametrize("rule", ["step", "trapezoid"])
+@pytest.mark.parametrize("dtype", "int32 uint32 int64 uint64 float32".split())
+def test_areas_take_counts_of_any_kind(rule, dtype):
+    scores, labels = images()
+    counts = np.asarray(metrics.threshold_counts(scores, labels)).sum(0)
+    wanted = metrics.average_precision_from_counts(counts.astype(float), rule=rule)
+    got = metrics.average_precision_from_counts(counts.astype(dtype), rule=rule)
+    assert 0 < wanted < 1 and got == wanted
+
+
+def test_labels_in_64_bits_do_not_wrap_to_negative():
+    scores, labels = images()
+    got = metrics.threshold_counts(scores, labels * np.int64(2**32))
+    np.testing.assert_array_equal(got, metrics.threshold_counts(scores, labels))
+
+
 @pytest.mark.parametrize("wrap", [lambda f: f, jax.jit], ids=["eager", "jit"])
 def test_errors_of_the_counts_are_static(wrap):
     scores, labels = images()
@@ -289,3 +305,8 @@ def test_errors_of_the_areas():
     rising[5, 0] = 1
     with pytest.raises(ValueError, match="rising"):
         metrics.average_precision_from_counts(rising)
+    for wrong in (np.nan, -1):
+        broken = good.astype(float)
+        broken[32, 0] = wrong
+        with pytest.raises(ValueError, match="`counts` takes numbers >= 0"):
+            metrics.average_precision_from_counts(broken)

@@ -255,6 +255,20 @@ def test_thinning_keeps_the_topology_and_stays_inside():
         np.testing.assert_array_equal(thin(skeleton), skeleton)
 
 
+def test_thinning_of_a_volume_in_fortran_order_is_the_same():
+    # A box of 3 x 3 x 7 has one line as its skeleton; the strides were those of another order.
+    volume = np.zeros((7, 8, 13), bool)
+    volume[2:5, 2:5, 3:10] = True
+    line = thin(volume)
+    assert 3 <= line.sum() <= 7 and line[3, 3].sum() == line.sum()
+    np.testing.assert_array_equal(thin(np.asfortranarray(volume)), line)
+    label = np.zeros_like(volume)
+    label[3, 3, 5:] = True
+    wanted = metrics.cl_dice(volume[None], label[None])
+    got = metrics.cl_dice(np.asfortranarray(volume[None]), np.asfortranarray(label[None]))
+    np.testing.assert_array_equal(got, wanted)
+
+
 def test_thinning_makes_lines():
     axes = np.indices((40, 16, 16)) - np.array([0, 7.5, 7.5])[:, None, None, None]
     tube = (axes[1] ** 2 + axes[2] ** 2 < 16) & (axes[0] > 3) & (axes[0] < 36)

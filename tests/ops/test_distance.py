@@ -187,5 +187,7 @@ def test_wrong_input(transform):
         jax.jit(functools.partial(transform, spacing=(1, 1, 1)))(m)
     with pytest.raises(ValueError, match="`spacing` takes numbers > 0, got"):
         transform(m, spacing=(1, 0))
+    with pytest.raises(ValueError, match="`spacing` takes numbers > 0, got"):
+        transform(m, spacing=(1, np.inf))  # every distance would be infinite, which stands for none
     with pytest.raises(ValueError, match="at least 1 axis"):
         transform(np.bool_(True))

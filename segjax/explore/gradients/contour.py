@@ -28,6 +28,7 @@ def active_contour(
     Source: Chen et al. (2019), the Euler-Lagrange equation of its terms, on the grid of pixels.
     """
     logits = np.asarray(logits, np.float64)
+    where = planes.known(logits, where, labels)
     count = planes.counted(logits, where)[..., 0]
     u, v = planes.softmax(logits, where), planes.targets(labels, logits)
     v = np.where(count[..., None] > 0, v, 0)

@@ -66,15 +66,18 @@ def hausdorff_dt(
     Source: Karimi and Salcudean (2019), the loss by distance transforms.
     """
     logits = np.asarray(logits, np.float64)
-    q, p = planes.softmax(logits), planes.targets(labels, logits)
+    where = planes.known(logits, None, labels)
+    count = planes.counted(logits, where)[..., 0]
+    q, p = planes.softmax(logits, where), planes.targets(labels, logits)
     chosen = planes.chosen(logits, include_background)
     g = np.zeros_like(q)
     for k in np.flatnonzero(chosen):
         field = _field(p[..., k] > 0.5, alpha, empty_weight, spacing)
         if not one_sided:
-            field = field + _field(q[..., k] > 0.5, alpha, empty_weight, spacing)
-        g[..., k] = 2 * (q[..., k] - p[..., k]) * field
-    divisor = q[0, ..., 0].size * max(1, chosen.sum())
+            mask = (q[..., k] > 0.5) & (count > 0)
+            field = field + _field(mask, alpha, empty_weight, spacing)
+        g[..., k] = 2 * (q[..., k] - p[..., k]) * field * count
+    divisor = planes.number_of_pixels(count)[..., None] * max(1, chosen.sum())
     return planes.through_softmax(q, g, logits) / divisor
 
 

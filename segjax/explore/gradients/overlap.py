@@ -180,6 +180,7 @@ class _Sums:
 
     def __init__(self, logits, labels, squared, include_background, over, where, both=False):
         self.logits = np.asarray(logits, np.float64)
+        where = planes.known(self.logits, where, labels)
         self.count = planes.counted(self.logits, where)
         self.p = planes.softmax(self.logits, where)
         self.t = np.where(self.count > 0, planes.targets(labels, self.logits), 0)

@@ -18,21 +18,21 @@ def cross_entropy(
     weights: Optional = None,
     where: Optional = None,
 ) -> np.ndarray:
-    """dL/dz_ij = w_i (p_ij sum_k v_k t_ik - v_j t_ij) / D: softmax minus one-hot.
+    """dL/dz_ij = w_i (p_ij sum_k v_k t'_ik - v_j t'_ij) / D: softmax minus one-hot, t' smoothed.
+
+    D = sum_i w_i sum_k v_k t_ik, t before smoothing, or the number of pixels.
 
     Source: L = -sum_i w_i sum_k v_k t_ik log p_ik / D with dlog p_k / dz_j = [j = k] - p_j.
     """
     p, t, count = _head(logits, labels, where)
     v = np.ones(p.shape[-1]) if class_weights is None else np.asarray(class_weights, np.float64)
-    if label_smoothing:
-        t = (1 - label_smoothing) * t + label_smoothing / p.shape[-1]
     w = count if weights is None else count * np.where(count > 0, np.asarray(weights)[..., None], 0)
-    a = w * v * t
-    if normalize == "pixels" or (weights is None and class_weights is None):
-        divisor = planes.number_of_pixels(count)
+    smoothed = (1 - label_smoothing) * t + label_smoothing / p.shape[-1]
+    if normalize == "pixels":
+        divisor = planes.number_of_pixels(planes.counted(p, where))
     else:
-        divisor = planes.over_image(a)
-    return planes.divide(planes.through_weighted_logs(p, a, logits), divisor)
+        divisor = planes.over_image(w * v * t)
+    return planes.divide(planes.through_weighted_logs(p, w * v * smoothed, logits), divisor)
 
 
 def region_wise_cross_entropy(
@@ -66,6 +66,7 @@ def focal(
     classes.
     """
     z = np.asarray(logits, np.float64)
+    where = planes.known(z, where, labels)
     count = planes.counted(z, where)
     t = planes.targets(labels, z)
     if one_vs_rest and z.shape[-1] > 1:
@@ -94,6 +95,7 @@ def top_k_cross_entropy(
     Source: cross entropy's, of the chosen pixels; the choice is constant almost everywhere.
     """
     p, t, count = _head(logits, labels, where)
+    where = planes.known(logits, where, labels)
     values = -np.sum(t * planes.log_softmax(logits, where), axis=-1) * count[..., 0]
     rows = 1 if over == "batch" else len(values)
     shares = []
@@ -109,6 +111,7 @@ def top_k_cross_entropy(
 def _head(logits, labels, where):
     logits = np.asarray(logits, np.float64)
     t = planes.targets(labels, logits)
+    where = planes.known(logits, where, labels)
     count = planes.counted(logits, where)
     return planes.softmax(logits, where), np.where(count > 0, t, 0), count
 

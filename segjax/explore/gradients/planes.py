@@ -37,6 +37,15 @@ def targets(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
     return (labels[..., None] == np.arange(max(2, logits.shape[-1]))).astype(np.float64)
 
 
+def known(logits: np.ndarray, where: Optional, labels: np.ndarray) -> Optional:
+    """`where` without the pixels whose class index is outside [0, c); None if all count."""
+    labels = np.asarray(labels)
+    if np.issubdtype(labels.dtype, np.floating):
+        return where
+    inside = (labels >= 0) & (labels < max(2, logits.shape[-1]))
+    return inside if where is None else inside & np.asarray(where)
+
+
 def counted(logits: np.ndarray, where: Optional) -> np.ndarray:
     """1 where a pixel counts, else 0: `[b, *s, 1]`."""
     if where is None:

@@ -22,7 +22,7 @@ def shares(labels, classes):
     if np.issubdtype(labels.dtype, np.floating):
         t = labels.reshape(-1, labels.shape[-1])
         return np.concatenate([1 - t, t], axis=1) if t.shape[1] == 1 else t
-    return np.eye(max(2, classes))[labels.ravel()]
+    return (labels.reshape(-1, 1) == np.arange(max(2, classes))).astype(float)
 
 
 def cross_entropy(
@@ -32,12 +32,13 @@ def cross_entropy(
     for b, (z, y) in enumerate(zip(logits, labels, strict=True)):
         _, logs = softmax(z)
         t = shares(y, z.shape[-1])
-        t = (1 - label_smoothing) * t + label_smoothing / t.shape[1]
         v = np.ones(t.shape[1]) if class_weights is None else np.array(class_weights)
         w = np.ones(len(t)) if weights is None else weights[b].ravel()
-        each = w[:, None] * v[None, :] * t
-        divisor = each.sum() if normalize == "weights" else len(t)
-        values.append(-(each * logs).sum() / divisor)
+        # As PyTorch: the divisor knows nothing of the smoothing, and pixels of no class are out.
+        known = w * t.sum(axis=1).astype(bool)
+        smooth = (1 - label_smoothing) * t + label_smoothing / t.shape[1]
+        divisor = (w[:, None] * v * t).sum() if normalize == "weights" else len(t)
+        values.append(-(known[:, None] * v * smooth * logs).sum() / divisor)
     return np.array(values)
 
 
@@ -95,6 +96,7 @@ CASES = [
     Case("cross_entropy", shapes=SHAPES),
     Case("cross_entropy", {"class_weights": (0.2, 3.0, 1.5), "label_smoothing": 0.1}),
     Case("cross_entropy", {"class_weights": (0.2, 3.0, 1.5), "normalize": "pixels"}),
+    Case("cross_entropy", {"label_smoothing": 0.3}, shapes=SHAPES),
     Case("focal", shapes=SHAPES),
     Case("focal", {"gamma": 0.5, "alpha": 0.25}, shapes=SHAPES),
     Case("focal", {"gamma": 0.0, "alpha": (0.1, 0.5, 2.0)}),

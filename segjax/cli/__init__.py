@@ -5,6 +5,7 @@ Exit status: 0 done; 2 the input was wrong, and one line says what; 1 anything e
 
 import os
 import re
+import sys
 from collections.abc import Sequence
 
 from segjax.cli.ending import status_of

@@ -5,6 +5,7 @@ a population; whatever else differs makes another one, so that every sweep runs.
 those of `segjax train`. A point that failed runs again alone.
 """
 
+import contextlib
 import json
 import pathlib
 import traceback

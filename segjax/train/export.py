@@ -276,7 +276,8 @@ def _write_together(output: pathlib.Path, contents: Mapping[str, bytes]) -> None
     stage = pathlib.Path(tempfile.mkdtemp(prefix=STAGE, dir=output))
     try:
         for name, data in contents.items():
-            (stage / name).write_bytes(data)
+            with files.naming(output / name):
+                (stage / name).write_bytes(data)
         for name in contents:
             os.replace(stage / name, output / name)
         stage.rmdir()

@@ -127,7 +127,7 @@ def _train(plan: Plan, folder: pathlib.Path, stop: Stop | None = None) -> Book:
     split = open_training(plan, folder)
     train_step = devices.compile_train(plan.train_step(devices.axis_name))
     processes.wait()  # the data of all are ready
-    with Checkpoints(folder, config.checkpoint.keep) as checkpoints:
+    with files.naming(folder), Checkpoints(folder, config.checkpoint.keep) as checkpoints:
         state, book = restore_or_begin(plan, devices, checkpoints)
         log = Log(
             folder,
@@ -200,7 +200,8 @@ def _write_result(folder: pathlib.Path, trained: Trained, result: Result, split:
     }
     if changed:
         print(f"segjax: {folder}: {split}: {datasets.changed_data(found, saved)}", file=sys.stderr)
-    files.write_atomic(folder / f"metrics_{split}.json", json.dumps(content, indent=2) + "\n")
     names = datasets.image_names(plan.config, split)
     path, columns = folder / f"predictions_{split}.csv", plan.task.columns()
     predictions.write_table(path, columns, names, result.rows)
+    # Last: where the metrics stand, the table stands too.
+    files.write_atomic(folder / f"metrics_{split}.json", json.dumps(content, indent=2) + "\n")

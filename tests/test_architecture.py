@@ -1,6 +1,9 @@
 """The house rules that can be read off the source: floors, sizes, and what an import touches."""
 
 import ast
+import builtins
+import dis
+import importlib
 import os
 import pathlib
 import pkgutil
@@ -8,6 +11,7 @@ import re
 import resource
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -178,6 +182,7 @@ for name in {modules()!r}:
 from jax._src import xla_bridge
 assert not xla_bridge._backends, list(xla_bridge._backends)
 import sys
+import types
 banned = [name for name in {sorted(BANNED)!r} if name in sys.modules]
 assert not banned, banned
 """
@@ -192,9 +197,27 @@ def test_importing_the_families_is_quick():
 def test_the_command_starts_without_heavy_libraries():
     program = """
 import sys
+import types
 from segjax import cli
 cli.build_parser()
 print(*(name for name in ('jax', 'tensorflow_datasets', 'matplotlib') if name in sys.modules))
 """
     output, _ = run_child(program)
     assert not output.strip()
+
+
+def unknown_names(code, known):
+    """The global names that functions within a code object use and nothing defines."""
+    used = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
+    inner = [const for const in code.co_consts if isinstance(const, types.CodeType)]
+    return (used - known).union(*(unknown_names(one, known) for one in inner))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_name_is_known(name):
+    """Ruff's rule (F821) is off: it takes the axes in jaxtyping's annotations for names."""
+    if name.endswith("__main__.py"):
+        return  # importing it runs the command
+    module = "/".join(["segjax", name]).removesuffix(".py").removesuffix("/__init__")
+    known = vars(importlib.import_module(module.replace("/", "."))).keys() | vars(builtins).keys()
+    assert not unknown_names(compile((ROOT / name).read_text(), name, "exec"), known)

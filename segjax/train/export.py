@@ -27,6 +27,7 @@ from jax import export as jax_export
 from ml_collections import ConfigDict
 
 import segjax
+from segjax.config import files
 from segjax.errors import UserError
 from segjax.train import checkpoint, preflight, workdir
 from segjax.train.restore import Trained, load_trained

@@ -107,7 +107,7 @@ def _check_data(folders: list[pathlib.Path]) -> None:
     """UserError when two points were evaluated on different content of one data set."""
     seen: dict[str, tuple[str, pathlib.Path]] = {}
     for folder in folders:
-        name, content = files.from_json(folder / "config.json").data.name, read_json(folder / DONE)
+        name, content = files.from_json(folder / "config.json").data.name, read_json(folder / TABLE)
         digest = content.get("data_digest") if isinstance(content, dict) else None
         first, other = seen.setdefault(name, (digest, folder)) if digest else (digest, folder)
         if first != digest:

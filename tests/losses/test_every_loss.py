@@ -222,17 +222,16 @@ def test_a_label_outside_the_classes_leaves_its_pixel_out(name):
     assert np.all(np.isfinite(values)) and np.all(np.isfinite(gradient))
     assert not np.any(np.asarray(gradient)[~where])
     assert np.any(gradient)
-    # Whatever stands there, and whichever label says so; in NumPy's 64 bits 2**32 is no class 0.
+    # Whatever stands there, and whichever label says so: a cast would make 2**32 class 0.
     rng = np.random.default_rng(0)
     logits = np.where(where[..., None], logits, rng.standard_normal(logits.shape))
-    for label in (-1, 255, 2**32, -(2**32), 2**62 + 1):
-        labels = np.where(where, outside[1], label)
-        if abs(label) < 2**31:
-            again, _ = compiled(name)(
-                logits.astype(np.float32), labels.astype(np.int32), *outside[2:]
-            )
-        elif label == 2**32 or name == "cross_entropy":
-            again = bound(case)(logits.astype(np.float32), labels, *outside[2:])
+    logits = logits.astype(np.float32)
+    for label in (-1, 255, 2**32):
+        labels = np.where(where, outside[1].astype(np.int64), label)
+        if label < 2**31:  # jit itself would cast without a look
+            again, _ = compiled(name)(logits, labels.astype(np.int32), *outside[2:])
+        else:
+            again = bound(case)(logits, labels, *outside[2:])
         np.testing.assert_allclose(again, values, rtol=1e-5, atol=1e-6, err_msg=str(label))
 
 

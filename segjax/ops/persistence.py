@@ -1,18 +1,17 @@
 """Persistent homology of images: the pixels at which components and holes begin and end."""
 
 import math
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from segjax.ops import checks, persistence_host
+from segjax.ops import checks, host, persistence_host
 from segjax.ops.components import merge_components
 from segjax.types import Array, Bool, Float, Int
 
 CONSTRUCTIONS = ("top_cells", "vertices")
-ROUTES = ("auto", "host", "device")
 
 
 class PersistencePairs(NamedTuple):
@@ -62,7 +61,8 @@ def persistence_pairs(
 
     Returns: flat pixel indices, see `PersistencePairs`. In dimension 0 the first pair is the
         component of the global minimum, which never ends (death -1).
-    Empty cases: a constant image has that one pair in dimension 0, none in others.
+    Empty cases: a constant image has that one pair in dimension 0, none in others. NaN pixels
+        enter last and end no pair.
     Raises: ValueError on a wrong rank, dimension, option or number of pairs; TypeError on integers;
         ImportError for 'host' without GUDHI.
     Cost: a sort and some ten passes with a scatter over n pixels (at most 24 + log2 n passes).
@@ -72,7 +72,7 @@ def persistence_pairs(
     spatial_ndim = image.ndim - 1
     checks.check_option("dim", dim, (0, spatial_ndim - 1))
     checks.check_option("construction", construction, CONSTRUCTIONS)
-    checks.check_option("route", route, ROUTES)
+    checks.check_option("route", route, host.ROUTES)
     if max_pairs < 1:
         raise ValueError(f"`max_pairs` takes a positive integer, got {max_pairs}")
     dtype = jnp.float64 if image.dtype == jnp.float64 else jnp.float32
@@ -133,7 +133,8 @@ def _device_pairs(image: Array, max_pairs: int, dim: int, construction: str) -> 
     ordered = jnp.take_along_axis(image.reshape(order.shape), order, axis=-1)
     length = _take(ordered, dead) - _take(ordered, born)
     length = jnp.where(dead < 0, jnp.inf, length)
-    length = jnp.where(born < 0, -1.0, length)
+    # Only what lasts is a pair; the order of `top_k` would put the lengths of NaN pixels first.
+    length = jnp.where((born >= 0) & (length > 0), length, -1.0)
     k = min(max_pairs, order.shape[1])
     length, at = jax.lax.top_k(length, k)
     valid = length > 0
@@ -148,11 +149,11 @@ def _device_pairs(image: Array, max_pairs: int, dim: int, construction: str) -> 
 def _host_pairs(image: Array, max_pairs: int, dim: int, construction: str) -> PersistencePairs:
     places = (image.shape[0], max_pairs)
     shapes = tuple(jax.ShapeDtypeStruct(places, t) for t in (jnp.int32, jnp.int32, bool))
-    find = partial(_any_batch, spatial_ndim=image.ndim - 1, options=(max_pairs, dim, construction))
-    return PersistencePairs(*jax.pure_callback(find, shapes, image, vmap_method="expand_dims"))
+    options = (image.ndim - 1, max_pairs, dim, construction)
+    return PersistencePairs(*host.call(_any_batch, shapes, image, *options))
 
 
-def _any_batch(image, *, spatial_ndim: int, options: tuple) -> tuple:
+def _any_batch(image: np.ndarray, spatial_ndim: int, *options) -> tuple:
     """The host route for any number of leading axes, as vmap makes them."""
     lead = image.shape[:-spatial_ndim]
     found = persistence_host.host_pairs(image.reshape(-1, *image.shape[-spatial_ndim:]), *options)

@@ -1,11 +1,11 @@
 """Persistence pairs on the host, by GUDHI: fast on CPUs, needs the extra `topology`."""
 
-import concurrent.futures
 import functools
 import importlib.util
-import os
 
 import numpy as np
+
+from segjax.ops import host
 
 
 def gudhi_is_installed() -> bool:
@@ -29,12 +29,7 @@ def host_pairs(
     """
     image = np.asarray(image)
     one = functools.partial(_pairs, max_pairs=max_pairs, dim=dim, construction=construction)
-    if len(image) == 1:
-        found = [one(image[0])]
-    else:
-        with concurrent.futures.ThreadPoolExecutor(min(len(image), os.cpu_count() or 1)) as pool:
-            found = list(pool.map(one, image))
-    birth, death, valid = (np.stack(x) for x in zip(*found, strict=True))
+    birth, death, valid = (np.stack(x) for x in zip(*host.map_rows(one, image), strict=True))
     return birth, death, valid
 
 
@@ -46,7 +41,8 @@ def _pairs(image: np.ndarray, *, max_pairs: int, dim: int, construction: str) ->
     born, dead = _rank_pairs(ranks.reshape(image.shape), dim, construction)
     ordered = flat[order]
     essential = dead < 0
-    length = np.where(essential, np.inf, ordered[dead] - ordered[born]).astype(image.dtype)
+    with np.errstate(invalid="ignore"):  # of two infinities, and of NaN: no pair
+        length = np.where(essential, np.inf, ordered[dead] - ordered[born]).astype(image.dtype)
     kept = np.flatnonzero(length > 0)
     # Among equals the same order as the device route: by birth in dimension 0, else by death.
     second = born if dim == 0 else dead
@@ -58,19 +54,21 @@ def _pairs(image: np.ndarray, *, max_pairs: int, dim: int, construction: str) ->
 
 
 def _stable_order(flat: np.ndarray) -> np.ndarray:
-    """argsort, ties by position; of float32 by one sort of integers, several times faster."""
-    if flat.dtype != np.float32 or flat.size >= 2**32:
+    """argsort, ties by position, NaN last; float32 by its bits, which order as integers."""
+    if flat.dtype != np.float32:
         return np.argsort(flat, kind="stable")
     bits = (flat + np.float32(0)).view(np.uint32)  # + 0 makes -0 the same as 0
-    ascending = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
-    keys = np.sort(ascending << np.uint64(32) | np.arange(flat.size, dtype=np.uint64))
-    return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    keys = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    keys[np.isnan(flat)] = 0xFFFFFFFF  # of either sign
+    return host.sort_with_places(keys)[1]
 
 
 def _rank_pairs(ranks: np.ndarray, dim: int, construction: str) -> tuple[np.ndarray, np.ndarray]:
     """Births and deaths as ranks; -1 is the death of the component that never ends."""
     fast = _fast_rectangle()
-    if ranks.ndim != 2 or fast is None or min(ranks.shape) < 2:
+    # GUDHI's routine is right from 3 pixels a side; the frame of the vertices adds 2.
+    least = 3 if construction == "top_cells" else 1
+    if ranks.ndim != 2 or fast is None or min(ranks.shape) < least:
         return _by_complex(ranks, dim, construction)
     if construction == "top_cells":
         born, dead = fast(ranks.astype(np.float64), 0.0)[dim].T

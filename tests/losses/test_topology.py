@@ -161,6 +161,34 @@ def test_the_threshold_spares_small_features():
     assert np.all(np.diff(np.asarray(values), axis=0) < 0)
 
 
+SIDES_OF_2 = [
+    (
+        [[3, -3, -3, -3, 1], [2, -4, -4, -4, 0.5]],
+        [[1, 0, 0, 0, 1], [1, 0, 0, 0, 1]],
+        # Two components are wanted: one born at s(3) that never ends, one from s(1) to s(-3).
+        lambda s: (1 - s(3)) ** 2 + (1 - s(1)) ** 2 + s(-3) ** 2,
+        0.07682792,
+    ),
+    (
+        [[2, -4], [-2, -4], [-3, -5], [1.5, -1]],
+        [[1, 0], [0, 0], [0, 0], [1, 0]],
+        lambda s: (1 - s(2)) ** 2 + (1 - s(1.5)) ** 2 + s(-3) ** 2,
+        0.04973762,
+    ),
+]
+
+
+@pytest.mark.parametrize("logits, labels, equation, known", SIDES_OF_2)
+def test_check_values_of_images_with_a_side_of_2(logits, labels, equation, known):
+    pytest.importorskip("gudhi")
+    wanted = equation(lambda x: 1 / (1 + np.exp(-x)))
+    np.testing.assert_allclose(wanted, known, rtol=1e-6)
+    logits = np.array(logits, np.float32)[None, ..., None]
+    loss = functools.partial(losses.topological, dims=(0,), route="host")
+    got = jax.jit(loss)(logits, np.array([labels], np.int32))
+    np.testing.assert_allclose(got, [wanted], rtol=1e-5)
+
+
 def test_routes_agree():
     pytest.importorskip("gudhi")
     rng = np.random.default_rng(1)

@@ -1,6 +1,7 @@
 """Persistence pairs: both routes against each other and against GUDHI's own interface."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +43,18 @@ def chain(rng, minima, saddles):
 
 
 @functools.cache
+def small():
+    """A few images, with and without ties, of every size from 1x1 to 5x5."""
+    rng = np.random.default_rng(0)
+    return {
+        shape: np.concatenate(
+            [rng.standard_normal((4, *shape)), rng.integers(0, 3, (2, *shape))]
+        ).astype(np.float32)
+        for shape in itertools.product(range(1, 6), repeat=2)
+    }
+
+
+@functools.cache
 def images():
     """Images of one shape, and how many of them, at the start, have no ties."""
     rng = np.random.default_rng(0)
@@ -63,15 +76,22 @@ def images():
     ]
     orders = [lambda x: x, lambda x: -x, rng.permutation, rng.permutation, lambda x: x % 5]
     tied += [chain(rng, a, b)[None] for a in orders for b in orders]
+    for stack in small().values():
+        walls = [(0, 0)] + [(0, n - m) for n, m in zip(SHAPE, stack.shape[1:], strict=True)]
+        tied.append(np.pad(stack, walls, constant_values=1000))
     stacked = np.concatenate([x.astype(np.float32) for x in distinct + tied])
     return stacked, len(distinct) * many[0]
 
 
 @functools.cache
-def found(construction, dim, route):
+def compiled(construction, dim, route):
     options = {"dim": dim, "construction": construction, "route": route}
-    run = jax.jit(lambda x: persistence_pairs(x, max_pairs=90, **options))
-    return tuple(np.asarray(x) for x in run(images()[0]))
+    return jax.jit(lambda x: persistence_pairs(x, max_pairs=90, **options))
+
+
+@functools.cache
+def found(construction, dim, route):
+    return tuple(np.asarray(x) for x in compiled(construction, dim, route)(images()[0]))
 
 
 def pairs_of(result, index):
@@ -117,6 +137,43 @@ def test_routes_agree_and_equal_gudhi(construction, dim):
         assert got == sorted(map(tuple, values[values[:, 0] < values[:, 1]])), index
         if index < distinct:
             assert set(pairs) == pixels, index
+
+
+@pytest.mark.parametrize("construction, dim", KINDS)
+def test_routes_agree_on_every_size_from_1x1_to_5x5(construction, dim):
+    """The device on the images with walls around, which one compilation serves."""
+    device = found(construction, dim, "device")
+    start = len(images()[0]) - sum(map(len, small().values()))
+    for (rows, columns), stack in small().items():
+        host = persistence_host.host_pairs(stack, 26, dim, construction)
+        for index, image in enumerate(stack):
+            pairs = pairs_of(host, index)
+            flat, (values, _) = image.ravel(), from_gudhi(image, construction, dim)
+            got = sorted((flat[b], np.inf if d < 0 else flat[d]) for b, d in pairs)
+            wanted = sorted(map(tuple, values[values[:, 0] < values[:, 1]]))
+            assert got == wanted, (rows, columns, index)
+
+            def walled(pixel, columns=columns):
+                return -1 if pixel < 0 else pixel // columns * SHAPE[1] + pixel % columns
+
+            assert pairs_of(device, start) == [(walled(b), walled(d)) for b, d in pairs]
+            start += 1
+
+
+@pytest.mark.parametrize("construction, dim", KINDS)
+def test_nan_pixels_come_last_and_leave_no_gap_between_the_pairs(construction, dim):
+    broken = images()[0].copy()
+    broken[0, 0, 0], broken[1, 2, 3], broken[1, 5, 5], broken[2] = np.nan, -np.nan, np.nan, np.nan
+    broken[3, 0], broken[3, -1, 4:] = np.inf, -np.inf
+    device, host = (
+        [np.asarray(x[:5]) for x in compiled(construction, dim, route)(broken)]
+        for route in ("device", "host")
+    )
+    for one, other in zip(device, host, strict=True):
+        np.testing.assert_array_equal(one, other)
+    birth, _, valid = device
+    assert not np.any(valid[:, 1:] & ~valid[:, :-1]) and valid[[0, 1, 3]].any(axis=1).all()
+    assert birth[2].max() == (0 if dim == 0 else -1)  # all of it NaN
 
 
 @pytest.mark.parametrize("rounds", [0, 2])

@@ -100,10 +100,12 @@ def agree(config: ConfigDict) -> None:
 def before_leaving(error: BaseException | None) -> None:
     """Called by a process that failed, before it ends without a word to JAX.
 
-    A failed collective is the first sign that another process died: JAX gets the time to notice,
-    and then ends this one. Otherwise those that fail as well get the time to say why.
+    Args:
+        error: an unforeseen one. A failed collective, which has many types, is the first sign that
+            another process died: JAX gets the time to notice, and then ends this one. Without it
+            the process has said why it ends, and others that fail as well get the time to do so.
     """
-    if isinstance(error, jax.errors.JaxRuntimeError):
+    if error is not None:
         time.sleep(HEARTBEAT + 5)
     elif (service := _service()) is not None:
         with contextlib.suppress(Exception):  # whatever is wrong with the others, this one ends

@@ -48,7 +48,7 @@ def correct_labels(manual):
     for path in sorted(manual.rglob("*_gt.nii.gz")):
         volume = nibabel.load(path)
         labels = np.asarray(volume.dataobj).copy()
-        labels[20:30, 12:18, 1:3] = 3
+        labels[24:34, 12:18, 1:3] = 3
         nibabel.save(nibabel.Nifti1Image(labels, volume.affine), path)
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax.ops import checks
-from segjax.ops.classes import check_where, ratio
+from segjax.ops.classes import as_int32, check_where, ratio
 from segjax.types import Array, Bool, Float
 
 
@@ -47,8 +47,8 @@ def activation_in_region(
     checks.check_shape("region", region, tuple(activation.shape))
     activation = activation.astype(jnp.float32)
     if not jnp.issubdtype(region.dtype, jnp.floating):
-        region = region > 0
-    inside = jnp.asarray(region.astype(jnp.float32))
+        region = as_int32(region) > 0
+    inside = jnp.asarray(region).astype(jnp.float32)
     if where is not None:
         counts = jnp.asarray(where)
         check_where(counts, tuple(activation.shape))

@@ -44,6 +44,8 @@ def write_inputs(folder: pathlib.Path) -> None:
     rough = np.stack([smooth_noise(rng, (BATCH, SIZE, SIZE), 3) for _ in range(CLASSES)], -1)
     np.save(folder / "labels.npy", labels)
     np.save(folder / "logits.npy", (4 * fields + 2 * rough).astype(np.float32))
+    # Ready maps of any kind: each pixel's values decide nothing about the time.
+    np.save(folder / "maps.npy", rough.astype(np.float32))
     for name, shape in {"2d": (8, 256, 256), "512": (4, 512, 512), "3d": (1, 64, 128, 128)}.items():
         np.save(folder / f"dense_{name}.npy", smooth_noise(rng, shape, 5) > 0)
         sparse = np.ones(shape, bool)
@@ -58,7 +60,9 @@ def jax_calls(folder: pathlib.Path) -> dict:
 
     from segjax import losses, maps, ops
 
-    logits, labels = (jnp.asarray(np.load(folder / f"{n}.npy")) for n in ("logits", "labels"))
+    logits, labels, ready = (
+        jnp.asarray(np.load(folder / f"{n}.npy")) for n in ("logits", "labels", "maps")
+    )
 
     def timed(function, *arrays):
         compiled = jax.jit(function)
@@ -73,6 +77,9 @@ def jax_calls(folder: pathlib.Path) -> dict:
             jax.value_and_grad(lambda z, y: loss(z, make_maps(y, CLASSES)).mean()), logits, labels
         )
 
+    def of_ready_maps(loss):
+        return timed(jax.value_and_grad(lambda z, m: loss(z, m).mean()), logits, ready)
+
     calls = {
         "cross_entropy": of_labels(losses.cross_entropy),
         "focal": of_labels(losses.focal),
@@ -85,6 +92,8 @@ def jax_calls(folder: pathlib.Path) -> dict:
         "lovasz_softmax": of_labels(losses.lovasz_softmax),
         "region_wise": of_maps(losses.region_wise, maps.rectified),
         "boundary": of_maps(losses.boundary, maps.boundary),
+        "region_wise, ready maps": of_ready_maps(losses.region_wise),
+        "boundary, ready maps": of_ready_maps(losses.boundary),
         "hausdorff_dt": of_labels(losses.hausdorff_dt),
         "hausdorff_er": of_labels(losses.hausdorff_er, reading="repo", include_background=True),
         "active_contour": of_labels(losses.active_contour),
@@ -106,6 +115,27 @@ def jax_calls(folder: pathlib.Path) -> dict:
             lambda m, n=mask.ndim: ops.distance_transform(m, spatial_ndim=n - 1), mask
         )
     return calls
+
+
+def print_lovasz_routes(folder: pathlib.Path) -> None:
+    """Largest differences of value and gradient between the routes of Lovász-softmax."""
+    import jax
+
+    from segjax import losses
+
+    logits, labels = (np.load(folder / f"{name}.npy") for name in ("logits", "labels"))
+
+    def by(route):
+        return jax.jit(
+            jax.value_and_grad(lambda z: losses.lovasz_softmax(z, labels, route=route).mean())
+        )(logits)
+
+    (host, host_slope), (device, device_slope) = by("host"), by("device")
+    apart = np.abs(host_slope - device_slope).max()
+    print(
+        f"lovasz_softmax, host against device: values {host} and {device}, gradients differ by "
+        f"{apart} of {np.abs(device_slope).max()} at most"
+    )
 
 
 def print_skeleton_memory() -> None:
@@ -204,13 +234,15 @@ def main() -> None:
         ours = Worker("jax", sys.executable, folder, args)
         theirs = Worker("torch", args.torch_python, folder, args)
         table(ours, theirs, args)
+        if not args.only or "lovasz_softmax" in args.only:
+            print_lovasz_routes(folder)
     if not args.only:
         print_skeleton_memory()
 
 
 def table(ours: Worker, theirs: Worker, args: argparse.Namespace) -> None:
     """Prints a row for each loss, and the geometric mean of the ratios."""
-    print(f"{'':22} {'segjax ms':>10} {'peer ms':>10} {'ratio':>7}  best peer")
+    print(f"{'':24} {'segjax ms':>10} {'peer ms':>10} {'ratio':>7}  best peer")
     ratios = {"loss": [], "edt": [], "persistence": []}
     for name in args.only or ours.names:
         times: dict[str, float] = {}
@@ -219,13 +251,13 @@ def table(ours: Worker, theirs: Worker, args: argparse.Namespace) -> None:
                 for peer, seconds in side.time(name).items():
                     times[peer] = min(seconds, times.get(peer, math.inf))
         mine = times.pop("segjax")
-        kind = name.split()[0] if " " in name else "loss"
+        kind = name.split()[0] if name.split()[0] in ratios else "loss"
         for peer in sorted(times, key=times.get)[: None if kind == "edt" else 1]:
             ratio = times[peer] / mine
             if peer != "edt":
                 ratios[kind].append(ratio)
             print(
-                f"{name:22} {1e3 * mine:>10.2f} {1e3 * times[peer]:>10.2f} {ratio:>7.2f}  {peer}",
+                f"{name:24} {1e3 * mine:>10.2f} {1e3 * times[peer]:>10.2f} {ratio:>7.2f}  {peer}",
                 flush=True,
             )
     for kind, found in ratios.items():

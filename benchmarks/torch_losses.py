@@ -18,6 +18,7 @@ def torch_calls(folder: pathlib.Path) -> dict:
     logits, labels = np.load(folder / "logits.npy"), np.load(folder / "labels.npy")
     z = torch.from_numpy(np.ascontiguousarray(np.moveaxis(logits, -1, 1))).requires_grad_()
     y = torch.from_numpy(labels.astype(np.int64))
+    ready = torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.load(folder / "maps.npy"), -1, 1)))
     classes = z.shape[1]
     options = {"softmax": True, "to_onehot_y": True}
 
@@ -53,6 +54,8 @@ def torch_calls(folder: pathlib.Path) -> dict:
         },
         "region_wise": {"authors": backward(lambda: region_wise(z, rectified(labels, classes)))},
         "boundary": {"authors": backward(lambda: boundary(z, signed(labels, classes)))},
+        "region_wise, ready maps": {"authors": backward(lambda: region_wise(z, ready))},
+        "boundary, ready maps": {"authors": backward(lambda: boundary(z, ready))},
         "hausdorff_dt": of_monai(monai.HausdorffDTLoss, **options),
         "hausdorff_er": {
             "kornia": backward(

@@ -112,7 +112,7 @@ def _costs(logits: Array, maps: Array, where: Array | None) -> tuple[Array | Non
         checks.check_shape("maps", maps, (*pixels, channels))
     classes.check_where(where, pixels)
     dtype = classes.computing_dtype(logits)
-    planes = tuple(maps[..., k].astype(dtype) for k in range(maps.shape[-1]))
+    planes = tuple(plane.astype(dtype) for plane in classes.split(maps))
     if where is not None:
         planes = tuple(jnp.where(where, plane, 0) for plane in planes)
     return planes if len(planes) > 1 else (None, *planes)

@@ -26,6 +26,8 @@ OPTIONS = [
     ("generalized_dice", {"weighting": "simple", "include_background": False}, 3),
     ("generalized_dice", {"weighting": "uniform", "over": "batch"}, 1),
     ("lovasz_softmax", {"classes_counted": "all", "include_background": False}, 3),
+    ("lovasz_softmax", {"route": "host", "over": "batch"}, 3),
+    ("lovasz_softmax", {"route": "host"}, 1),
     ("active_contour", {"alignment": "repo", "length": 0.3}, 3),
     ("active_contour", {"curvature": 2.0, "region": 0.1}, 1),
     ("region_wise", {"power": 2, "divide_by_classes": True}, 3),

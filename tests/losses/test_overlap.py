@@ -3,11 +3,13 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 from segjax import losses
+from segjax.losses import lovasz
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.standard_normal((2, 6, 7, 3)).astype(np.float32)
@@ -102,6 +104,94 @@ def test_lovasz_gradient_does_not_depend_on_the_order_of_equal_errors():
     assert np.all(gradient[labels > 0] < 0) and np.all(gradient[labels == 0] == 0)
 
 
+def ties(rng, shape):
+    """Logits with equal, saturated and distinct errors; labels with an absent class and 255."""
+    logits = 3 * rng.standard_normal(shape).astype(np.float32)
+    logits[0] = np.round(logits[0])
+    logits[1] *= 40
+    labels = rng.integers(0, shape[-1], shape[:-1]).astype(np.int32)
+    labels[2][labels[2] == 1] = 0
+    labels[3, 0] = 255
+    return logits, labels
+
+
+@pytest.mark.parametrize("over", ["image", "batch"])
+@pytest.mark.parametrize("counted", ["present", "all"])
+def test_lovasz_is_the_same_by_host_and_device(over, counted):
+    logits, labels = ties(np.random.default_rng(1), (4, 24, 20, 3))
+    where = np.random.default_rng(2).random(labels.shape) < 0.9
+    found = [
+        jax.jit(
+            jax.value_and_grad(
+                lambda z, r=route: losses.lovasz_softmax(
+                    z, labels, classes_counted=counted, over=over, route=r, where=where
+                ).sum()
+            )
+        )(logits)
+        for route in ("host", "device")
+    ]
+    largest = np.abs(found[1][1]).max()
+    assert largest > 0
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-6)
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-6, atol=1e-6 * largest)
+
+
+@pytest.mark.parametrize("foreground", [0.3, 0.0, 1.0])
+def test_lovasz_slopes_are_the_same_by_host_and_device_to_the_bit(foreground):
+    rng = np.random.default_rng(0)
+    errors = rng.random((3, 500)).astype(np.float32)
+    errors[1], errors[2, :400] = np.round(errors[1], 1), 0
+    errors[0, 7] = np.nan
+    keys = lovasz._keys(
+        jnp.asarray(errors), jnp.asarray(rng.random((3, 500)) < foreground, jnp.float32)
+    )
+    host, device = (
+        np.asarray(jax.jit(slopes, static_argnums=1)(keys, np.float32))
+        for slopes in (lovasz._host_slopes, lovasz._device_slopes)
+    )
+    np.testing.assert_array_equal(host, device)
+    np.testing.assert_allclose(host.sum(axis=1), 1, rtol=1e-5)  # J rises from 0 to 1
+
+
+@pytest.mark.parametrize("route", ["host", "device"])
+def test_lovasz_of_a_nan_pixel_is_nan_in_its_image_alone(route):
+    logits, labels = ties(np.random.default_rng(1), (4, 24, 20, 3))
+    clean = value("lovasz_softmax", logits, labels, route=route)
+    logits[1, 2, 3, 0] = np.nan
+    broken = value("lovasz_softmax", logits, labels, route=route)
+    assert np.isnan(broken[1]) and not np.isnan(clean[1])
+    np.testing.assert_array_equal(np.delete(broken, 1), np.delete(clean, 1))
+    where = ~np.isnan(logits).any(-1)
+    loss = functools.partial(losses.lovasz_softmax, labels=labels, route=route, where=where)
+    gradient = np.asarray(jax.jit(jax.grad(lambda z: loss(z).sum()))(logits))
+    assert np.all(np.isfinite(gradient)) and np.all(gradient[1, 2, 3] == 0)
+
+
+def test_lovasz_by_the_host_under_vmap_and_pmap():
+    logits, labels = ties(np.random.default_rng(1), (8, 6, 5, 3))
+
+    def step(z, y):
+        return jax.grad(lambda x: losses.lovasz_softmax(x, y, route="host").sum())(z)
+
+    wanted = jax.jit(step)(logits, labels)
+    for parallel, rows in ((jax.vmap, 2), (jax.pmap, len(jax.devices()))):
+        shared = (x.reshape(rows, -1, *x.shape[1:]) for x in (logits, labels))
+        got = parallel(step)(*shared).reshape(logits.shape)
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-7)
+
+
+def test_lovasz_takes_the_host_where_the_cpu_is_the_only_device(monkeypatch):
+    for backend, devices, wanted in (
+        ("cpu", 1, "host"),
+        ("cpu", 8, "device"),
+        ("gpu", 1, "device"),
+    ):
+        monkeypatch.setattr(jax, "default_backend", lambda name=backend: name)
+        monkeypatch.setattr(jax, "device_count", lambda count=devices: count)
+        assert lovasz._chosen_route("auto") == wanted
+        assert lovasz._chosen_route("host") == "host"
+
+
 def test_lovasz_counts_only_the_classes_present():
     labels = np.zeros((1, 4, 4), np.int32)
     logits = np.asarray(LOGITS[:1, :4, :4])
@@ -153,6 +243,7 @@ def test_over_the_batch_pools_before_it_divides(name):
         ("focal_tversky", {"power_of": "batch"}, LABELS, ValueError, "`power_of`"),
         ("generalized_dice", {"weighting": "cube"}, LABELS, ValueError, "`weighting`"),
         ("lovasz_softmax", {"classes_counted": "some"}, LABELS, ValueError, "`classes_counted`"),
+        ("lovasz_softmax", {"route": "gpu"}, LABELS, ValueError, "`route`"),
         ("lovasz_softmax", {}, LOGITS, TypeError, "`labels`"),
         ("jaccard", {}, LABELS[:, :3], ValueError, "`labels`"),
     ],

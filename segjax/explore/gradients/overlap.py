@@ -135,12 +135,13 @@ def lovasz_softmax(
     classes_counted: str = "present",
     include_background: bool = True,
     over: str = "image",
+    route: str = "auto",
     where: Optional = None,
 ) -> np.ndarray:
     """dL/dp_ik = -+ [J_j - J_(j-1)] / K where t is 1 or 0; j the place of pixel i among the errors.
 
     J_j is the Jaccard loss of the j largest errors; pixels of one error and one label share the
-    steps of their places, foreground coming first.
+    steps of their places, foreground coming first. `route` has no part in it.
 
     Source: Berman, Triki, Blaschko (2018), The Lovász-Softmax loss, algorithm 1.
     """

@@ -82,8 +82,9 @@ def generalized_dice(
 
 
 def lovasz_softmax(
-    logits, labels, classes_counted="present", include_background=True, over="image"
+    logits, labels, classes_counted="present", include_background=True, over="image", route="auto"
 ):
+    del route  # the same value by each
     values = []
     for p, t in _images(logits, labels, include_background, over):
         each = []
@@ -127,7 +128,8 @@ CASES = [
     Case("generalized_dice", shapes=SHAPES),
     Case("generalized_dice", {"weighting": "simple", "include_background": False}, shapes=SHAPES),
     Case("generalized_dice", {"weighting": "uniform", "over": "batch"}),
-    Case("lovasz_softmax", shapes=SHAPES),
+    Case("lovasz_softmax", {"route": "host"}, shapes=SHAPES),
+    Case("lovasz_softmax", {"route": "device"}, shapes=SHAPES),
     Case("lovasz_softmax", {"classes_counted": "all", "include_background": False}),
-    Case("lovasz_softmax", {"over": "batch"}),
+    Case("lovasz_softmax", {"over": "batch", "route": "host"}),
 ]

@@ -61,6 +61,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     args = parser.parse_args()
     print(f"seed {args.seed}", flush=True)
+    # A job in the background of a shell ignores Ctrl-C, and so would its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="segjax-kills-") as name:
         root = pathlib.Path(name)

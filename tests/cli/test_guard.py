@@ -66,6 +66,6 @@ def test_guarded_work_ends_with_the_process_that_was_killed():
 def test_guarded_work_gets_the_signals():
     process = guarded("print(os.getpid(), flush=True); time.sleep(60)")
     process.stdout.readline()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 1 and errors.startswith("segjax: interrupted; ")

@@ -96,8 +96,13 @@ def _alone(folder: os.PathLike) -> Iterator[None]:
     """One process at a time, where the file system of the folder has locks."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"segjax: {folder}: waits for another process, which prepares", file=sys.stderr)
             fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            pass  # no locks on this file system
         yield
     finally:
         os.close(handle)

@@ -1,4 +1,5 @@
 import concurrent.futures
+import contextlib
 import os
 
 import numpy as np
@@ -141,14 +142,17 @@ def test_a_version_folder_without_description_is_prepared(tmp_path):
     assert [path.name for path in (tmp_path / name).iterdir()] == ["1.0.0"]
 
 
-def test_of_two_that_prepare_at_once_the_first_gives_the_set_its_place(tmp_path, monkeypatch):
+def test_where_nothing_can_be_locked_the_first_of_two_gives_the_set_its_place(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(store, "_alone", contextlib.nullcontext)
     name = "synthetic_fundus/48px_1_1_1"
     made, other = (store.builder(name, str(tmp_path)) for _ in range(2))
     whole = type(made)._generate_examples
 
     def slow(self, seeds):
         if not store.is_prepared(other):
-            monkeypatch.undo()
+            monkeypatch.setattr(type(made), "_generate_examples", whole)
             assert store.prepare(other) is True
         yield from whole(self, seeds)
 

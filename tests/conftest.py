@@ -8,8 +8,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Nearly all that a test does is compile; unoptimised code compiles in half the time. It serves the
-# tests' processes as well, so that runs that are to be bitwise equal are compiled alike.
+# Nearly all that a test does is compile; unoptimised code compiles in half the time. Runs in
+# processes of their own (`tests/train/runs.py`) are optimised: there bitwise equality is held.
 OPTIMISATION = "--xla_backend_optimization_level"
 if OPTIMISATION not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {OPTIMISATION}=0".strip()

@@ -19,6 +19,9 @@ from segjax.train.logs import read_rows
 from segjax.train.restore import Trained, load_trained
 
 MOVED_ON = "No pictures of cases: the prepared set has changed since this table; evaluate again."
+# What the report shows of metrics_<split>.json and of env.json.
+RESULT = ("split", "step", "count", "metrics", "trivial")
+ENVIRONMENT = ("libraries", "devices", "device_kind", "commit", "parameters", "total_steps")
 HIDDEN = ("learning_rate", "images_per_second", "gradient_norm")
 
 
@@ -57,19 +60,39 @@ def read_predictions(path: pathlib.Path) -> tuple[list[str], np.ndarray]:
     """Image names and the numbers of a predictions_<split>.csv; empty cells are nan."""
     try:
         with path.open(newline="") as file:
-            _, *lines = csv.reader(file)
+            header, *lines = csv.reader(file)
+        if any(len(line) != len(header) for line in lines):
+            raise ValueError("a row of another length than the header")
         numbers = [[float(cell) if cell else float("nan") for cell in line[1:]] for line in lines]
         return [line[0] for line in lines], np.array(numbers)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot read it: {error}; evaluate again") from error
 
 
-def read_json(path: pathlib.Path) -> dict:
-    """A file that a run wrote; UserError if it is missing or damaged."""
+def read_json(path: pathlib.Path, *keys: str) -> dict:
+    """An object with some keys that a run wrote; UserError if it is missing or damaged."""
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError("it holds no object")
+        if lacking := [key for key in keys if key not in content]:
+            raise ValueError(f"it has no {lacking[0]!r}")
+        return content
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot read it: {error}; train or evaluate again") from error
+
+
+def read_answer(path: pathlib.Path) -> list | None:
+    """What the trivial predictor learned, a list of numbers; None where none was kept."""
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, list) or not content:
+            raise ValueError("it holds no list")
+        return [value if type(value) is int else float(value) for value in content]
+    except (OSError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: cannot read it: {error}; train again") from error
 
 
 def write(
@@ -86,8 +109,8 @@ def write(
     if not any(row["value"] is not None for row in rows):
         raise UserError(f"{folder}: no value in metrics.jsonl; train first")
     pictures = {"learning_curves": curves_figure(rows)}
-    results = {path: read_json(path) for path in sorted(folder.glob("metrics_*.json"))}
-    environment = read_json(folder / "env.json")
+    results = {path: read_json(path, *RESULT) for path in sorted(folder.glob("metrics_*.json"))}
+    environment = read_json(folder / "env.json", *ENVIRONMENT)
     changed = []
     for path, result in results.items():
         split = path.stem.removeprefix("metrics_")

@@ -163,7 +163,7 @@ def evaluate(
 
     `evaluator` is the split's where there is one already.
     """
-    answer = report.read_json(folder / TRIVIAL) if (folder / TRIVIAL).exists() else None
+    answer = report.read_answer(folder / TRIVIAL)
     evaluator = evaluator or evaluator_of(trained.plan, trained.devices, split)
     result = evaluator.table(trained.state, answer)
     if jax.process_index() == 0:

@@ -107,6 +107,14 @@ def test_a_damaged_config(refuses, tmp_path, trained, data_dir, text):
     refuses("predict", "--workdir", copy, "--input", copy, "--output", "out", names=names)
 
 
+@pytest.mark.parametrize("name", ["metrics_validation.json", "env.json"])
+@pytest.mark.parametrize("content", ["[]", "{}", "12"])
+def test_a_damaged_result(refuses, tmp_path, trained, name, content):
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / name).write_text(content)
+    refuses("report", "run", names=[f"run/{name}", "cannot read it", "train or evaluate again"])
+
+
 def test_no_checkpoint(refuses, tmp_path, trained):
     copy = tmp_path / "run"
     shutil.copytree(trained, copy, ignore=shutil.ignore_patterns("checkpoints"))

@@ -60,6 +60,10 @@ def evaluate(args: argparse.Namespace) -> None:
 
     means = run.evaluate_folder(args.workdir, args.split, args.checkpoint, _places(args))
     print(f"{args.workdir}: {args.split} " + _line(means))
+    print(
+        f"wrote metrics_{args.split}.json and predictions_{args.split}.csv there; "
+        f"`segjax report {args.workdir}` shows them"
+    )
 
 
 def _places(args: argparse.Namespace) -> dict[str, str]:

@@ -33,7 +33,7 @@ def status_of(work: Callable[[], int | None]) -> int:
             sys.stdout.flush()
         return status
     except KeyboardInterrupt:
-        return _say("interrupted; the same command goes on, training from its last checkpoint", 1)
+        return _say("interrupted; nothing half-made is left, run the same command again", 1)
     except Exception as error:
         if line := _full_disk(error):
             return _say(line, 1)
@@ -70,11 +70,17 @@ FULL_ADVICE = "make room and run the same command again"
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Leaves out what a failed save of Orbax prints about its event loop; the error is raised."""
+    """Deals with exceptions that Python drops, as in callbacks of the garbage collector.
+
+    An interruption is sent again. What a failed save of Orbax prints about its event loop is left
+    out; the error itself is raised.
+    """
     before = sys.unraisablehook
 
     def hook(unraisable):
-        if str(unraisable.exc_value) != "Event loop is closed":
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        elif str(unraisable.exc_value) != "Event loop is closed":
             before(unraisable)
 
     sys.unraisablehook = hook

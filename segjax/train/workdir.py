@@ -97,9 +97,9 @@ def open_existing(workdir: pathlib.Path, places: Mapping[str, str] | None = None
     user's that the config names are looked for beside the experiment file from now on.
     """
     if not workdir.is_dir():
-        raise UserError(f"--workdir {workdir}: no such folder")
+        raise UserError(f"{workdir}: no such folder")
     if not (workdir / CONFIG).exists():
-        raise UserError(f"--workdir {workdir}: not a work folder (no {CONFIG})")
+        raise UserError(f"{workdir}: not a work folder (no {CONFIG})")
     modules.enter(experiment_of(workdir))
     config = files.from_json(workdir / CONFIG)
     with config.unlocked():

@@ -11,6 +11,7 @@ import resource
 import shutil
 import signal
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -144,3 +145,18 @@ def test_sigterm_ends_a_command_with_a_line(capsys):
     assert ending.status_of(lambda: os.kill(os.getpid(), signal.SIGTERM)) == 1
     assert capsys.readouterr().err.startswith("segjax: interrupted; ")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_interruption_that_python_drops_is_sent_again(capsys):
+    class Dropping:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def work():
+        Dropping()
+        time.sleep(20)
+
+    began = time.monotonic()
+    assert ending.status_of(work) == 1
+    assert time.monotonic() - began < 10
+    assert capsys.readouterr().err.startswith("segjax: interrupted; ")

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("command_settings")
         (["training", "--steps", "0"], ["--steps 0", "at least 1"]),
         (["training", "--maps", "rectifed"], ["maps='rectifed'", "did you mean 'rectified'?"]),
         (["parameters"], ["--workdir"]),
-        (["parameters", "--workdir", "absent"], ["--workdir absent", "no such folder"]),
+        (["parameters", "--workdir", "absent"], ["absent", "no such folder"]),
         (["parameters", "--workdir", "absent", "--points", "2"], ["--points 2", "at least 3"]),
         (["parameters", "--workdir", "x", "--checkpoint", "bst"], ["'bst'", "mean 'best'?"]),
     ],

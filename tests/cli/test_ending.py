@@ -11,6 +11,7 @@ import resource
 import shutil
 import signal
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -144,3 +145,16 @@ def test_sigterm_ends_a_command_with_a_line(capsys):
     assert ending.status_of(lambda: os.kill(os.getpid(), signal.SIGTERM)) == 1
     assert capsys.readouterr().err.startswith("segjax: interrupted; ")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_signal_that_comes_while_objects_are_collected_is_not_lost(capsys):
+    class Collected:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def work():
+        Collected()
+        time.sleep(2)
+
+    assert ending.status_of(work) == 1
+    assert capsys.readouterr().err.startswith("segjax: interrupted; ")

@@ -28,7 +28,7 @@ FULL_WORDS = (*map(os.strerror, FULL), "Not enough disk space")
 def status_of(work: Callable[[], int | None]) -> int:
     """Runs a command: 0 done; 2 the input was wrong; 1 anything else, each with one line."""
     try:
-        with _terminable(), _quiet():
+        with _terminable(), _unraisable():
             status = work() or 0
             sys.stdout.flush()
         return status
@@ -69,16 +69,17 @@ FULL_ADVICE = "make room and run the same command again"
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Deals with exceptions that Python drops, as in callbacks of the garbage collector.
+def _unraisable() -> Iterator[None]:
+    """What Python would only print, because no code waits for it.
 
-    An interruption is sent again. What a failed save of Orbax prints about its event loop is left
-    out; the error itself is raised.
+    A signal that comes while objects are collected, which JAX takes part in, raises its
+    KeyboardInterrupt there, where it is lost: the signal is sent again. What a failed save of Orbax
+    prints about its event loop is left out, for the error itself is raised.
     """
     before = sys.unraisablehook
 
     def hook(unraisable):
-        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
             threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
         elif str(unraisable.exc_value) != "Event loop is closed":
             before(unraisable)

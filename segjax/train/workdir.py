@@ -67,7 +67,9 @@ def check_writable(folder: pathlib.Path, flag: str) -> None:
             f"{flag} {folder}: {parent} is a link to {parent.readlink()}, which is gone"
         )
     try:
+        before = os.stat(parent)
         os.rmdir(tempfile.mkdtemp(prefix=".segjax-", dir=parent))
+        os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))  # as if nothing had been
     except OSError as error:
         raise UserError(f"{flag} {folder}: cannot write into {parent}: {error.strerror}") from error
 

@@ -147,16 +147,14 @@ def test_sigterm_ends_a_command_with_a_line(capsys):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_an_interruption_that_python_drops_is_sent_again(capsys):
-    class Dropping:
+def test_signal_that_comes_while_objects_are_collected_is_not_lost(capsys):
+    class Collected:
         def __del__(self):
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def work():
-        Dropping()
-        time.sleep(20)
+        Collected()
+        time.sleep(2)
 
-    began = time.monotonic()
     assert ending.status_of(work) == 1
-    assert time.monotonic() - began < 10
     assert capsys.readouterr().err.startswith("segjax: interrupted; ")

@@ -104,8 +104,9 @@ def test_what_was_not_imaged_stays_zero_where_it_was_normalised_so(volume_maps, 
     inside = moved(jnp.asarray(imaged), FrozenDict(more))[..., 0] > 0.5
     assert 0 < inside.mean() < 1 and np.all(plain[~inside] != 0)
     assert np.all(got[..., 0][~inside] == 0)
-    np.testing.assert_array_equal(got[..., 0][inside], plain[..., 0][inside])
-    np.testing.assert_array_equal(got[..., 1], plain[..., 1])
+    # Two programs: their last bits may differ.
+    np.testing.assert_allclose(got[..., 0][inside], plain[..., 0][inside], rtol=1e-6)
+    np.testing.assert_allclose(got[..., 1], plain[..., 1], rtol=1e-6, atol=1e-6)
 
 
 def test_maps_of_the_volume_and_of_the_patch_differ():

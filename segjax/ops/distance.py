@@ -82,7 +82,7 @@ def unsigned_distance(
     Departures: none.
 
     Args:
-        labels: booleans or integers.
+        labels: booleans or integers; those beyond int32 on one side count as one value.
         spacing, spatial_ndim, squared: as for `distance_transform`.
 
     Returns: float32 of the labels' shape, in units of `spacing`; nowhere below the smallest

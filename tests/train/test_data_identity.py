@@ -240,7 +240,9 @@ def test_what_a_folder_of_the_time_before_digests_was_trained_on_stays_unknown(c
     assert len(described.pop("data")["digest"]) == 64
     (copy / "env.json").write_text(json.dumps(described))
     assert workdir.data_digest(copy) is None
-    config, plan = loaded(data_dir), types.SimpleNamespace(parameters=1, total_steps=2)
+    clock = types.SimpleNamespace(examples=24)
+    config = loaded(data_dir)
+    plan = types.SimpleNamespace(parameters=1, total_steps=2, clock=clock)
     run.check_data(config, copy, "f" * 64)
     run.describe(config, copy, plan)
     assert workdir.data_digest(copy) is None

@@ -29,7 +29,8 @@ def of(made: tfds.core.DatasetBuilder) -> str:
     It stands for the content alone: names of splits and classes, and the examples in their order,
     pictures by their pixels or, where the coding loses something (JPEG), by their bytes. Names of
     sets, folders and files, compression and times do not enter, so a set that was moved, copied or
-    prepared a second time from the same files keeps its digest.
+    prepared a second time from the same files keeps its digest. One whose files have changed since
+    the digest was kept, by their sizes or times, is read again.
 
     Returns: 64 hexadecimal digits.
     Raises: UserError naming a file that is missing or damaged.
@@ -44,20 +45,30 @@ def of(made: tfds.core.DatasetBuilder) -> str:
     files = tuple((path, os.stat(path).st_mtime_ns) for path in paths)
     found = _computed[files] = _computed.get(files) or _compute(made)
     try:
-        write_atomic(place, json.dumps({"version": VERSION, "digest": found}) + "\n")
+        kept = {"version": VERSION, "digest": found, "files": _files(place.parent)}
+        write_atomic(place, json.dumps(kept) + "\n")
     except OSError:  # a folder to read only: computed again by the next process
         pass
     return found
 
 
 def known(folder: pathlib.Path) -> str | None:
-    """The digest that is kept in the folder of a prepared set, if there is one."""
+    """The digest that is kept in the folder of a prepared set, if it is of the files there now."""
     try:
         content = json.loads((folder / NAME).read_bytes())
-        digest = content["digest"] if content["version"] == VERSION else ""
+        if content["version"] != VERSION or content["files"] != _files(folder):
+            return None
+        digest = content["digest"]
         return digest if len(digest) == 64 and set(digest) <= set("0123456789abcdef") else None
     except (OSError, ValueError, LookupError, TypeError):
         return None
+
+
+def _files(folder: pathlib.Path) -> dict[str, list[int]]:
+    """Size and time of change of each file of a set, by which a replaced one is noticed."""
+    found = (path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
+    status = {path.name: path.stat() for path in found if path.name != NAME}
+    return {name: [status[name].st_size, status[name].st_mtime_ns] for name in sorted(status)}
 
 
 def _compute(made: tfds.core.DatasetBuilder) -> str:

@@ -222,8 +222,8 @@ def _reading() -> Iterator[None]:
     asyncio.set_event_loop_policy(_Policy())
     try:
         yield
-    except (MemoryError, PermissionError):
-        raise
+    except (MemoryError, PermissionError, jax.errors.JaxRuntimeError):
+        raise  # the last one comes from devices, and from other processes that end
     except Exception as error:
         if "RESOURCE_EXHAUSTED" in str(error):
             raise

@@ -89,6 +89,21 @@ def test_an_older_set_gets_its_digest_once_and_keeps_it(prepared, tmp_path, text
     assert digest.of(store.builder(NAME, str(tmp_path / "moved"))) == digest.of(prepared)
 
 
+def test_shards_that_were_replaced_are_read_again(prepared, tmp_path):
+    made = copied(prepared, tmp_path / "replaced")
+    other = store.builder("synthetic_cardiac/32px_1_1_1", str(tmp_path / "other"))
+    store.prepare(other)
+    shard = pathlib.Path(made.info.splits["train"].filepaths[0])
+    donor = pathlib.Path(other.info.splits["validation"].filepaths[0])
+    before = digest.known(shard.parent)
+    shutil.copyfile(donor, shard)
+    assert digest.known(shard.parent) is None
+    assert digest.of(made) not in (before, None)
+    assert digest.known(shard.parent) == digest.of(made)
+    shutil.copyfile(pathlib.Path(prepared.info.splits["train"].filepaths[0]), shard)
+    assert digest.of(made) == before == digest.of(prepared)
+
+
 def test_where_nothing_can_be_written_it_is_computed_once_a_process(
     prepared, tmp_path, monkeypatch
 ):

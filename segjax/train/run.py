@@ -76,21 +76,20 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, float]:
     processes.wait()  # all have seen the folder as it was
     with holder.hold(folder, first=processes.is_first(), told=processes.of_first):
         workdir.check_new(folder, config)  # another run may have begun here since
+        if processes.is_first():
+            describe(config, folder, plan)
         with workdir.in_use(folder):
             return _train_and_report(plan, folder)
 
 
 def _train_and_report(plan: Plan, folder: pathlib.Path) -> dict[str, float]:
     """`train` in a folder that is held; a run that was trained to its end is only evaluated."""
-    first = processes.is_first()
-    if first:
-        describe(plan.config, folder, plan)
     book = workdir.read_done(folder) or _train(plan, folder).ended()
     trained = load_own(folder, plan)
     means = evaluate(folder, "validation", trained)
     processes.wait()  # what process 0 wrote is there for all
     report.write(folder, trained)
-    if first:
+    if processes.is_first():
         workdir.write_done(folder, book, int(trained.state.step))
     return means
 

@@ -72,6 +72,12 @@ def torch_calls(folder: pathlib.Path) -> dict:
         },
         "topological": {"GUDHI": backward(lambda: topological(z, y))},
     }
+    return calls | operation_calls(folder, logits)
+
+
+def operation_calls(folder: pathlib.Path, logits: np.ndarray) -> dict:
+    """The same for what losses are made of: persistence and distance transforms."""
+    calls = {}
     for route in ("host", "device"):
         calls[f"persistence {route}"] = {
             "GUDHI": functools.partial(each, both_dimensions, logits[..., 0].astype(np.float64))

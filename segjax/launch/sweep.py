@@ -66,8 +66,16 @@ def check_points(
     for point in points:
         config = f"{path}:{point['arg']}" if "arg" in point else str(path)
         settings = {k: str(v) for k, v in point.items() if k != "arg"}
-        loaded = files.load(config, settings | dict(extra))
-        preflight.check_parts(loaded)
+        try:
+            loaded = files.load(config, settings | dict(extra))
+            preflight.check_parts(loaded)
+        except UserError as error:
+            line = str(error)
+            if line.startswith(tuple(f"--config.{key}" for key in extra)):
+                raise
+            # A point's values are read as flags are, but are not of the command line.
+            line = f"sweep() point ({describe(point)}): {line.removeprefix('--')}"
+            raise UserError(f"--config {text}: {line}") from error
         store.require(loaded.data.name, loaded.data.data_dir)
         configs.append(loaded)
     return configs

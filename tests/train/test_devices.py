@@ -116,7 +116,7 @@ def test_simulated_devices_carry_a_network_of_full_width(tmp_path, data_dir, par
         "train__steps": 2,
         "model__name": "CellposeUNet",
         "model__features": "(8, 16, 32, 64)",
-        "data__image_size": "(128, 128)",
+        "data__image_size": "(64, 64)",
     }
     runs.train(runs.command(tmp_path / "run", data_dir, **settings), devices=4)
 

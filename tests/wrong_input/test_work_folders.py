@@ -204,9 +204,12 @@ def write_sweep(folder, points="[{'seed': 0}, {'seed': 1}]"):
     [
         ("[]", ["no point"]),
         ("[{'seed': 0}, {'seed': 0}]", ["same point twice"]),
-        ("[{'seed': 0}, {'sed': 1}]", ["--config.sed", "did you mean 'seed'?"]),
-        ("[{'seed': 0}, {'seed': 'x'}]", ["--config.seed='x'"]),
-        ("[{'seed': 0}, {'seed': -1}]", ["config.seed=-1"]),
+        (
+            "[{'seed': 0}, {'sed': 1}]",
+            ["swept.py: sweep() point (sed=1): config.sed", "did you mean 'seed'?"],
+        ),
+        ("[{'seed': 0}, {'seed': 'x'}]", ["point (as written, seed x): config.seed='x'"]),
+        ("[{'seed': 0}, {'seed': -1}]", ["point (as written, seed -1): config.seed=-1"]),
         ("[{'arg': 'lss=mse'}]", ["'lss=mse'", "did you mean 'loss'?"]),
         ("[{'optimizer.learning_rate': -1.0}]", ["config.optimizer.learning_rate=-1.0"]),
         ("[{'loss.msce.name': 'nothing'}]", ["config.loss.msce.name='nothing'"]),

@@ -166,7 +166,20 @@ def _pack(variables: Mapping, config: ConfigDict, step: int) -> bytes:
     name, options = _model(config)
     metadata = {"model": name, "options": json.dumps(options)}
     metadata |= {"segjax": segjax.__version__, "step": str(step)}
-    return safetensors.numpy.save(arrays, metadata)
+    return _in_order(safetensors.numpy.save(arrays, metadata))
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with its metadata sorted, which stand in another order at every saving.
+
+    Two exports of one checkpoint are equal byte for byte then.
+    """
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the arrays begin at a multiple of eight bytes
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 # --- the description ------------------------------------------------------------------------------

@@ -251,13 +251,23 @@ def lose_processes(root: pathlib.Path) -> list[str]:
         wait_for_rows(folder, jobs)
         jobs[lost].kill()
         faults += ended_as(jobs, [-9, 1] if lost == 0 else [1, -9], 30)
+        shutil.copytree(folder, both := root / f"{name}, two")
+        faults += ended_as(start(both, data, {}), [0, 0], 120)
         runs.train(runs.command(folder, data, **JOB))
-        for split in ("train", "validation"):
-            one, two = (runs.logged(path, split, "loss") for path in (alone, folder))
-            far = max(abs(two.get(step, np.inf) / one[step] - 1) for step in one)
-            print(f"  in one process to the end: {split} loss within {far:.1e}", flush=True)
-            if one.keys() != two.keys() or far > TOLERANCE:
-                faults.append(f"{name} killed: {split} loss differs after going on in one process")
+        for path, way in ((both, "two processes"), (folder, "one process")):
+            faults += [f"{name} killed: {line}" for line in far_from(alone, path, way)]
+    return faults
+
+
+def far_from(alone: pathlib.Path, folder: pathlib.Path, way: str) -> list[str]:
+    """Prints how far the losses of a run are from those of one that nobody killed; faults."""
+    faults = []
+    for split in ("train", "validation"):
+        one, two = (runs.logged(path, split, "loss") for path in (alone, folder))
+        far = max(abs(two.get(step, np.inf) / one[step] - 1) for step in one)
+        print(f"  in {way} to the end: {split} loss within {far:.1e}", flush=True)
+        if one.keys() != two.keys() or far > TOLERANCE:
+            faults.append(f"{split} loss differs after going on in {way}")
     return faults
 
 

@@ -24,7 +24,7 @@ def hausdorff_er(
 
     The number of erosions that an error survives stands for its thickness, and so for the Hausdorff
     distance. No distance transform is needed, but that saves nothing here: on two CPU cores it was
-    measured at 170 ms ('repo', all classes) where `hausdorff_dt` takes 13 (docs/benchmarks.md).
+    measured at 273 ms ('repo', all classes) where `hausdorff_dt` takes 19 (docs/benchmarks.md).
     Isolated wrong pixels cost nothing, and only pixels whose neighbourhood is wrong by more than a
     half have a gradient: start with, or add, an overlap loss. Users report that alone it does not
     train.

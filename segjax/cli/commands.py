@@ -81,7 +81,9 @@ def predict(args: argparse.Namespace) -> None:
 
     words = args.workdir, args.input, args.output, args.checkpoint
     count = predictions.predict(*words, _places(args))
-    print(f"{count} images: {args.output / 'predictions.csv'} and {args.output / 'overlays'}")
+    made = [f"{name}/" for name in predictions.PICTURES if (args.output / name).is_dir()]
+    made += ["a label map NAME.nii.gz of each"] if any(args.output.glob("*.nii.gz")) else []
+    print(f"{count} predicted; {args.output} has {', '.join([predictions.TABLE, *made])}")
 
 
 def export(args: argparse.Namespace) -> None:
@@ -151,7 +153,9 @@ def sweep(args: argparse.Namespace) -> None:
         if value is not None and engine != args.engine:
             raise UserError(f"{flag} {value}: goes with --engine {engine}")
     if args.status:
-        print(sweep.status(args.workdir, sweep.load_points(args.config)))
+        points = sweep.load_points(args.config)
+        sweep.check_same(args.config, points, args.overrides, args.workdir)
+        print(sweep.status(args.workdir, points))
     elif args.engine == "local":
         jobs = 1 if args.jobs is None else args.jobs
         local.run_sweep(args.config, args.overrides, args.workdir, jobs=jobs)

@@ -43,12 +43,29 @@ def status_of(work: Callable[[], int | None]) -> int:
             return _say(str(error), 1)
         if isinstance(error, OSError) and error.errno in UNUSABLE:
             return _say(f"{error.filename}: {error.strerror}", 2)
+        if line := _no_device(error):
+            return _say(line, 2)
         raise
 
 
 def _say(line: str, status: int) -> int:
     print(f"segjax: {' '.join(line.split())}", file=sys.stderr)
     return status
+
+
+def _no_device(error: Exception) -> str | None:
+    """One line when JAX finds no device, which is behind whatever went wrong then."""
+    names = ("JAX_PLATFORMS", "JAX_NUM_CPU_DEVICES", "XLA_FLAGS", "CUDA_VISIBLE_DEVICES")
+    told = ", ".join(f"{name}={os.environ[name]!r}" for name in names if name in os.environ)
+    if not told:
+        return None
+    try:
+        import jax
+
+        jax.devices()
+    except Exception:
+        return f"JAX finds no device ({told}): {error or 'there is none of that kind'}"
+    return None
 
 
 def _full_disk(error: BaseException) -> str | None:

@@ -166,6 +166,8 @@ def _read_bytes(path: str | os.PathLike) -> bytes:
     if path.is_dir():
         raise UserError(f"{path}: is a folder, an image file is wanted")
     try:
+        if path.exists() and not path.is_file():  # reading a pipe may wait for ever
+            raise UserError(f"{path}: is no file, an image file is wanted")
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such image file") from error

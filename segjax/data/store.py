@@ -84,9 +84,16 @@ def prepare(made: tfds.core.DatasetBuilder, manual_dir: str | None = None) -> bo
         if not os.path.isdir(manual_dir):
             raise UserError(f"--manual_dir {manual_dir}: no such folder")
     place = pathlib.Path(made.data_path)
+    absent = [folder for folder in place.parents if not folder.exists()]
     _check_writable(place)
-    with _alone(place.parent):
-        fresh = not is_prepared(made) and _make(made, place, manual_dir)
+    try:
+        with _alone(place.parent):
+            fresh = not is_prepared(made) and _make(made, place, manual_dir)
+    except BaseException:
+        with contextlib.suppress(OSError):  # what another process made there meanwhile stays
+            for folder in absent:
+                folder.rmdir()
+        raise
     made.info.read_from_directory(made.data_path)
     return fresh
 
@@ -176,7 +183,8 @@ def require(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
     elif needs_download(made):
         raise UserError(
             f"data.name={name!r}: not prepared in {data_dir!r}; run "
-            f"`segjax data prepare {name} --manual_dir FOLDER --data_dir {data_dir}`"
+            f"`segjax data prepare {name} --manual_dir FOLDER --data_dir {data_dir}`, "
+            "or say where it is by --data_dir (`train`: --config.data.data_dir)"
         )
     return made
 
@@ -184,6 +192,8 @@ def require(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
 def ensure_prepared(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
     """The builder of a prepared set. Generated sets are made on the spot; others must be there."""
     made = require(name, data_dir)
+    if not is_prepared(made):
+        print(f"segjax: generating {name} in {data_dir}", file=sys.stderr)
     prepare(made)
     return made
 

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+import jax
 from tqdm import tqdm
 
 from segjax.config import lookup
@@ -22,6 +23,7 @@ def run(names: Sequence[str] = (), *, seed: int = 0) -> int:
     losses = {name: check.find(name) for name in names}
     for name, (loss, _) in losses.items():
         check.check_inputs(loss, name)
+    jax.devices()  # where there is none, that is no failure of a loss
     width = max(len(name) for name in ("loss", *names))
     head = _line(width, "loss", *COLUMNS)
     print(head, "-" * (len(head) + 8), sep="\n")

@@ -103,11 +103,7 @@ def open_folder(
     UserError, with nothing changed, if the folder holds something else, or if another process runs
     this sweep, or trains a point of it (as the children of a sweep that was killed do).
     """
-    manifest = {
-        "config": text,
-        "overrides": dict(extra),
-        "points": {sweeps.point_id(point): point for point in points},
-    }
+    manifest = manifest_of(text, points, extra)
     _check_folder(workdir, points, manifest)
     with holder.hold(workdir):
         _check_folder(workdir, points, manifest)  # another sweep may have begun here since
@@ -116,11 +112,22 @@ def open_folder(
         yield
 
 
+def manifest_of(text: str, points: list[sweeps.Point], extra: Mapping[str, str]) -> dict:
+    """What a sweep's folder says of the sweep."""
+    named = {sweeps.point_id(point): point for point in points}
+    return {"config": text, "overrides": dict(extra), "points": named}
+
+
+def _check_manifest(workdir: pathlib.Path, manifest: dict) -> None:
+    """UserError unless the manifest of a folder is this one, but for the places of a machine."""
+    if _sweep(read_manifest(workdir)) != _sweep(json.loads(json.dumps(manifest))):
+        raise UserError(f"--workdir {workdir}: holds another sweep; take another folder")
+
+
 def _check_folder(workdir: pathlib.Path, points: list[sweeps.Point], manifest: dict) -> None:
     """UserError unless the folder holds this sweep, or nothing, and no point is being trained."""
     if (workdir / MANIFEST).exists():
-        if _sweep(read_manifest(workdir)) != _sweep(json.loads(json.dumps(manifest))):
-            raise UserError(f"--workdir {workdir}: holds another sweep; take another folder")
+        _check_manifest(workdir, manifest)
     elif workdir.exists() and not (workdir.is_dir() and is_fresh(workdir, MANIFEST)):
         raise UserError(f"--workdir {workdir}: occupied by other files; take another folder")
     else:
@@ -228,6 +235,16 @@ class Progress:
         from segjax.launch.report import sweep
 
         print(f"wrote {sweep.write(self.workdir)}")
+
+
+def check_same(
+    text: str, points: list[sweeps.Point], extra: Mapping[str, str], workdir: pathlib.Path
+) -> None:
+    """UserError if a folder holds another sweep, or something else; it may not exist yet."""
+    if (workdir / MANIFEST).exists():
+        _check_manifest(workdir, manifest_of(text, points, extra))
+    elif workdir.exists() and not (workdir.is_dir() and is_fresh(workdir, MANIFEST)):
+        raise UserError(f"--workdir {workdir}: holds no sweep")
 
 
 def status(workdir: pathlib.Path, points: list[sweeps.Point]) -> str:

@@ -82,7 +82,8 @@ def boundary(
         logits: raw scores, channels last.
         maps: signed distances, negative on the class. One channel of logits takes the foreground's
             map, or both.
-        include_background: count class 0 too, as their multi-class runs.
+        include_background: count class 0 too, as their multi-class runs; without effect for one
+            channel.
         relative: subtract the value of the perfect prediction, the mean of phi over phi < 0; then
             the loss is >= 0 and 0 is perfect. The gradient is the same.
         where: True counts; elsewhere logits and maps may hold anything.

@@ -38,8 +38,10 @@ def check_logits(logits: Array) -> None:
     """Raises unless `logits` is floating point, `[b, *s, c]` with one to three spatial axes."""
     checks.check_rank("logits", logits, 3, 4, 5)
     checks.check_floating("logits", logits)
-    if logits.shape[-1] < 1:
-        raise ValueError(f"`logits` takes at least one channel, got shape {tuple(logits.shape)}")
+    if 0 in logits.shape:
+        raise ValueError(
+            f"`logits` takes at least one image, pixel and channel, got {tuple(logits.shape)}"
+        )
 
 
 def check_where(where: Array | None, pixels: tuple[int, ...]) -> None:

@@ -11,12 +11,15 @@ Saves are asynchronous and atomic: a run killed while saving leaves the ones bef
 import asyncio
 import contextlib
 import dataclasses
+import errno
+import hashlib
 import json
 import logging
 import os
 import pathlib
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -26,9 +29,18 @@ from orbax.checkpoint.checkpoint_managers import LatestN
 from orbax.checkpoint.options import MultiprocessingOptions
 
 from segjax.errors import Interrupted, UserError
+from segjax.train.loop_state import LoopState, from_saved
 from segjax.train.state import State
 
 FOLDER = "checkpoints"
+ARRAYS = "arrays_sha256"  # in the bookkeeping: what the arrays of a checkpoint were
+STEP = re.compile("0|[1-9][0-9]*")  # the name of a checkpoint's folder
+# Of a file or folder that is gone, or is another kind of thing: damage. Other errors of the system
+# (a network disk, too many open files) say nothing of the checkpoint.
+ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, None}
+PASSING = re.compile(
+    r"\b(RESOURCE_EXHAUSTED|UNAVAILABLE|PERMISSION_DENIED|DEADLINE_EXCEEDED|CANCELLED)\b"
+)
 KINDS = ("latest", "best")
 
 
@@ -42,6 +54,7 @@ class Checkpoints:
     def __init__(self, workdir: pathlib.Path, keep: int):
         # Orbax reports every save there, and its errors, which it raises as well.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         self.folder = workdir.resolve() / FOLDER
         self._managers = {
             kind: ocp.CheckpointManager(
@@ -64,14 +77,16 @@ class Checkpoints:
             manager.wait_until_finished()
             manager.close()
 
-    def save(self, kind: str, step: int, state: State, book: dict) -> None:
+    def save(self, kind: str, step: int, state: State, memory: LoopState) -> None:
         """Begins to save; a step that is there already is left as it is (it holds the same)."""
         if not self.folder.is_dir():  # Orbax would make it again, and the run end without a word
             raise Interrupted(f"{self.folder}: deleted while it was in use")
         manager = self._managers[kind]
         if step in manager.all_steps():
             return
-        items = {"state": ocp.args.StandardSave(_saved(state)), "book": ocp.args.JsonSave(book)}
+        fields = _saved(state)
+        book = memory.saved() | {ARRAYS: _digest(fields)}
+        items = {"state": ocp.args.StandardSave(fields), "book": ocp.args.JsonSave(book)}
         manager.save(step, args=ocp.args.Composite(**items), force=True)
 
     def wait(self) -> None:
@@ -79,7 +94,7 @@ class Checkpoints:
         for manager in self._managers.values():
             manager.wait_until_finished()
 
-    def restore(self, kind: str, template: State) -> tuple[State, dict] | None:
+    def restore(self, kind: str, template: State) -> tuple[State, LoopState] | None:
         """The newest readable state and its bookkeeping, or None when there is none.
 
         `template` gives shapes and placement (arrays or ShapeDtypeStructs), so that a run may go on
@@ -102,7 +117,7 @@ class Checkpoints:
         """The steps that were saved whole."""
         return list(self._managers[kind].all_steps())
 
-    def restore_step(self, kind: str, step: int, template: State) -> tuple[State, dict] | None:
+    def restore_step(self, kind: str, step: int, template: State) -> tuple[State, LoopState] | None:
         """`restore` of one step; None when it cannot be read and was moved aside."""
         path = self.folder / kind / str(step)
         try:
@@ -176,17 +191,33 @@ def check_fit(workdir: pathlib.Path, template: State) -> None:
                 continue
 
 
-def _read(path: pathlib.Path, template: State) -> tuple[State, dict]:
+def _read(path: pathlib.Path, template: State) -> tuple[State, LoopState]:
     """State and bookkeeping of one checkpoint; UserError if it is of another model."""
     _check_fit(path, template)
     target = _saved(jax.tree.map(_abstract, template))
-    with _reading():
+    with _reading(path):
         handler = ocp.StandardCheckpointHandler()
         fields = handler.restore(path.resolve() / "state", args=ocp.args.StandardRestore(target))
         book = json.loads((path / "book" / "metadata").read_text())
         if not isinstance(book, dict):
             raise ValueError("its bookkeeping is no JSON object")
-    return template.replace(**fields), book
+        saved = book.pop(ARRAYS, None)  # older checkpoints have none
+        if saved is not None and saved != _digest(fields):
+            raise ValueError("its arrays are not those that were saved")
+        memory = from_saved(book)
+    return template.replace(**fields), memory
+
+
+def _digest(fields: Mapping) -> str:
+    """SHA-256 of names, types, shapes and bits of all arrays; the format that they are stored in
+    notices no changed bit of theirs."""
+    digest = hashlib.sha256()
+    for name, leaf in sorted(ocp.tree.to_flat_dict(fields, sep="/").items()):
+        # Every device holds the whole state; of several processes each reads its own copy.
+        host = np.asarray(leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf)
+        digest.update(f"{name} {host.dtype.name}{list(host.shape)}\n".encode())
+        digest.update(np.ascontiguousarray(host).reshape(-1).view(np.uint8))
+    return digest.hexdigest()
 
 
 def _check_fit(path: pathlib.Path, template: State) -> None:
@@ -194,7 +225,7 @@ def _check_fit(path: pathlib.Path, template: State) -> None:
 
     Told from the metadata, before an array is read: a change of the model's code is no damage.
     """
-    with _reading():
+    with _reading(path):
         handler = ocp.StandardCheckpointHandler()
         there = _leaves(handler.metadata(path.resolve() / "state").tree)
     here = _leaves(_saved(template))
@@ -215,9 +246,10 @@ def _leaves(tree: Any) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _reading() -> Iterator[None]:
+def _reading(path: pathlib.Path) -> Iterator[None]:
     """Turns errors of reading into Damaged, except where the machine is at fault, not the file."""
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every reading there
+    _check_text(path)
     before = asyncio.get_event_loop_policy()
     asyncio.set_event_loop_policy(_Policy())
     try:
@@ -225,12 +257,24 @@ def _reading() -> Iterator[None]:
     except (MemoryError, PermissionError, jax.errors.JaxRuntimeError):
         raise  # the last one comes from devices, and from other processes that end
     except Exception as error:
-        if "RESOURCE_EXHAUSTED" in str(error):
-            raise
         reason = str(error).strip().split("\n")[0][:200]
+        if isinstance(error, OSError) and error.errno not in ABSENT or PASSING.search(str(error)):
+            raise Interrupted(
+                f"{path}: cannot be read now ({reason}); nothing was changed"
+            ) from error
         raise Damaged(f"{type(error).__name__}: {reason}") from error
     finally:
         asyncio.set_event_loop_policy(before)
+
+
+def _check_text(path: pathlib.Path) -> None:
+    """UserError for a path that the libraries below cannot take."""
+    try:
+        str(path.resolve()).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{ascii(str(path))}: no text in the locale of this shell; set PYTHONUTF8=1"
+        ) from error
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -268,7 +312,7 @@ def steps_of(workdir: pathlib.Path, kind: str) -> set[int]:
     """The steps of a folder's finished checkpoints, without opening any."""
     folder = workdir / FOLDER / kind
     names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
-    return {int(name) for name in names if name.isdigit()}
+    return {int(name) for name in names if STEP.fullmatch(name)}
 
 
 def has_any(workdir: pathlib.Path, kind: str) -> bool:
@@ -284,8 +328,6 @@ def require(workdir: pathlib.Path, kind: str) -> None:
 
 def parameters_digest(state: State) -> str:
     """A hash of every parameter's bits, to tell whether two runs ended the same."""
-    import hashlib
-
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves((state.params, state.batch_stats)):
         digest.update(np.ascontiguousarray(np.asarray(leaf)).tobytes())

@@ -1,7 +1,7 @@
 """The one training loop. Its order is fixed: evaluate, save, next batch, step, log.
 
 A state at step s has seen the batches 0 … s-1, and everything the loop remembers besides the state
-(its `book`) is saved with it: a run killed anywhere goes on as if nothing had happened.
+(`LoopState`) is saved with it: a run killed anywhere goes on as if nothing had happened.
 """
 
 import math
@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -24,38 +24,11 @@ from segjax.errors import Interrupted
 from segjax.train.checkpoint import Checkpoints
 from segjax.train.evaluate import Evaluator, merged_means
 from segjax.train.logs import Log
+from segjax.train.loop_state import LoopState
 from segjax.train.parallel import Pmap, Sharding, reading
 from segjax.train.preflight import Plan
 from segjax.train.profiling import Profile
 from segjax.train.state import State
-
-
-@dataclass
-class Book:
-    """What the loop remembers besides the state.
-
-    Attributes:
-        evaluated: the step of the last evaluation, whose rows are in the log.
-        best_value: the best value on validation.
-        best_step: the step of that value.
-        stopped_early: whether patience has ended the training.
-        pending: by name, a (sum, count) of every step since the last log.
-    """
-
-    evaluated: int = -1
-    best_value: float | None = None
-    best_step: int = -1
-    stopped_early: bool = False
-    pending: dict[str, list] = field(default_factory=dict)
-
-    def saved(self) -> dict:
-        """As a checkpoint keeps it: the sums as numbers."""
-        pending = {k: [[reading(x) for x in pair] for pair in v] for k, v in self.pending.items()}
-        return vars(self) | {"pending": pending}
-
-    def ended(self) -> dict:
-        """As it is told of a run that has ended, when nothing is pending."""
-        return {name: value for name, value in vars(self).items() if name != "pending"}
 
 
 class Stop:
@@ -99,7 +72,7 @@ class Stop:
 
 @dataclass
 class Loop:
-    """Training of one plan. `run` returns the last state and the book."""
+    """Training of one plan. `run` returns the last state and the loop's."""
 
     plan: Plan
     devices: Sharding | Pmap
@@ -110,7 +83,7 @@ class Loop:
     log: Log
     workdir: pathlib.Path
 
-    def run(self, state: State, book: Book, stop: Stop) -> tuple[State, Book]:
+    def run(self, state: State, memory: LoopState, stop: Stop) -> tuple[State, LoopState]:
         """Trains from `state` to the end, to an early stop, or to SIGTERM (raises Interrupted)."""
         plan, done = self.plan, int(reading(state.step))
         arrays = self.devices.replicate(self.split.arrays)
@@ -122,21 +95,21 @@ class Loop:
         with bar, self._profile(done) as profile:
             while True:
                 if stop.at(done):
-                    self._save(done, state, book)
+                    self._save(done, state, memory)
                     self._wait()
                     raise Interrupted(
                         f"stopped by a signal at step {done}, saved; the same command goes on"
                     )
-                final = done >= plan.total_steps or book.stopped_early
-                if book.evaluated < done and (final or done and done % plan.evaluate_every == 0):
-                    began += self._evaluate(done, state, book, bar, stop)
-                    final = final or book.stopped_early
+                final = done >= plan.total_steps or memory.stopped_early
+                if memory.evaluated < done and (final or done and done % plan.evaluate_every == 0):
+                    began += self._evaluate(done, state, memory, bar, stop)
+                    final = final or memory.stopped_early
                 if stop.now():
                     continue
                 if final or (done and done % plan.checkpoint_every == 0):
-                    self._save(done, state, book)
+                    self._save(done, state, memory)
                 if final:
-                    return state, book
+                    return state, memory
                 batch = next(batches)
                 profile.before_step()
                 with jax.profiler.StepTraceAnnotation("train", step_num=done):
@@ -144,10 +117,10 @@ class Loop:
                 done += 1
                 bar.update()
                 for name, pair in sums.items():
-                    book.pending.setdefault(name, []).append(pair)
+                    memory.pending.setdefault(name, []).append(pair)
                 if done % plan.log_every == 0 or done >= plan.total_steps or self._rests(done):
-                    self._log(done, logged, state, book, began, bar)
-                    book.pending, began, logged = {}, time.perf_counter(), done
+                    self._log(done, logged, state, memory, began, bar)
+                    memory.pending, began, logged = {}, time.perf_counter(), done
 
     def batches(self, done: int) -> Iterator[dict]:
         """This run's batches from step `done` on, still on the host."""
@@ -165,45 +138,45 @@ class Loop:
         """Whether an evaluation or a save follows: sums are logged first, so none are lost."""
         return done % self.plan.evaluate_every == 0 or done % self.plan.checkpoint_every == 0
 
-    def _save(self, done: int, state: State, book: Book) -> None:
-        self.checkpoints.save("latest", done, state, book.saved())
+    def _save(self, done: int, state: State, memory: LoopState) -> None:
+        self.checkpoints.save("latest", done, state, memory)
 
-    def _evaluate(self, done: int, state: State, book: Book, bar: tqdm, stop: Stop) -> float:
+    def _evaluate(self, done: int, state: State, memory: LoopState, bar: tqdm, stop: Stop) -> float:
         """Evaluates, keeps the best, decides on an early stop; returns the seconds it took."""
         began = time.perf_counter()
         result = self.evaluator.run(state, stop=stop.now)
         if result is None:
             return 0.0
-        book.evaluated = done
+        memory.evaluated = done
         self.log.write(
             done, "validation", {name: (v, result.count) for name, v in result.means.items()}
         )
         settings = self.plan.config.evaluate
         value = result.means[settings.best]
         sign = 1.0 if settings.best_mode == "min" else -1.0
-        better = book.best_value is None or sign * value < sign * book.best_value
+        better = memory.best_value is None or sign * value < sign * memory.best_value
         if math.isfinite(value) and better:
-            book.best_value, book.best_step = value, done
-            self.checkpoints.save("best", done, state, book.saved())
-        elif self.plan.patience and done - max(book.best_step, 0) >= self.plan.patience:
-            book.stopped_early = True
+            memory.best_value, memory.best_step = value, done
+            self.checkpoints.save("best", done, state, memory)
+        elif self.plan.patience and done - max(memory.best_step, 0) >= self.plan.patience:
+            memory.stopped_early = True
         shown = " ".join(f"{name} {mean:.4g}" for name, mean in result.means.items())
         if jax.process_index() == 0:
             bar.write(f"step {done}: validation {shown}", file=sys.stderr)
         return time.perf_counter() - began
 
-    def _log(self, done, logged, state: State, book: Book, began: float, bar: tqdm):
+    def _log(self, done, logged, state: State, memory: LoopState, began: float, bar: tqdm):
         """Writes the means since the last log; stops if a step since then was not finite."""
-        means, count = merged_means(book.pending)
+        means, count = merged_means(memory.pending)
         if bool(reading(state.halted)):
-            self.halt(done, state, book)
+            self.halt(done, state, memory)
         self.record(done, logged, means, count, began, bar)
 
-    def halt(self, done: int, state: State, book: Book) -> None:
+    def halt(self, done: int, state: State, memory: LoopState) -> None:
         """Saves the last good state, which a halted one is, and says so."""
         good = int(reading(state.step))
-        book.pending = {name: pairs[: good - done] for name, pairs in book.pending.items()}
-        self._save(good, state.replace(halted=jax.numpy.zeros_like(state.halted)), book)
+        memory.pending = {name: pairs[: good - done] for name, pairs in memory.pending.items()}
+        self._save(good, state.replace(halted=jax.numpy.zeros_like(state.halted)), memory)
         self.checkpoints.wait()
         raise FloatingPointError(
             f"loss or gradient is not finite at step {good + 1}; "

@@ -35,7 +35,8 @@ from segjax.train import (
 from segjax.train.checkpoint import Checkpoints
 from segjax.train.evaluate import merged_means
 from segjax.train.logs import Log
-from segjax.train.loop import Book, Loop, Stop
+from segjax.train.loop import Loop, Stop
+from segjax.train.loop_state import LoopState, from_saved
 from segjax.train.preflight import Plan
 from segjax.train.state import State
 
@@ -57,7 +58,7 @@ class Member:
     error: str | None = None
     plan: Plan | None = None
     loop: Loop | None = None
-    book: Book = field(default_factory=Book)
+    memory: LoopState = field(default_factory=LoopState)
 
     def write(self, text: str, **unused) -> None:
         """A line of its output; takes the place of a progress bar's `write`."""
@@ -95,43 +96,43 @@ class Population(Loop):
                 for name in batches[0]
             }
 
-    def _save(self, done: int, state: State, book: Book) -> None:
+    def _save(self, done: int, state: State, memory: LoopState) -> None:
         # All have finished the round before: killed anywhere, the members share a checkpoint.
         self._wait()
-        pending = jax.device_get(book.pending)
+        pending = jax.device_get(memory.pending)
         for place, member in self.live:
-            member.book.pending = _pending(pending, place)
-            member.loop._save(done, self._take(state, place), member.book)
+            member.memory.pending = _pending(pending, place)
+            member.loop._save(done, self._take(state, place), member.memory)
 
     def _wait(self) -> None:
         for member in self.members:
             member.loop.checkpoints.wait()
 
-    def _evaluate(self, done: int, state: State, book: Book, bar, stop: Stop) -> float:
+    def _evaluate(self, done: int, state: State, memory: LoopState, bar, stop: Stop) -> float:
         took = 0.0
         for place, member in self.live:
-            if member.book.evaluated < done and not stop.now():
+            if member.memory.evaluated < done and not stop.now():
                 alone = self._take(state, place)
-                took += member.loop._evaluate(done, alone, member.book, member, stop)
-        book.evaluated = min((one.book.evaluated for _, one in self.live), default=done)
+                took += member.loop._evaluate(done, alone, member.memory, member, stop)
+        memory.evaluated = min((one.memory.evaluated for _, one in self.live), default=done)
         return took
 
-    def _log(self, done, logged, state: State, book: Book, began: float, bar):
-        pending, halted = jax.device_get((book.pending, state.halted))
+    def _log(self, done, logged, state: State, memory: LoopState, began: float, bar):
+        pending, halted = jax.device_get((memory.pending, state.halted))
         for place, member in self.live:
             pairs = _pending(pending, place)
             means, count = merged_means(pairs)
             if halted[place]:
-                member.book.pending = pairs
+                member.memory.pending = pairs
                 self._fail(done, member, self._take(state, place))
             else:
                 member.loop.record(done, logged, means, count, began, member)
         bar.set_postfix(members=len(self.live))
-        book.stopped_early = not self.live
+        memory.stopped_early = not self.live
 
     def _fail(self, done: int, member: Member, state: State) -> None:
         try:
-            member.loop.halt(done, state, member.book)
+            member.loop.halt(done, state, member.memory)
         except FloatingPointError as error:
             member.error = str(error)
         self.failed(member)
@@ -179,7 +180,7 @@ def _train_and_report(
     evaluator = run.evaluator_of(plan, devices, "validation")
     for member in members:
         if (ended := workdir.read_done(member.folder)) is not None:
-            member.book = Book(**ended)
+            member.memory = from_saved(ended)
     if training := [one for one in members if workdir.read_done(one.folder) is None]:
         _train(plan, training, paths, devices, evaluator, stop, finished)
     for member in members:
@@ -224,7 +225,7 @@ def _train(
             log = Log(
                 member.folder,
                 int(state.step),
-                evaluated=member.book.evaluated,
+                evaluated=member.memory.evaluated,
                 tensorboard=member.config.log.tensorboard,
                 active=True,
             )
@@ -232,35 +233,35 @@ def _train(
             member.loop.log = log
         together = Population(**_fields(members[0].loop), members=members, failed=finished)
         stacked = devices.replicate(jax.tree.map(lambda *leaves: np.stack(leaves), *states))
-        together.run(stacked, _common_book(members), stop)
+        together.run(stacked, _common_memory(members), stop)
 
 
 def _restore_or_begin(plan: Plan, members: Sequence[Member], paths, devices) -> list[State]:
-    """The members' states on the host, with their numbers; their books are set."""
+    """The members' states on the host, with their numbers; their memories are set."""
     values = [numbers.arrays(numbers.read(member.config, paths)) for member in members]
     template = restore.template(plan, devices)
     restored = restore.restore_common(template, [one.loop.checkpoints for one in members])
     if restored is None:
         begin = jax.jit(lambda values: restore.begin(numbers.with_numbers(plan, values)))
         states = [begin(one) for one in values]
-        books = [Book() for _ in members]
+        memories = [LoopState() for _ in members]
     else:
-        states, books = zip(*restored, strict=True)
-    for member, book in zip(members, books, strict=True):
-        member.book = book
+        states, memories = zip(*restored, strict=True)
+    for member, memory in zip(members, memories, strict=True):
+        member.memory = memory
     return [
         jax.device_get(state).replace(numbers=one)
         for state, one in zip(states, values, strict=True)
     ]
 
 
-def _common_book(members: Sequence[Member]) -> Book:
+def _common_memory(members: Sequence[Member]) -> LoopState:
     """What the loop of all remembers: its sums are those of the members, stacked."""
-    books = [member.book for member in members]
-    pending = jax.tree.map(lambda *sums: np.array(sums), *(book.pending for book in books))
-    for book in books:
-        book.pending = {}
-    return Book(min(book.evaluated for book in books), pending=pending)
+    memories = [member.memory for member in members]
+    pending = jax.tree.map(lambda *sums: np.array(sums), *(memory.pending for memory in memories))
+    for memory in memories:
+        memory.pending = {}
+    return LoopState(min(memory.evaluated for memory in memories), pending=pending)
 
 
 def _pending(stacked: dict[str, list], place: int) -> dict[str, list]:
@@ -278,7 +279,7 @@ def _finish(member: Member, paths: Sequence[str], evaluator) -> None:
     trained = dataclasses.replace(trained, state=trained.state.replace(numbers=own))
     means = run.evaluate(member.folder, "validation", trained, evaluator)
     report.write(member.folder, trained)
-    workdir.write_done(member.folder, member.book.ended(), int(trained.state.step))
+    workdir.write_done(member.folder, member.memory.ended(), int(trained.state.step))
     shown = ", ".join(f"{name} {value:.4f}" for name, value in means.items())
     member.write(f"{member.folder}: validation {shown}")
 

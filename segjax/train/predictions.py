@@ -1,10 +1,12 @@
 """Predictions as files: the table of a split, and tables and overlays for a person's own images."""
 
 import csv
+import hashlib
 import io
 import math
 import os
 import pathlib
+import stat
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -26,14 +28,15 @@ PICTURES = ("overlays", "labels")  # folders of the pictures that tasks write, N
 
 def write_table(
     path: pathlib.Path, columns: Sequence[str], names: Sequence[str], rows: np.ndarray
-) -> None:
-    """A CSV file: `image` and the columns, six digits, unknown values left empty."""
+) -> str:
+    """A CSV file: `image` and the columns, six digits, unknown values left empty; its SHA-256."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", *columns])
     for name, row in zip(names, rows, strict=True):
         writer.writerow([name, *("" if math.isnan(value) else f"{value:.6g}" for value in row)])
     files.write_atomic(path, text.getvalue())
+    return hashlib.sha256(text.getvalue().encode()).hexdigest()
 
 
 def find_files(inputs: Sequence[str], suffixes: Sequence[str], kind: str) -> list[pathlib.Path]:
@@ -51,19 +54,33 @@ def find_files(inputs: Sequence[str], suffixes: Sequence[str], kind: str) -> lis
     found: list[pathlib.Path] = []
     for text in inputs:
         path = pathlib.Path(text)
-        if path.is_dir():
-            shown = (p for p in sorted(path.iterdir()) if not p.name.startswith("."))
-            inside = [
-                p for p in shown if p.name.lower().endswith(tuple(suffixes)) and not p.is_dir()
-            ]
-            if not inside:
-                raise UserError(f"--input {path}: no {kind} in this folder ({', '.join(suffixes)})")
-            found += inside
-        elif path.is_file():
+        if not _is_folder(path):
             found.append(path)
-        else:
-            raise UserError(f"--input {path}: no such file or folder")
+            continue
+        shown = (p for p in sorted(path.iterdir()) if not p.name.startswith("."))
+        fitting = (p for p in shown if p.name.lower().endswith(tuple(suffixes)))
+        inside = [p for p in fitting if not _is_folder(p)]
+        if not inside:
+            raise UserError(f"--input {path}: no {kind} in this folder ({', '.join(suffixes)})")
+        found += inside
     return found
+
+
+def _is_folder(path: pathlib.Path) -> bool:
+    """Whether this is a folder; UserError for what is no file either, and for unreadable names."""
+    try:
+        path.name.encode()
+        mode = path.stat().st_mode
+    except UnicodeEncodeError as error:
+        raise UserError(f"--input {ascii(str(path))}: its name is not UTF-8; rename it") from error
+    except FileNotFoundError as error:
+        link = f"{path} is a link to {path.readlink()}, which is gone" if path.is_symlink() else ""
+        raise UserError(f"--input {path}: {link or 'no such file or folder'}") from error
+    except OSError as error:
+        raise UserError(f"--input {path}: {error.strerror}") from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UserError(f"--input {path}: neither a file nor a folder")
+    return stat.S_ISDIR(mode)
 
 
 def check_outputs(

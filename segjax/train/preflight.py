@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -176,7 +176,10 @@ def make_model(config: ConfigDict, axis_name: str | None = None) -> Any:
     try:
         return target(**options, dtype=DTYPES[config.dtype], axis_name=axis_name)
     except (TypeError, ValueError) as error:
-        raise UserError(f"config.model: {error}") from error
+        fields = getattr(target, "__dataclass_fields__", ("dtype", "axis_name"))
+        lacking = [name for name in ("dtype", "axis_name") if name not in fields]
+        why = f"a model has the fields dtype and axis_name, this one no {lacking[0]}; "
+        raise UserError(f"config.model: {why if lacking else ''}{error}") from error
 
 
 def build(config: ConfigDict, examples: int, devices: int) -> Plan:
@@ -301,7 +304,7 @@ def _trace(config, task, model, terms, weights, transformation) -> int:
         ) from error
     for term in terms:
         try:
-            jax.eval_shape(term, offered)
+            _check_values(jax.eval_shape(term, offered), 1 if term.pooled else 2)
         except MISFITS as error:
             written = _written(config.loss[term.name])
             raise UserError(f"config.loss.{term.name}: {written} does not work: {error}") from error
@@ -322,9 +325,22 @@ def _trace(config, task, model, terms, weights, transformation) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(began.params))
 
 
+def _check_values(values: object, images: int) -> None:
+    """TypeError unless a loss gives one number an image of the batch, or one in all if it pools."""
+    shape, dtype = getattr(values, "shape", None), getattr(values, "dtype", None)
+    if shape != (images,) or not jnp.issubdtype(dtype, jnp.floating):
+        got = f"{dtype}{list(shape)}" if shape is not None else type(values).__name__
+        raise TypeError(
+            f"a loss returns one number an image, float[{images}] for a batch of 2; got {got}"
+        )
+
+
 def _offered(model, task, variables, fields) -> dict:
     """What the task offers to losses, from a forward pass."""
-    return task.bind(model.apply(variables, task.inputs(fields), train=False), fields)
+    outputs = model.apply(variables, task.inputs(fields), train=False)
+    if not isinstance(outputs, Mapping) or "logits" not in outputs:
+        raise TypeError(f"a model returns a dict with 'logits', got {type(outputs).__name__}")
+    return task.bind(outputs, fields)
 
 
 def _written(section: ConfigDict) -> str:

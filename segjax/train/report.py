@@ -105,6 +105,7 @@ def write(
     With several processes all call it, since reading a checkpoint takes all; the first one writes.
     """
     config = workdir.open_existing(folder, places)
+    workdir.check_writable(folder, "--workdir")
     rows = read_rows(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else []
     if not any(row["value"] is not None for row in rows):
         raise UserError(f"{folder}: no value in metrics.jsonl; train first")
@@ -114,6 +115,10 @@ def write(
     changed = []
     for path, result in results.items():
         split = path.stem.removeprefix("metrics_")
+        if not workdir.of_one_evaluation(folder, split):
+            raise UserError(
+                f"{path}: is of another evaluation than predictions_{split}.csv; evaluate again"
+            )
         if trained is None:
             trained = load_trained(folder, places=places)
         if result.get("data_digest") not in (None, datasets.data_digest(trained.plan.config)):

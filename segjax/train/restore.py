@@ -13,7 +13,7 @@ from segjax.errors import UserError
 from segjax.train import checkpoint, datasets, parallel, preflight, workdir
 from segjax.train import state as states
 from segjax.train.checkpoint import Checkpoints
-from segjax.train.loop import Book
+from segjax.train.loop_state import LoopState
 from segjax.train.preflight import Plan
 
 
@@ -34,17 +34,20 @@ def begin(plan: Plan) -> states.State:
     )
 
 
-def restore_or_begin(plan: Plan, devices, checkpoints: Checkpoints) -> tuple[states.State, Book]:
+def restore_or_begin(
+    plan: Plan, devices, checkpoints: Checkpoints
+) -> tuple[states.State, LoopState]:
     """The newest readable checkpoint, or step 0; placed on the devices."""
     restored = checkpoints.restore("latest", template(plan, devices))
     if restored is None:
-        return devices.replicate(jax.device_get(jax.jit(lambda: begin(plan))())), Book()
-    return devices.replicate(jax.device_get(restored[0])), Book(**restored[1])
+        return devices.replicate(jax.device_get(jax.jit(lambda: begin(plan))())), LoopState()
+    state, memory = restored
+    return devices.replicate(jax.device_get(state)), memory
 
 
 def restore_common(
     template: states.State, checkpoints: Sequence[Checkpoints]
-) -> list[tuple[states.State, Book]] | None:
+) -> list[tuple[states.State, LoopState]] | None:
     """The states of several runs at the newest step that all have; None if there is no such step.
 
     Checkpoints beyond that step are deleted: the runs come by there again.
@@ -64,7 +67,7 @@ def restore_common(
             continue
         for kept in checkpoints:
             kept.forget_after("latest", step)
-        return [(state, Book(**book)) for state, book in restored] or None
+        return restored or None
 
 
 def shapes_of(plan: Plan) -> states.State:

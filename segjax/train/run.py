@@ -27,7 +27,8 @@ from segjax.train import (
 from segjax.train.checkpoint import Checkpoints
 from segjax.train.evaluate import Evaluator, Result
 from segjax.train.logs import Log, environment
-from segjax.train.loop import Book, Loop, Stop
+from segjax.train.loop import Loop, Stop
+from segjax.train.loop_state import LoopState
 from segjax.train.preflight import Plan
 from segjax.train.restore import Trained, load_own, load_trained, restore_or_begin, shapes_of
 from segjax.train.volumes import VolumeEvaluator
@@ -84,13 +85,17 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, float]:
 
 def _train_and_report(plan: Plan, folder: pathlib.Path) -> dict[str, float]:
     """`train` in a folder that is held; a run that was trained to its end is only evaluated."""
-    book = workdir.read_done(folder) or _train(plan, folder).ended()
+    memory = workdir.read_done(folder)
+    if memory is None:
+        memory = _train(plan, folder).ended()
+    elif not (plan.task.on_volumes or _has_answer(folder)):
+        open_training(plan, folder)
     trained = load_own(folder, plan)
     means = evaluate(folder, "validation", trained)
     processes.wait()  # what process 0 wrote is there for all
     report.write(folder, trained)
     if processes.is_first():
-        workdir.write_done(folder, book, int(trained.state.step))
+        workdir.write_done(folder, memory, int(trained.state.step))
     return means
 
 
@@ -103,6 +108,12 @@ def describe(config: ConfigDict, folder: pathlib.Path, plan: Plan) -> None:
     described = environment() | {"parameters": plan.parameters} | counted
     # Of a run begun before digests were saved it is not known what it was trained on.
     begun = (folder / workdir.ENVIRONMENT).exists() and workdir.data_digest(folder) is None
+    if begun and not workdir.is_object(folder / workdir.ENVIRONMENT):
+        print(
+            f"segjax: {folder / workdir.ENVIRONMENT}: damaged, made again; on which data the run "
+            "was trained is not known any more",
+            file=sys.stderr,
+        )
     described["data"] = {"digest": None if begun else datasets.data_digest(config)}
     files.write_atomic(folder / workdir.ENVIRONMENT, json.dumps(described, indent=2) + "\n")
 
@@ -113,7 +124,7 @@ def open_training(plan: Plan, *folders: pathlib.Path) -> Resident | Streamed:
     A streamed split may have to be read through for that: a run that goes on keeps what it has.
     """
     split = datasets.open_split(plan.config, plan.task, "train")
-    lacking = [folder for folder in folders if not (folder / TRIVIAL).exists()]
+    lacking = [folder for folder in folders if not _has_answer(folder)]
     if lacking and not plan.task.on_volumes and jax.process_index() == 0:
         answer = plan.task.trivial_answer(split.parts())
         for folder in lacking:
@@ -121,17 +132,26 @@ def open_training(plan: Plan, *folders: pathlib.Path) -> Resident | Streamed:
     return split
 
 
-def _train(plan: Plan, folder: pathlib.Path, stop: Stop | None = None) -> Book:
+def _has_answer(folder: pathlib.Path) -> bool:
+    """Whether the trivial predictor's answer is there; a damaged file is not, and it is said."""
+    try:
+        return report.read_answer(folder / TRIVIAL) is not None
+    except UserError:
+        print(f"segjax: {folder / TRIVIAL}: damaged, made again", file=sys.stderr)
+        return False
+
+
+def _train(plan: Plan, folder: pathlib.Path, stop: Stop | None = None) -> LoopState:
     config, devices = plan.config, parallel.make(plan.config.parallel)
     split = open_training(plan, folder)
     train_step = devices.compile_train(plan.train_step(devices.axis_name))
     processes.wait()  # the data of all are ready
     with files.naming(folder), Checkpoints(folder, config.checkpoint.keep) as checkpoints:
-        state, book = restore_or_begin(plan, devices, checkpoints)
+        state, memory = restore_or_begin(plan, devices, checkpoints)
         log = Log(
             folder,
             int(state.step),
-            evaluated=book.evaluated,
+            evaluated=memory.evaluated,
             tensorboard=config.log.tensorboard,
             active=jax.process_index() == 0,
         )
@@ -140,10 +160,10 @@ def _train(plan: Plan, folder: pathlib.Path, stop: Stop | None = None) -> Book:
         processes.wait()
         try:
             with stop or Stop() as stop:
-                _, book = loop.run(state, book, stop)
+                _, memory = loop.run(state, memory, stop)
         finally:
             log.close()
-    return book
+    return memory
 
 
 def evaluator_of(plan: Plan, devices, name: str) -> Evaluator | VolumeEvaluator:
@@ -175,7 +195,9 @@ def evaluate_folder(
 ) -> dict[str, float]:
     """Evaluates a trained folder; every mistake shows before the model is loaded."""
     config = workdir.open_existing(folder, places)
+    preflight.check_fields(config)
     checkpoint.require(folder, "latest")
+    workdir.check_writable(folder, "--workdir")
     datasets.count(config, split)
     devices = None
     if not preflight.make_task(config).on_volumes:  # volumes choose their devices themselves
@@ -201,6 +223,6 @@ def _write_result(folder: pathlib.Path, trained: Trained, result: Result, split:
         print(f"segjax: {folder}: {split}: {datasets.changed_data(found, saved)}", file=sys.stderr)
     names = datasets.image_names(plan.config, split)
     path, columns = folder / f"predictions_{split}.csv", plan.task.columns()
-    predictions.write_table(path, columns, names, result.rows)
-    # Last: where the metrics stand, the table stands too.
+    # It names the table: killed here, or beside another evaluation, no mixture is taken for one.
+    content[workdir.PREDICTIONS] = predictions.write_table(path, columns, names, result.rows)
     files.write_atomic(folder / f"metrics_{split}.json", json.dumps(content, indent=2) + "\n")

@@ -1,6 +1,7 @@
 """The work folder of a run: made, recognised, and never overwritten by mistake."""
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -17,6 +18,7 @@ CONFIG = "config.json"
 ENVIRONMENT = "env.json"
 HOLDER = ".holder"  # who writes there (`train/holder.py`)
 TABLE = "metrics_validation.json"
+PREDICTIONS = "predictions_sha256"  # in metrics_<split>.json: of predictions_<split>.csv
 DONE = "done.json"  # written last: how training ended, and the step that TABLE is of
 
 
@@ -104,6 +106,8 @@ def open_existing(workdir: pathlib.Path, places: Mapping[str, str] | None = None
         raise UserError(f"{workdir}: not a work folder (no {CONFIG})")
     modules.enter(experiment_of(workdir))
     config = files.from_json(workdir / CONFIG)
+    if not isinstance(config.get("data"), ConfigDict):
+        raise UserError(f"{workdir / CONFIG}: damaged config: its `data` is no section")
     with config.unlocked():
         config.data.update(places or {})
     return config
@@ -129,13 +133,19 @@ def examples(workdir: pathlib.Path) -> int | None:
 
 def read_done(workdir: pathlib.Path) -> dict | None:
     """What DONE says of the end of training; None while it goes on."""
-    content = _read(workdir / DONE)
-    return None if content is None else {k: v for k, v in content.items() if k != "table"}
+    from segjax.train.loop_state import from_saved
+
+    ended = {k: v for k, v in (_read(workdir / DONE) or {}).items() if k != "table"}
+    try:
+        from_saved(ended)
+    except ValueError:  # damaged, or not there: training ends again at its last checkpoint
+        return None
+    return ended
 
 
-def write_done(workdir: pathlib.Path, book: dict, step: int) -> None:
+def write_done(workdir: pathlib.Path, ended: dict, step: int) -> None:
     """Says that all is done: training, and the table of the checkpoint of `step`."""
-    files.write_atomic(workdir / DONE, json.dumps(book | {"table": step}) + "\n")
+    files.write_atomic(workdir / DONE, json.dumps(ended | {"table": step}) + "\n")
 
 
 def is_done(workdir: pathlib.Path) -> bool:
@@ -149,9 +159,28 @@ def is_done(workdir: pathlib.Path) -> bool:
         return False
     if "table" not in done and not (workdir / "report.md").exists():
         return False
+    if not of_one_evaluation(workdir, "validation"):
+        return False
     step = done.get("table", done.get("best_step", -1))
     evaluated = (_read(table) or {}).get("step", step)  # a damaged table is named where it is read
     return step < 0 or evaluated == step
+
+
+def of_one_evaluation(workdir: pathlib.Path, split: str) -> bool:
+    """Whether metrics_<split>.json is of the predictions_<split>.csv beside it.
+
+    Two files cannot be replaced at once: an evaluation may be killed between them, or meet another.
+    """
+    saved = (_read(workdir / f"metrics_{split}.json") or {}).get(PREDICTIONS)
+    table = workdir / f"predictions_{split}.csv"
+    return saved is None or (
+        table.exists() and saved == hashlib.sha256(table.read_bytes()).hexdigest()
+    )
+
+
+def is_object(path: pathlib.Path) -> bool:
+    """Whether a file holds a JSON object."""
+    return _read(path) is not None
 
 
 def _read(path: pathlib.Path) -> dict | None:

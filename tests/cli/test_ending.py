@@ -23,6 +23,7 @@ from segjax.errors import UserError
 from segjax.train import state as states
 from segjax.train.checkpoint import Checkpoints
 from segjax.train.logs import Events
+from segjax.train.loop_state import LoopState
 from tests.train import runs
 from tests.wrong_input.words import picture
 
@@ -102,7 +103,7 @@ def state(value):
 def test_full_disk_while_training_keeps_the_last_checkpoint(tmp_path, capfd):
     def save(step):
         with Checkpoints(tmp_path, keep=2) as checkpoints:
-            checkpoints.save("latest", step, state(float(step)), {"evaluated": step})
+            checkpoints.save("latest", step, state(float(step)), LoopState(evaluated=step))
 
     save(1)
     with room(1000):
@@ -110,8 +111,8 @@ def test_full_disk_while_training_keeps_the_last_checkpoint(tmp_path, capfd):
     errors = capfd.readouterr().err
     assert "make room" in errors and errors.count("\n") == 1
     with Checkpoints(tmp_path, keep=2) as checkpoints:
-        restored, book = checkpoints.restore("latest", state(0.0))
-    assert book == {"evaluated": 1} and float(restored.params["kernel"][0, 0]) == 1.0
+        restored, memory = checkpoints.restore("latest", state(0.0))
+    assert memory.evaluated == 1 and float(restored.params["kernel"][0, 0]) == 1.0
 
 
 def test_full_disk_ends_the_writing_of_events(tmp_path):

@@ -1,5 +1,7 @@
 """Checkpoints in one process: what is kept, what is restored, what a damaged one does."""
 
+import errno
+import json
 import shutil
 
 import jax
@@ -8,9 +10,11 @@ import numpy as np
 import optax
 import pytest
 
-from segjax.errors import UserError
+from segjax.errors import Interrupted, UserError
+from segjax.train import checkpoint
 from segjax.train import state as states
 from segjax.train.checkpoint import Checkpoints, check_fit, load
+from segjax.train.loop_state import LoopState
 from tests.wrong_input.conftest import snapshot
 
 
@@ -30,7 +34,7 @@ def folder(tmp_path):
     """Three saved states, of which the newest two are kept."""
     with Checkpoints(tmp_path, keep=2) as checkpoints:
         for step in (1, 2, 3):
-            checkpoints.save("latest", step, made(float(step)), {"evaluated": step})
+            checkpoints.save("latest", step, made(float(step)), LoopState(evaluated=step))
     return tmp_path
 
 
@@ -44,8 +48,8 @@ def kernel(state):
 
 
 def test_newest_is_restored_and_only_so_many_are_kept(folder):
-    state, book = restored(folder)
-    assert (kernel(state) == 3.0).all() and book == {"evaluated": 3}
+    state, memory = restored(folder)
+    assert (kernel(state) == 3.0).all() and memory == LoopState(evaluated=3)
     latest = folder / "checkpoints" / "latest"
     assert sorted(p.name for p in latest.iterdir() if p.name.isdigit()) == ["2", "3"]
 
@@ -56,8 +60,8 @@ def test_nothing_saved_gives_nothing(tmp_path):
 
 def test_damaged_newest_is_named_and_moved_aside(folder, capfd):
     damage(folder / "checkpoints" / "latest" / "3")
-    state, book = restored(folder)
-    assert (kernel(state) == 2.0).all() and book == {"evaluated": 2}
+    state, memory = restored(folder)
+    assert (kernel(state) == 2.0).all() and memory == LoopState(evaluated=2)
     assert f"damaged checkpoint {folder / 'checkpoints' / 'latest' / '3'}" in capfd.readouterr().err
     assert (folder / "checkpoints" / "damaged" / "latest-3-0").is_dir()
 
@@ -147,7 +151,7 @@ def test_each_file_of_a_checkpoint_counts_or_is_not_read(folder, capfd, way):
 
 def test_damaged_best_is_not_replaced_unasked(folder):
     with Checkpoints(folder, keep=2) as checkpoints:
-        checkpoints.save("best", 2, made(2.0), {})
+        checkpoints.save("best", 2, made(2.0), LoopState())
     damage(folder / "checkpoints" / "best" / "2")
     before = snapshot(folder)
     with pytest.raises(UserError, match=r"best/2: damaged \(.*--checkpoint latest"):
@@ -162,3 +166,99 @@ def test_all_damaged_is_said_to_readers(folder):
     with pytest.raises(UserError, match="latest/3: damaged .*; none of 2 checkpoints can be read"):
         load(folder, "latest", made(0.0))
     assert snapshot(folder) == before
+
+
+def test_a_changed_bit_in_an_array_is_damage(folder, capfd):
+    """The format that arrays are stored in has checksums of its index, not of their bytes."""
+    values = jnp.asarray(np.random.default_rng(0).standard_normal((64, 64)), jnp.float32)
+    state = made(0.0).replace(params={"kernel": values})
+    with Checkpoints(folder, keep=3) as checkpoints:
+        checkpoints.save("latest", 4, state, LoopState())
+    newest = folder / "checkpoints" / "latest" / "4"
+    largest = max((p for p in newest.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    content, said = largest.read_bytes(), 0
+    for place in range(100, len(content) - 100, 997):
+        changed = bytearray(content)
+        changed[place] ^= 4
+        largest.write_bytes(changed)
+        value = kernel(load(folder, "latest", made(0.0)))
+        errors = capfd.readouterr().err
+        said += "step 3 is used" in errors
+        assert (value == (3.0 if errors else np.asarray(values))).all()
+    assert said > 10
+    largest.write_bytes(content)
+    assert (kernel(load(folder, "latest", made(0.0))) == values).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unknown": 1},
+        {"evaluated": "x"},
+        {"evaluated": None},
+        {"best_step": 1.5},
+        {"best_value": float("nan")},
+        {"best_value": "0.1"},
+        {"stopped_early": 0},
+        {"pending": None},
+        {"pending": {"loss": [1, 2]}},
+        {"pending": {"loss": [[1, "2"]]}},
+        "{}",
+        "[]",
+    ],
+)
+def test_wrong_bookkeeping_is_damage(folder, capfd, change):
+    path = folder / "checkpoints" / "latest" / "3" / "book" / "metadata"
+    content = json.loads(path.read_text())
+    path.write_text(change if isinstance(change, str) else json.dumps(content | change))
+    assert (kernel(load(folder, "latest", made(0.0))) == 2.0).all()
+    state, memory = restored(folder)
+    assert (kernel(state) == 2.0).all() and memory == LoopState(evaluated=2)
+    assert "damaged checkpoint" in capfd.readouterr().err
+
+
+def test_checkpoints_of_before_have_neither_digest_nor_sums(folder):
+    path = folder / "checkpoints" / "latest" / "3" / "book" / "metadata"
+    content = json.loads(path.read_text())
+    del content[checkpoint.ARRAYS], content["pending"]
+    path.write_text(json.dumps(content))
+    state, memory = restored(folder)
+    assert (kernel(state) == 3.0).all() and memory == LoopState(evaluated=3)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, "Input/output error"),
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.ESTALE, "Stale file handle"),
+        ValueError("UNAVAILABLE: Error reading local file"),
+    ],
+)
+def test_what_the_machine_cannot_read_now_is_no_damage(folder, monkeypatch, error):
+    def failing(*unused):
+        raise error
+
+    monkeypatch.setattr(checkpoint, "from_saved", failing)
+    before = snapshot(folder)
+    with pytest.raises(Interrupted, match="latest/3: cannot be read now .*nothing was changed"):
+        restored(folder)
+    assert not (folder / "checkpoints" / "damaged").exists()
+    with pytest.raises(Interrupted):
+        load(folder, "latest", made(0.0))
+    assert {k: v for k, v in snapshot(folder).items() if "best" not in str(k)} == {
+        k: v for k, v in before.items() if "best" not in str(k)
+    }
+
+
+def test_a_path_that_is_no_text_is_no_damage(folder, tmp_path):
+    odd = tmp_path / "\udcc3w"
+    shutil.copytree(folder / "checkpoints", odd / "checkpoints")
+    with pytest.raises(UserError, match="no text in the locale of this shell; set PYTHONUTF8=1"):
+        load(odd, "latest", made(0.0))
+
+
+@pytest.mark.parametrize("name", ["²", "007", "-1", "3.tmp"])
+def test_other_names_are_no_steps(folder, name):
+    (folder / "checkpoints" / "latest" / name).mkdir()
+    assert (kernel(load(folder, "latest", made(0.0))) == 3.0).all()

@@ -115,3 +115,50 @@ def test_report_leaves_out_a_damaged_row_and_says_so(folder, capfd):
     errors = capfd.readouterr().err
     assert errors == f"segjax: {path}: damaged: line 2 is not an object; left out\n"
     assert path.read_bytes() == before
+
+
+def test_an_evaluation_cut_short_between_its_files_is_no_result(folder, data_dir, capfd):
+    """Killed there, the table is of one checkpoint and the means are of another."""
+    assert workdir.is_done(folder)
+    content = json.loads((folder / "metrics_validation.json").read_text())
+    table = folder / "predictions_validation.csv"
+    rows = table.read_text().splitlines(keepends=True)
+    table.write_text(rows[0] + "".join(reversed(rows[1:])))
+    assert not workdir.is_done(folder)
+    assert main(["report", str(folder)]) == 2
+    errors = capfd.readouterr().err
+    assert "metrics_validation.json: is of another evaluation than predictions_validation" in errors
+    assert main(runs.words(folder, data_dir)) == 0
+    assert workdir.is_done(folder)
+    assert json.loads((folder / "metrics_validation.json").read_text()) == content
+    del content[workdir.PREDICTIONS]  # as versions before wrote it
+    (folder / "metrics_validation.json").write_text(json.dumps(content))
+    assert workdir.is_done(folder)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", "{}", '["a"]', None])
+def test_training_mends_a_damaged_baseline(folder, data_dir, monkeypatch, capfd, content):
+    """Before, `train` said to train again, and so on."""
+    path = folder / "trivial.json"
+    whole = path.read_text()
+    path.unlink() if content is None else path.write_text(content)
+    forbid_steps(monkeypatch)
+    assert main(runs.words(folder, data_dir)) == 0
+    assert path.read_text() == whole
+    assert ("trivial.json: damaged, made again" in capfd.readouterr().err) == (content is not None)
+
+
+def test_a_damaged_env_json_is_made_again_and_it_is_said(folder, data_dir, capfd):
+    (folder / "env.json").write_text("{")
+    assert main(runs.words(folder, data_dir)) == 0
+    assert "env.json: damaged, made again; on which data" in capfd.readouterr().err
+    assert workdir.examples(folder)
+
+
+@pytest.mark.parametrize("content", ["{}", '{"evaluated": "x"}', "[]"])
+def test_a_damaged_done_json_ends_the_run_again(folder, data_dir, monkeypatch, content):
+    whole = (folder / "done.json").read_text()
+    (folder / "done.json").write_text(content)
+    forbid_steps(monkeypatch)
+    assert main(runs.words(folder, data_dir)) == 0
+    assert (folder / "done.json").read_text() == whole

@@ -1,6 +1,5 @@
 """`segjax export`: the files give back what the model computes, here and without segjax."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ from segjax.config import files
 from segjax.errors import UserError
 from segjax.train import export, preflight, restore
 from segjax.train.checkpoint import Checkpoints
-from segjax.train.loop import Book
+from segjax.train.loop_state import LoopState
 from tests.train import runs, tiny
 
 pytestmark = pytest.mark.usefixtures("command_settings")
@@ -82,7 +81,7 @@ def saved(folder, kinds=("latest", "best"), experiment="segmentation", **setting
             )
             batch_stats = jax.tree.map(np.abs, batch_stats)
             state = began.replace(step=jnp.int32(step), params=params, batch_stats=batch_stats)
-            checkpoints.save(kind, step, state, dataclasses.asdict(Book()))
+            checkpoints.save(kind, step, state, LoopState())
             variables[kind] = state.variables
     return preflight.make_model(config), variables
 

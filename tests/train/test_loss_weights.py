@@ -18,6 +18,7 @@ from segjax.tasks.binding import combine, make_term
 from segjax.train import loss_weights, parallel, preflight
 from segjax.train import state as states
 from segjax.train.checkpoint import Checkpoints
+from segjax.train.loop_state import LoopState
 from segjax.train.loss_weights import Times, Weights
 from segjax.train.restore import begin
 
@@ -246,7 +247,7 @@ def test_a_run_logs_weights_and_terms_and_goes_on_bitwise_from_a_checkpoint(plan
 
     stopped, _ = advance(plan, devices, new(), range(5))  # in the middle of an epoch
     with Checkpoints(tmp_path, keep=1) as checkpoints:
-        checkpoints.save("latest", 5, stopped, {})
+        checkpoints.save("latest", 5, stopped, LoopState())
         checkpoints.wait()
         restored, _ = checkpoints.restore("latest", new())
     assert float(restored.loss_weights["dice"]["own"]) > 0
@@ -281,7 +282,7 @@ def test_a_step_that_is_not_finite_leaves_the_memory_as_it_was(plan):
 def test_checkpoints_of_runs_that_remember_nothing_have_no_such_field(tmp_path):
     state = states.create({"params": {"kernel": jnp.ones(3)}}, optax.sgd(0.1))
     with Checkpoints(tmp_path, keep=1) as checkpoints:
-        checkpoints.save("latest", 1, state, {})
+        checkpoints.save("latest", 1, state, LoopState())
         checkpoints.wait()
         restored, _ = checkpoints.restore("latest", state)
     (metadata,) = tmp_path.rglob("_METADATA")

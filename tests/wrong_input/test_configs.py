@@ -191,3 +191,67 @@ def test_an_override_of_a_duration_replaces_the_files(refuses, data_dir):
     words = runs.words("run", data_dir, seed=-1)  # wrong later on, so that nothing is trained
     errors = refuses(*words, "--config.train.epochs=1", names=["config.seed=-1"])
     assert "both set" not in errors
+
+
+OWN = """
+import jax.numpy as jnp
+def mean(heatmap, points):
+    return jnp.mean(heatmap)
+def pixels(heatmap, points):
+    return heatmap
+def indices(heatmap, points):
+    return jnp.argmax(heatmap.reshape(len(heatmap), -1), axis=-1)
+def pair(heatmap, points):
+    return heatmap.mean((1, 2)), points
+"""
+
+
+@pytest.mark.parametrize(
+    "loss, got",
+    [
+        ("mean", "float32[]"),
+        ("pixels", "float32[2, 32, 32]"),
+        ("indices", "int32[2]"),
+        ("pair", "tuple"),
+    ],
+)
+def test_a_loss_that_gives_no_number_an_image(refuses, data_dir, tmp_path, loss, got):
+    """A mean over the batch, as in PyTorch, would count padding in evaluation."""
+    (tmp_path / "own.py").write_text(OWN)
+    # The demo's loss has options that these functions lack: the term is written anew.
+    (tmp_path / "mine.py").write_text(
+        HEAD + f"    config.loss = {{'own': {{'name': 'own:{loss}', 'weight': 1.0}}}}\n"
+        "    return config\n"
+    )
+    words = runs.words("run", data_dir)
+    words[words.index("--config") + 1] = "mine.py"
+    refuses(*words, names=["config.loss.own: own:", "one number an image", f"got {got}"])
+
+
+MODELS = """
+import flax.linen as nn
+class NoField(nn.Module):
+    features: tuple = (4,)
+    outputs: int = 1
+    style: bool = True
+    momentum: float = 0.95
+    @nn.compact
+    def __call__(self, image, *, train):
+        return {"logits": nn.Dense(1)(image)}
+class NoDict(NoField):
+    dtype: object = None
+    axis_name: object = None
+    @nn.compact
+    def __call__(self, image, *, train):
+        return nn.Dense(1)(image)
+"""
+
+
+@pytest.mark.parametrize(
+    "model, part",
+    [("NoField", "has the fields dtype and axis_name, this one no dtype"), ("NoDict", "'logits'")],
+)
+def test_a_model_that_is_no_model_of_segjax(refuses, data_dir, tmp_path, model, part):
+    (tmp_path / "mymodels.py").write_text(MODELS)
+    words = runs.words("run", data_dir, model__name=f"mymodels:{model}")
+    refuses(*words, names=["config.model", part])

@@ -1,6 +1,7 @@
 """Predictions never harm their input, nor a file that segjax did not write."""
 
 import json
+import os
 import shutil
 
 import nibabel
@@ -9,9 +10,10 @@ import pytest
 
 from segjax.cli import main
 from segjax.config import files
-from segjax.data import outputs, store
+from segjax.data import images, outputs, store
 from segjax.data.png import write_png
 from segjax.data.volumes import nifti
+from segjax.errors import UserError
 from segjax.train import checkpoint, volume_predictions
 from tests.data.fake_volumes import write
 from tests.train import runs
@@ -238,3 +240,28 @@ def test_a_plan_gives_way_to_a_plan(tmp_path):
     words = ["plan", name, "--data_dir", tmp_path / "data", "--output", tmp_path / "plan.json"]
     for version in ("v1", "v2"):
         assert main([*map(str, words), "--version", version]) == 0
+
+
+@pytest.mark.parametrize("ending", [".png", ".nii.gz"])
+def test_what_is_no_file_is_not_waited_for(refuses, tmp_path, on_one_channel, trained, ending):
+    """A pipe would be read for ever; a link to itself has no end either."""
+    work = trained if ending == ".png" else on_one_channel
+    words = ["predict", "--workdir", work, "--output", "out", "--input"]
+    (tmp_path / "in").mkdir()
+    place = tmp_path / "in" / f"a{ending}"
+    for make, part in (
+        (os.mkfifo, "neither a file nor a folder"),
+        (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
+        (lambda path: path.symlink_to("gone"), "is a link to gone, which is gone"),
+    ):
+        make(place)
+        for given in ("in", place):
+            refuses(*words, given, names=[f"--input {place if given == place else given}", part])
+        place.unlink()
+    odd = os.fsencode(tmp_path / "in") + b"/\xff" + ending.encode()
+    with open(odd, "wb"):
+        pass
+    refuses(*words, "in", names=["\\udcff", "its name is not UTF-8"])
+    with pytest.raises(UserError, match="is no file"):
+        os.mkfifo(place)
+        (images.read_image if ending == ".png" else nifti.read_volume)(place)

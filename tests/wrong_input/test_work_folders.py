@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from segjax.cli import main
 from segjax.config import sweeps
 from segjax.launch import sweep
 from segjax.train import holder
@@ -222,6 +223,42 @@ def write_sweep(folder, points="[{'seed': 0}, {'seed': 1}]"):
 def test_a_wrong_sweep(refuses, tmp_path, points, names):
     words = ["sweep", "--config", write_sweep(tmp_path, points), "--workdir", "sweep"]
     refuses(*words, names=names)
+
+
+def test_the_state_of_another_sweep_is_not_told(refuses, tmp_path, trained):
+    """Points go by what they change: with other settings for all they have the same names."""
+    path = write_sweep(tmp_path)
+    words = ["sweep", "--status", "--config", path, "--workdir"]
+    refuses(*words, trained, names=[trained, "holds no sweep"], untouched=[trained])
+    (tmp_path / "sweep").mkdir()
+    given = sweep.manifest_of(str(path), sweep.load_points(str(path)), {"train.steps": "40"})
+    (tmp_path / "sweep" / "sweep.json").write_text(json.dumps(given))
+    refuses(*words, "sweep", names=["--workdir sweep: holds another sweep"])
+    assert main([*map(str, words), "sweep", "--config.train.steps=40"]) == 0
+
+
+@pytest.mark.parametrize(
+    "path, value, names",
+    [
+        ("data", None, ["its `data` is no section"]),
+        ("data", [1], ["its `data` is no section"]),
+        ("evaluate.batch_size", "8", ["config.evaluate.batch_size='8'"]),
+        ("evaluate.batch_size", float("nan"), ["config.evaluate.batch_size=nan"]),
+        ("data.data_dir", 3, ["config.data.data_dir=3"]),
+        ("data.splits", None, ["config.data.splits=None"]),
+    ],
+)
+def test_wrong_values_in_a_saved_config(refuses, trained, tmp_path, path, value, names):
+    content = json.loads((trained / "config.json").read_text())
+    *parents, leaf = path.split(".")
+    section = content
+    for key in parents:
+        section = section[key]
+    section[leaf] = value
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / "config.json").write_text(json.dumps(content))
+    refuses("evaluate", "--workdir", "run", "--split", "test", names=names)
+    refuses("report", "run", names=names)
 
 
 def test_a_file_without_a_sweep(refuses, tmp_path):

@@ -228,6 +228,8 @@ def _read(path: Path) -> Volume:
     damage += (struct.error, zlib.error, nibabel.filebasedimages.ImageFileError)
     damage += (nibabel.spatialimages.HeaderDataError, nibabel.wrapstruct.WrapStructError)
     try:
+        if path.exists() and not path.is_file():  # reading a pipe may wait for ever
+            raise UserError(f"{path}: is no file, a volume is wanted")
         file = open(path, "rb")
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error

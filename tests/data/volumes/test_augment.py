@@ -266,7 +266,11 @@ def test_one_by_one_mapped_and_on_eight_devices_it_is_the_same():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32])
 def test_dtypes_and_no_planes(dtype):
-    arrays = np.zeros((40, 40, 1), np.float16), np.zeros((40, 40), dtype), np.zeros((40, 40, 0))
+    arrays = (
+        np.zeros((40, 40, 1), np.float16),
+        np.zeros((40, 40), dtype),
+        np.zeros((40, 40, 0), np.float32),
+    )
     shapes = (jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays)
     run = functools.partial(augment_slice, patch=(24, 20), num_classes=4)
     image, labels, planes = jax.eval_shape(lambda *a: run(jax.random.key(0), *a), *shapes)

@@ -1,6 +1,7 @@
 """What each subcommand does; heavy imports wait until they are needed."""
 
 import argparse
+import os
 import pathlib
 
 from segjax.errors import UserError
@@ -114,6 +115,7 @@ def data_show(args: argparse.Namespace) -> None:
     output = args.output or pathlib.Path(args.name.replace("/", "-") + ".png")
     check_writable(output.parent, "--output")
     outputs.check_file(output)
+    store.builder(args.name, args.data_dir, path="NAME")
     made = store.ensure_prepared(args.name, args.data_dir)
     examples = store.check_split(made, args.split, path="--split")
     source = store.open_split(made, args.split)
@@ -125,6 +127,8 @@ def data_show(args: argparse.Namespace) -> None:
 def data_list(args: argparse.Namespace) -> None:
     from segjax.data import store
 
+    if not os.path.isdir(args.data_dir):
+        print(f"--data_dir {args.data_dir}: no such folder, so nothing is prepared there")
     for name, state in store.listing(args.data_dir):
         print(f"{name:32} {state}")
 

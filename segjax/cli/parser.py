@@ -5,6 +5,7 @@ import os
 import pathlib
 from collections.abc import Callable
 
+import segjax
 from segjax.cli import commands
 from segjax.config.lookup import nearest
 from segjax.errors import UserError
@@ -51,7 +52,10 @@ class Parser(argparse.ArgumentParser):
         """UserError with the nearest flag unless this parser takes `flag`."""
         flags = [option for action in self._actions for option in action.option_strings]
         if flag not in flags:
-            raise UserError(f"{flag}: `{self.prog}` has no such flag{nearest(flag, flags)}")
+            hint = nearest(flag, flags)
+            if hint == "." and self.get_default("takes_overrides"):
+                hint = f"; fields of the config are set by --config.{flag.lstrip('-')}"
+            raise UserError(f"{flag}: `{self.prog}` has no such flag{hint}")
 
     def _check_value(self, action, value):
         if action.choices is not None and value not in action.choices:
@@ -70,6 +74,7 @@ def build_parser() -> Parser:
         description="Segmentation and localisation of biomedical images in JAX.",
         epilog=EPILOG,
     )
+    parser.add_argument("--version", action="version", version=f"segjax {segjax.__version__}")
     verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_train(verbs)
     _add_evaluate(verbs)
@@ -150,6 +155,7 @@ def _add_evaluate(verbs) -> None:
         "evaluate",
         commands.evaluate,
         "Evaluate a trained work folder on a split of its data.",
+        "Writes metrics_SPLIT.json and predictions_SPLIT.csv into the folder.",
     )
     _add_workdir(parser, "a trained folder")
     parser.add_argument("--split", default="validation", help="default: validation")
@@ -162,9 +168,10 @@ def _add_predict(verbs) -> None:
         verbs,
         "predict",
         commands.predict,
-        "Predict on your own images: a table, and an overlay for each image.",
+        "Predict on your own images: a table, an overlay of each image, and its label map.",
         "PNG, JPEG, TIFF and BMP; 8 and 16 bit; grey or colour. Runs on volumes take NIfTI (.nii,\n"
-        ".nii.gz) and write label maps in the grid of each file. A folder stands for its images.",
+        ".nii.gz) and write label maps in the grid of each file; of photographs label maps lie in\n"
+        "labels/, with the class indices as grey values. A folder stands for its images.",
     )
     _add_workdir(parser, "a trained folder")
     parser.add_argument(
@@ -175,7 +182,9 @@ def _add_predict(verbs) -> None:
         metavar="PATH",
         help="files or folders",
     )
-    parser.add_argument("--output", required=True, type=a_path, metavar="DIR")
+    parser.add_argument(
+        "--output", required=True, type=a_path, metavar="DIR", help="outside the inputs"
+    )
     _add_kind(parser)
     _add_places(parser)
 
@@ -248,7 +257,9 @@ def _add_plan(verbs) -> None:
         "files take it up: --config acdc.py:rrw,plan=data/plans/acdc-v1.json",
     )
     parser.add_argument("name", metavar="NAME", help="a prepared set of volumes, as in acdc")
-    parser.add_argument("--version", choices=("v1", "v2"), default="v1", help="default: v1")
+    parser.add_argument(
+        "--version", choices=("v1", "v2"), default="v1", help="of nnU-Net; default: v1"
+    )
     parser.add_argument("--split", default="train", help="the training cases; default: train")
     parser.add_argument(
         "--data_dir", type=os.path.expanduser, default="data", metavar="DIR", help="default: data"
@@ -293,7 +304,9 @@ def _add_report(verbs) -> None:
         commands.report,
         "Write report.md and figures for runs and sweeps; of a sweep report.csv and .tex too.",
     )
-    parser.add_argument("folders", nargs="+", type=a_path, metavar="DIR")
+    parser.add_argument(
+        "folders", nargs="+", type=a_path, metavar="DIR", help="work folders, or those of sweeps"
+    )
     _add_places(parser)
     group = parser.add_argument_group("sweeps")
     group.add_argument(

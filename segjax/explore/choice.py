@@ -28,10 +28,15 @@ PUBLISHED_MAPS = {
 def choose(text: str) -> Term:
     """The segmentation loss that `NAME[:option=value,…]` names; `maps=NAME` chooses its maps.
 
+    NAME may be one of your own, as `package.module:loss`.
+
     Raises: UserError for an unknown loss, option or kind of maps, for a value that the loss does
         not take, and for a loss of other arrays than logits, labels and maps.
     """
     name, _, tail = text.partition(":")
+    own, _, options_of_own = tail.partition(":")
+    if own and "=" not in own:  # a loss of one's own, package.module:loss[:option=value,…]
+        name, tail = f"{name}:{own}", options_of_own
     options: dict[str, object] = {}
     # Commas inside brackets belong to a value: radii=(3, 6).
     for part in filter(None, re.split(r",(?![^(\[]*[)\]])", tail)):

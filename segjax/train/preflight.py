@@ -316,6 +316,8 @@ def _trace(config, task, model, terms, weights, transformation) -> int:
             sums, _ = jax.eval_shape(evaluate, began.without_optimizer, {}, batch)
             values = [*sums, *task.derived(dict.fromkeys(sums, 0.0))]
     except MISFITS as error:
+        if name := next((n for n in config.data.augment if f"`{n}`" in str(error)), None):
+            raise UserError(f"config.data.augment.{name}: {error}") from error
         raise UserError(f"config: model, losses and task do not fit together: {error}") from error
     if (best := config.evaluate.best) not in values:
         raise UserError(

@@ -1,6 +1,8 @@
 import pytest
 
+import segjax
 from segjax.cli.parser import build_parser
+from segjax.errors import UserError
 
 HOME = "/home/somebody"
 
@@ -33,6 +35,14 @@ def test_home_in_every_flag_that_takes_a_path(monkeypatch, words, wanted):
     assert {name: str(args[name]) for name in wanted} == {
         k: f"{HOME}/{v}" for k, v in wanted.items()
     }
+
+
+def test_version_and_fields_of_the_config(capsys):
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["--version"])
+    assert capsys.readouterr().out == f"segjax {segjax.__version__}\n"
+    with pytest.raises(UserError, match="no such flag; .* set by --config.seed"):
+        build_parser().parse_known_args(["train", "--seed=1"])
 
 
 def test_home_in_lists_of_paths(monkeypatch):

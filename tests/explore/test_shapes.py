@@ -111,3 +111,9 @@ def test_losses_that_cannot_be_chosen(text, words):
         choose(text)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_loss_of_ones_own_is_chosen_by_module_and_name():
+    term = choose("segjax.losses:tversky:alpha=0.3,beta=0.7")
+    assert label_of(term) == "segjax.losses:tversky, alpha 0.3, beta 0.7"
+    assert choose("segjax.losses:dice").function is choose("dice").function

@@ -119,6 +119,8 @@ def _make(made: tfds.core.DatasetBuilder, place: pathlib.Path, manual_dir: str |
     """Makes the set and its digest in a folder of its own, and moves it to its place."""
     if killed := staging.remove_abandoned(place.parent):
         print(f"{place.parent}: removed {killed} left by killed preparations", file=sys.stderr)
+    if not needs_download(made):
+        print(f"segjax: generating {made.name} in {place}", file=sys.stderr)
     with staging.folder(place.parent, place.name) as stage:
         twin = type(made)(data_dir=str(stage), config=made.builder_config, file_format=FORMAT)
         _download(twin, manual_dir)
@@ -192,8 +194,6 @@ def require(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
 def ensure_prepared(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
     """The builder of a prepared set. Generated sets are made on the spot; others must be there."""
     made = require(name, data_dir)
-    if not is_prepared(made):
-        print(f"segjax: generating {name} in {data_dir}", file=sys.stderr)
     prepare(made)
     return made
 

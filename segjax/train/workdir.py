@@ -17,6 +17,7 @@ from segjax.errors import Interrupted, UserError
 CONFIG = "config.json"
 ENVIRONMENT = "env.json"
 HOLDER = ".holder"  # who writes there (`train/holder.py`)
+PROBE = ".segjax-"  # a folder that is there for a moment, to see whether one can be made
 TABLE = "metrics_validation.json"
 PREDICTIONS = "predictions_sha256"  # in metrics_<split>.json: of predictions_<split>.csv
 DONE = "done.json"  # written last: how training ended, and the step that TABLE is of
@@ -52,8 +53,9 @@ def _experiment(config: ConfigDict) -> dict:
 
 def is_fresh(folder: pathlib.Path, first: str) -> bool:
     """Whether a folder holds nothing but what a run leaves that ended before it wrote `first`."""
+    passing = (f".{first}.", PROBE)
     names = [path.name for path in folder.iterdir()]
-    return all(name == HOLDER or name.startswith(f".{first}.") for name in names)
+    return all(name == HOLDER or name.startswith(passing) for name in names)
 
 
 def check_writable(folder: pathlib.Path, flag: str) -> None:
@@ -70,7 +72,7 @@ def check_writable(folder: pathlib.Path, flag: str) -> None:
         )
     try:
         before = os.stat(parent)
-        os.rmdir(tempfile.mkdtemp(prefix=".segjax-", dir=parent))
+        os.rmdir(tempfile.mkdtemp(prefix=PROBE, dir=parent))
         os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))  # as if nothing had been
     except OSError as error:
         raise UserError(f"{flag} {folder}: cannot write into {parent}: {error.strerror}") from error

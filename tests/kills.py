@@ -315,7 +315,7 @@ def ended_as(jobs: list[subprocess.Popen], wanted: list[int], limit: float) -> l
         time.sleep(0.02)
     for place, (job, status) in enumerate(zip(jobs, wanted, strict=True)):
         lines = [line for line in job.stderr.read().splitlines() if not line.startswith("[Gloo]")]
-        said = [line for line in lines if not line.startswith(("step ", "segjax: generating"))]
+        said = [line for line in lines if not line.startswith("step ")]
         print(f"  process {place}: status {job.returncode} after {ended[place]:.1f} s: {said}")
         count = 1 if status > 0 else 0
         if job.returncode != status or len(said) != count or ended[place] > limit:

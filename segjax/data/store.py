@@ -119,8 +119,6 @@ def _make(made: tfds.core.DatasetBuilder, place: pathlib.Path, manual_dir: str |
     """Makes the set and its digest in a folder of its own, and moves it to its place."""
     if killed := staging.remove_abandoned(place.parent):
         print(f"{place.parent}: removed {killed} left by killed preparations", file=sys.stderr)
-    if not needs_download(made):
-        print(f"segjax: generating {made.name} in {place}", file=sys.stderr)
     with staging.folder(place.parent, place.name) as stage:
         twin = type(made)(data_dir=str(stage), config=made.builder_config, file_format=FORMAT)
         _download(twin, manual_dir)

@@ -37,10 +37,9 @@ def write_plan(
     """
     if version not in VERSIONS:
         raise UserError(f"--version {version}: it takes {' or '.join(VERSIONS)}")
-    made = store.builder(name, data_dir, path="NAME")
+    made = store.ensure_prepared(name, data_dir)
     if not (hasattr(made, "CLASSES") and hasattr(made, "MODALITIES")):
         raise UserError(f"{name}: not a set of volumes, which plans are made for")
-    made = store.ensure_prepared(name, data_dir)
     store.check_split(made, split, path="--split")
     measured = compute(
         _volumes(store.open_split(made, split)),

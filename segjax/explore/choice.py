@@ -35,9 +35,8 @@ def choose(text: str) -> Term:
     """
     name, _, tail = text.partition(":")
     own, _, options_of_own = tail.partition(":")
-    if (
-        own and "=" not in own and name not in lookup.names("losses")
-    ):  # a loss of one's own, package.module:loss[:option=value,…]
+    # A loss of one's own: package.module:loss[:option=value,…].
+    if own and "=" not in own and name not in lookup.names("losses"):
         name, tail = f"{name}:{own}", options_of_own
     options: dict[str, object] = {}
     # Commas inside brackets belong to a value: radii=(3, 6).

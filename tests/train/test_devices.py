@@ -119,6 +119,8 @@ def test_simulated_devices_carry_a_network_of_full_width(tmp_path, data_dir, par
         "data__image_size": "(64, 64)",
     }
     runs.train(runs.command(tmp_path / "run", data_dir, **settings), devices=4)
+    losses = runs.logged(tmp_path / "run", "train", "loss")
+    assert sorted(losses) == [1, 2] and np.isfinite(list(losses.values())).all()
 
 
 def test_two_processes_prepare_a_fresh_data_folder_once(folders):

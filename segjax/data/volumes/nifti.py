@@ -228,9 +228,8 @@ def _read(path: Path) -> Volume:
     damage += (struct.error, zlib.error, nibabel.filebasedimages.ImageFileError)
     damage += (nibabel.spatialimages.HeaderDataError, nibabel.wrapstruct.WrapStructError)
     try:
-        if path.exists() and not (
-            path.is_file() or path.is_dir()
-        ):  # reading a pipe may wait for ever
+        # Reading a pipe may wait for ever.
+        if path.exists() and not (path.is_file() or path.is_dir()):
             raise UserError(f"{path}: is no file, a volume is wanted")
         file = open(path, "rb")
     except FileNotFoundError as error:

@@ -42,6 +42,7 @@ PASSING = re.compile(
     r"\b(RESOURCE_EXHAUSTED|UNAVAILABLE|PERMISSION_DENIED|DEADLINE_EXCEEDED|CANCELLED)\b"
 )
 KINDS = ("latest", "best")
+PATIENCE = 1.0  # seconds that readings get to end when one of them has failed
 
 
 class Damaged(Exception):
@@ -278,14 +279,20 @@ def _check_text(path: pathlib.Path) -> None:
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Waits at its end for what still runs, of which Python would print a traceback each.
+    """Ends what still runs before it closes, of which Python would print a traceback each.
 
-    Orbax reads all arrays at once, and closes the loop as soon as one of them fails.
+    Orbax reads all arrays at once, and closes the loop as soon as one of them fails. What a signal
+    has interrupted may never end by itself, so nothing is waited for without a limit.
     """
 
     def close(self) -> None:
         if not self.is_closed() and (left := asyncio.all_tasks(self)):
-            self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            self.run_until_complete(asyncio.wait(left, timeout=PATIENCE))
+            for task in left:
+                task.cancel()
+            done, _ = self.run_until_complete(asyncio.wait(left, timeout=PATIENCE))
+            for task in done:
+                task.cancelled() or task.exception()  # looked at, so that Python is silent
         super().close()
 
 

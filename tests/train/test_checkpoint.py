@@ -1,8 +1,10 @@
 """Checkpoints in one process: what is kept, what is restored, what a damaged one does."""
 
+import asyncio
 import errno
 import json
 import shutil
+import time
 
 import jax
 import jax.numpy as jnp
@@ -262,3 +264,39 @@ def test_a_path_that_is_no_text_is_no_damage(folder, tmp_path):
 def test_other_names_are_no_steps(folder, name):
     (folder / "checkpoints" / "latest" / name).mkdir()
     assert (kernel(load(folder, "latest", made(0.0))) == 3.0).all()
+
+
+def test_a_signal_while_reading_ends_the_process():
+    """Readings that a signal has interrupted may never end: waiting for them would hang."""
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    async def read():
+        await asyncio.Future()
+
+    loop = checkpoint._Loop()
+    loop.call_later(0.05, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(read())
+    began = time.monotonic()
+    loop.close()
+    assert loop.is_closed() and time.monotonic() - began < 10 * checkpoint.PATIENCE
+
+
+def test_readings_beside_a_failed_one_are_ended_in_silence(caplog):
+    async def fail():
+        await asyncio.sleep(0.05)
+        raise ValueError("damaged")
+
+    async def read():
+        others = [asyncio.ensure_future(fail()) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert others
+        raise ValueError("damaged first")
+
+    loop = checkpoint._Loop()
+    with pytest.raises(ValueError, match="first"):
+        loop.run_until_complete(read())
+    loop.close()
+    assert loop.is_closed() and not caplog.records

@@ -24,6 +24,7 @@ LINE = (
     "another process of the job has ended, or cannot be reached any more; "
     "the same command, also with fewer processes, goes on from the last checkpoint"
 )
+UNFORESEEN = 3  # the status of a child that ended in a traceback
 SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
 
 
@@ -49,12 +50,13 @@ def run(work: Callable[[], int | None]) -> int:
             signal.signal(number, handler)
         os.close(alive_in)
     code = os.waitstatus_to_exitcode(status)
-    if LOST in dump and code:
+    told = code in (0, 1, 2)  # by the process itself, whatever JAX wrote while it was leaving
+    if LOST in dump and not told:
         print(f"segjax: {LINE}", file=sys.stderr)
     elif code < 0:
         sys.stderr.write(dump)
         print(f"segjax: ended by {signal.Signals(-code).name}", file=sys.stderr)
-    return 1 if code < 0 else code
+    return code if told else 1
 
 
 def _pass_on(errors: int) -> str:
@@ -88,7 +90,8 @@ def _child(work: Callable[[], int | None], errors_in: int, alive: int) -> int:
         if error is not None:
             traceback.print_exception(error)
         sys.stderr.flush()
-        os._exit(status)  # an ordinary exit would wait minutes for the others
+        # An ordinary exit would wait minutes for the others.
+        os._exit(status if error is None else UNFORESEEN)
     return status
 
 

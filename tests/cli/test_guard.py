@@ -22,7 +22,7 @@ detected fatal errors. This most likely indicates that another task died
 
 def guarded(body):
     """A process that guards `work`, of which the body is given."""
-    source = f"import os, sys, time\nfrom segjax.cli import guard\ndef work():\n    {body}\n"
+    source = f"import os, sys, time\nfrom segjax.cli import guard\nfrom segjax.errors import UserError\ndef work():\n    {body}\n"
     return subprocess.Popen(
         [sys.executable, "-c", f"{source}sys.exit(guard.run(work))"],
         cwd=runs.ROOT,
@@ -39,6 +39,8 @@ def guarded(body):
         ("os.write(2, b'out of memory\\n'); os.abort()", 1, "out of memory\nsegjax: ended by "),
         ("os.write(2, b'a warning\\n')", 0, "a warning\n"),
         ("print('fine', file=sys.stderr)", 0, "fine\n"),
+        # Process 0 left first, while this one was about to say why it ends itself.
+        (f"os.write(2, {DUMP.encode()!r}); raise UserError('wrong')", 2, "segjax: wrong\n"),
     ],
 )
 def test_end_of_a_guarded_process_is_told_in_a_line(body, status, line):
@@ -46,7 +48,13 @@ def test_end_of_a_guarded_process_is_told_in_a_line(body, status, line):
     _, errors = process.communicate(timeout=30)
     assert process.returncode == status
     assert errors.startswith(line) and "SendToLog" not in errors
-    assert "Traceback" not in errors
+    assert "Traceback" not in errors and errors.count("segjax: ") == line.count("segjax: ")
+
+
+def test_an_unforeseen_error_keeps_its_traceback():
+    process = guarded("raise RuntimeError('of our own')")
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1 and errors.endswith("RuntimeError: of our own\n")
 
 
 def test_guarded_work_ends_with_the_process_that_was_killed():

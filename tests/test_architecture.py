@@ -21,6 +21,7 @@ ROOT = pathlib.Path(segjax.__file__).parent
 # A package may import what stands on a lower line. Packages of one line never import each other.
 FLOORS = [
     {"types", "errors"},
+    {"checks", "files"},
     {"config", "stats"},
     {"ops"},
     {"maps"},
@@ -31,8 +32,8 @@ FLOORS = [
     {"cli"},
 ]
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
-# What config and stats may import: they stand beside types.
-BESIDE_TYPES = {"types", "errors"}
+# What config and stats may import: the ground floor.
+BESIDE_TYPES = {"types", "errors", "checks", "files"}
 # Libraries kept in one place, and the places (as path patterns below segjax/).
 CONFINED = {
     "tensorflow_datasets": r"data/.*",

@@ -7,9 +7,10 @@ its code does. `by_step` moves scheduled weights smoothly, for an epoch is longe
 
 import dataclasses
 
+from segjax.checks import nearest
 from segjax.config.arguments import parse_arg
 from segjax.config.defaults import base
-from segjax.config.lookup import nearest, spec
+from segjax.config.lookup import spec
 from segjax.data.volumes.plan import read_plan
 from segjax.errors import UserError
 

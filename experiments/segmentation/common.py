@@ -6,8 +6,9 @@ loss that is not meant to train a network alone stands for the combination of it
 """
 
 from segjax import losses
+from segjax.checks import nearest
 from segjax.config.defaults import base
-from segjax.config.lookup import nearest, spec
+from segjax.config.lookup import spec
 from segjax.errors import UserError
 from segjax.tasks.binding import array_parameters
 

@@ -203,12 +203,12 @@ def landscape(args: argparse.Namespace) -> None:
     check_writable(output.parent, "--output")
     outputs.check_file(output)
 
+    from segjax import files
     from segjax.launch import landscape
-    from segjax.train.report import save_figure
 
     if args.kind == "parameters":
         options |= {"folder": args.workdir, "kind": args.checkpoint, "places": _places(args)}
-    save_figure(landscape.DRAWERS[args.kind](**options), output)
+    files.write_figure(output, landscape.DRAWERS[args.kind](**options))
     print(f"wrote {output}")
 
 

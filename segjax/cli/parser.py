@@ -6,8 +6,8 @@ import pathlib
 from collections.abc import Callable
 
 import segjax
+from segjax.checks import nearest
 from segjax.cli import commands
-from segjax.config.lookup import nearest
 from segjax.errors import UserError
 
 EPILOG = """\

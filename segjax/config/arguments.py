@@ -1,6 +1,6 @@
 """The string behind the colon: `--config idrid.py:cpu,loss=softmax,seed=3`."""
 
-from segjax.config.lookup import nearest
+from segjax.checks import nearest
 from segjax.config.values import from_home, from_text
 from segjax.errors import UserError
 

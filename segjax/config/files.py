@@ -1,18 +1,17 @@
 """Reads experiment files, applies overrides, and keeps a config as JSON."""
 
-import contextlib
 import inspect
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from ml_collections import ConfigDict
 
+from segjax.checks import nearest
 from segjax.config import modules, values
 from segjax.config.defaults import completed
 from segjax.config.durations import siblings
-from segjax.config.lookup import nearest
 from segjax.errors import UserError
 
 
@@ -141,36 +140,3 @@ def first_difference(
         elif old[key] != new[key]:
             return f"{here}: {old[key]!r} {places[0]}, {new[key]!r} {places[1]}"
     return None
-
-
-def write_atomic(path: pathlib.Path, text: str) -> None:
-    """Writes a text file, whole or not at all."""
-    with whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-@contextlib.contextmanager
-def whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A temporary name beside `path`, whose folders are made; the block writes a file there.
-
-    The file takes the place of `path` when the block ends well, and is removed when it does not.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with naming(path):
-            yield temporary
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def naming(path: pathlib.Path) -> Iterator[None]:
-    """Gives an OSError that names no file, as that of a full disk, the path that it came from."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is not None:
-            error.filename = error.filename or str(path)
-        raise

@@ -10,7 +10,6 @@ and tasks, a file of the family's folder. `package.module:name` reaches code out
 """
 
 import dataclasses
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -18,6 +17,7 @@ from collections.abc import Callable, Mapping
 
 from ml_collections import ConfigDict
 
+from segjax.checks import nearest
 from segjax.config import modules
 from segjax.config.durations import siblings
 from segjax.errors import UserError
@@ -35,12 +35,6 @@ FAMILIES = {
 FOLDERS = ("datasets", "tasks")  # one class a file
 # Arrays and settings that the program supplies itself; a config never lists them as options.
 SUPPLIED = {"where", "weights", "spacing", "parent", "name", "dtype", "axis_name", "image_size"}
-
-
-def nearest(word: str, options: object) -> str:
-    """`, did you mean 'x'?`, or nothing when no option is near."""
-    close = difflib.get_close_matches(str(word), [str(o) for o in options], n=1)
-    return f", did you mean {close[0]!r}?" if close else "."
 
 
 def names(family: str) -> list[str]:

@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from segjax.config.files import write_atomic
 from segjax.data import shards
+from segjax.files import write_text
 
 VERSION = 1  # of the rule by which digests are made
 NAME = "digest.json"
@@ -46,7 +46,7 @@ def of(made: tfds.core.DatasetBuilder) -> str:
     found = _computed[files] = _computed.get(files) or _compute(made)
     try:
         kept = {"version": VERSION, "digest": found, "files": _files(place.parent)}
-        write_atomic(place, json.dumps(kept) + "\n")
+        write_text(place, json.dumps(kept) + "\n")
     except OSError:  # a folder to read only: computed again by the next process
         pass
     return found

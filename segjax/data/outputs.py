@@ -8,8 +8,8 @@ import zlib
 from collections.abc import Iterable, Sequence
 
 from segjax.errors import UserError
+from segjax.files import MARK
 
-MARK = "segjax"  # the software that pictures and label volumes name as theirs
 _LONGEST_HEAD = 4096
 _LONGEST_NAME = 240  # bytes; files take 255, temporary ones among them
 _PNG_MARK = b"tEXtSoftware\0" + MARK.encode()

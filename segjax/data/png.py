@@ -7,8 +7,7 @@ import zlib
 import cv2
 import numpy as np
 
-from segjax.config import files
-from segjax.data.outputs import MARK
+from segjax import files
 
 _HEAD = 33  # bytes of the signature and the chunk IHDR, which comes first
 
@@ -23,11 +22,10 @@ def write_png(path: pathlib.Path, image: np.ndarray) -> None:
     if not done:
         raise ValueError(f"cannot encode an array of shape {image.shape}, {image.dtype} as PNG")
     data = encoded.tobytes()
-    with files.whole(path) as temporary:
-        temporary.write_bytes(data[:_HEAD] + _software() + data[_HEAD:])
+    files.write_bytes(path, data[:_HEAD] + _software() + data[_HEAD:])
 
 
 def _software() -> bytes:
     """The text chunk that names the software: length, kind and content, checksum."""
-    body = b"tEXtSoftware\0" + MARK.encode()
+    body = b"tEXtSoftware\0" + files.MARK.encode()
     return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
 
+from segjax.checks import nearest
 from segjax.config import lookup
-from segjax.config.lookup import nearest
 from segjax.data import digest, shards, staging
 from segjax.data.shards import open_split as open_split
 from segjax.errors import UserError

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from segjax.config import files, modules, sweeps, values
 from segjax.config.defaults import PLACES
 from segjax.errors import Interrupted, UserError
+from segjax.files import write_text
 from segjax.train import holder
 from segjax.train import workdir as workdirs
 from segjax.train.logs import parse_rows
@@ -108,7 +109,7 @@ def open_folder(
     with holder.hold(workdir):
         _check_folder(workdir, points, manifest)  # another sweep may have begun here since
         if not (workdir / MANIFEST).exists():
-            files.write_atomic(workdir / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+            write_text(workdir / MANIFEST, json.dumps(manifest, indent=2) + "\n")
         yield
 
 
@@ -218,7 +219,7 @@ class Progress:
         name = sweeps.point_id(point)
         self._ended += 1
         if failure is not None:
-            files.write_atomic(failure_of(folder_of(self.workdir, point)), failure + "\n")
+            write_text(failure_of(folder_of(self.workdir, point)), failure + "\n")
             self._failed.append(f"{name}: {failure}")
         word = "done" if failure is None else "FAILED"
         tqdm.write(f"{word}: {name} ({describe(point)}) [{self._ended}/{len(self.points)}]")

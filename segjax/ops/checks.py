@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from segjax import checks
 from segjax.types import Array
 
 
@@ -34,8 +35,7 @@ def check_floating(name: str, array: Array) -> None:
 
 def check_option(name: str, value: object, options: tuple) -> None:
     """Raises ValueError unless `value` is one of `options`."""
-    if value not in options:
-        raise ValueError(f"`{name}` takes one of {list(options)}, got {value!r}")
+    checks.check(name, value, checks.choice(options))
 
 
 def check_number(
@@ -53,18 +53,10 @@ def check_number(
     """
     if isinstance(value, jax.core.Tracer):
         return value
-    bounds = (
-        (">=", least, operator.ge),
-        (">", above, operator.gt),
-        ("<=", most, operator.le),
-        ("<", below, operator.lt),
-    )
-    bounds = [bound for bound in bounds if bound[1] is not None]
+    wanted = checks.number(least=least, above=above, most=most, below=below)
     number = _as_float(value)
-    if not (math.isfinite(number) and all(holds(number, limit) for _, limit, holds in bounds)):
-        wanted = " and ".join(f"{sign} {limit}" for sign, limit, _ in bounds)
-        kind = "a number" if math.isfinite(number) else "a finite number"
-        raise ValueError(f"`{name}` takes {kind} {wanted}, got {value!r}")
+    if not wanted.holds(number):
+        raise ValueError(f"`{name}` takes {wanted.words}, got {value!r}")
     return number
 
 
@@ -83,8 +75,9 @@ def check_integer(name: str, value: int, *, least: int) -> int:
         number = None if isinstance(value, bool | np.bool_) else operator.index(value)
     except TypeError:
         number = None
-    if number is None or number < least:
-        raise ValueError(f"`{name}` takes an integer of at least {least}, got {value!r}")
+    wanted = checks.whole(least=least)
+    if not wanted.holds(number):
+        raise ValueError(f"`{name}` takes {wanted.words}, got {value!r}")
     return number
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from segjax.config.lookup import nearest
+from segjax.checks import nearest
 from segjax.data import digest, pipeline, store
 from segjax.errors import UserError
 from segjax.train import volumes

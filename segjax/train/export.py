@@ -10,11 +10,8 @@ import hashlib
 import importlib.metadata
 import inspect
 import json
-import os
 import pathlib
 import platform
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,7 +24,7 @@ from jax import export as jax_export
 from ml_collections import ConfigDict
 
 import segjax
-from segjax.config import files
+from segjax import files
 from segjax.errors import UserError
 from segjax.train import checkpoint, preflight, workdir
 from segjax.train.restore import Trained, load_trained
@@ -79,7 +76,9 @@ def export(
     }
     description = made | _describe(trained, exported, why) | {"files": _entries(contents)}
     text = json.dumps(description, indent=2) + "\n"
-    _write_together(output, {DESCRIPTION: text.encode()} | contents)
+    # The description first: when the process is killed between two renames, the files disagree with
+    # their checksums, loading refuses them, and the same command mends them.
+    files.write_together(output, {DESCRIPTION: text.encode()} | contents, stage=STAGE)
     return [output / name for name in (FUNCTION, WEIGHTS, DESCRIPTION)]
 
 
@@ -275,29 +274,6 @@ def _check_output(output: pathlib.Path, run: str) -> None:
         raise UserError(f"--output {output}: holds other files ({others[0]}); take another folder")
     if ours and _description(output)["run"] != run:
         raise UserError(f"--output {output}: holds the export of another run; take another folder")
-
-
-def _write_together(output: pathlib.Path, contents: Mapping[str, bytes]) -> None:
-    """Writes all files or, on any failure, none.
-
-    The caller lets the description come first: when the process is killed between two renames, the
-    files disagree with their checksums, loading refuses them, and the same command mends them.
-    """
-    created = not output.exists()
-    output.mkdir(parents=True, exist_ok=True)
-    for left in output.glob(f"{STAGE}*"):
-        shutil.rmtree(left)
-    stage = pathlib.Path(tempfile.mkdtemp(prefix=STAGE, dir=output))
-    try:
-        for name, data in contents.items():
-            with files.naming(output / name):
-                (stage / name).write_bytes(data)
-        for name in contents:
-            os.replace(stage / name, output / name)
-        stage.rmdir()
-    except BaseException:
-        shutil.rmtree(output if created else stage)
-        raise
 
 
 def _read(path: str | pathlib.Path, name: str) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib import metadata
 
 from segjax.config import modules
-from segjax.config.files import write_atomic
+from segjax.files import write_text
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain")
 # What a row holds; a value that is not finite is None.
@@ -109,7 +109,7 @@ def forget_after(path: pathlib.Path, step: int, evaluated: int) -> None:
         return
     last = {"validation": evaluated}
     kept = [row for row in read_rows(path) if row["step"] <= last.get(row["split"], step)]
-    write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
+    write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
 def read_rows(path: pathlib.Path) -> list[dict]:

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from segjax.checks import nearest
 from segjax.config import durations, lookup
 from segjax.config.durations import Clock
 from segjax.errors import UserError
@@ -273,7 +274,7 @@ def make(section: ConfigDict, clock: Clock) -> Weights:
             if other not in section or other == name:
                 others = [key for key in section if key != name]
                 raise UserError(
-                    f"{path}.against={other!r}: no such other term{lookup.nearest(other, others)} "
+                    f"{path}.against={other!r}: no such other term{nearest(other, others)} "
                     f"config.loss has: {', '.join(others) or 'this one alone'}"
                 )
         scheduled[name] = weight

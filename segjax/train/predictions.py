@@ -1,9 +1,5 @@
 """Predictions as files: the table of a split, and tables and overlays for a person's own images."""
 
-import csv
-import hashlib
-import io
-import math
 import os
 import pathlib
 import stat
@@ -14,7 +10,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from segjax.config import files
+from segjax import files
 from segjax.data import outputs
 from segjax.data.images import read_image
 from segjax.errors import UserError
@@ -24,19 +20,6 @@ from segjax.train.restore import load_trained
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 TABLE = "predictions.csv"
 PICTURES = ("overlays", "labels")  # folders of the pictures that tasks write, NAME.png in each
-
-
-def write_table(
-    path: pathlib.Path, columns: Sequence[str], names: Sequence[str], rows: np.ndarray
-) -> str:
-    """A CSV file: `image` and the columns, six digits, unknown values left empty; its SHA-256."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", *columns])
-    for name, row in zip(names, rows, strict=True):
-        writer.writerow([name, *("" if math.isnan(value) else f"{value:.6g}" for value in row)])
-    files.write_atomic(path, text.getvalue())
-    return hashlib.sha256(text.getvalue().encode()).hexdigest()
 
 
 def find_files(inputs: Sequence[str], suffixes: Sequence[str], kind: str) -> list[pathlib.Path]:
@@ -167,5 +150,5 @@ def predict(
         single = {key: array[0] for key, array in predicted.items()}
         plan.task.write_pictures(output, name, image, row[0], single)
         rows.append(row)
-    write_table(output / TABLE, plan.task.columns(), names, np.concatenate(rows))
+    files.write_table(output / TABLE, plan.task.columns(), names, np.concatenate(rows))
     return len(paths)

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from segjax.checks import nearest
 from segjax.config import lookup
 from segjax.config.defaults import OPEN, base
 from segjax.config.durations import Clock, siblings, steps
-from segjax.config.lookup import nearest
 from segjax.data import store
 from segjax.errors import UserError
 from segjax.tasks.binding import Term, bind

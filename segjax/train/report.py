@@ -10,9 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from segjax.config import files
+from segjax import files
 from segjax.data import store
-from segjax.data.outputs import MARK
 from segjax.errors import UserError
 from segjax.train import datasets, preflight, volumes, workdir
 from segjax.train.logs import read_rows
@@ -23,12 +22,6 @@ MOVED_ON = "No pictures of cases: the prepared set has changed since this table;
 RESULT = ("split", "step", "count", "metrics", "trivial")
 ENVIRONMENT = ("libraries", "devices", "device_kind", "commit", "parameters", "total_steps")
 HIDDEN = ("learning_rate", "images_per_second", "gradient_norm")
-
-
-def save_figure(figure: Figure, path: pathlib.Path) -> None:
-    """Writes a figure as PNG that names segjax as its software, whole or not at all."""
-    with files.whole(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png", metadata={"Software": MARK})
 
 
 def curves_figure(rows: list[dict]) -> Figure:
@@ -128,9 +121,9 @@ def write(
             pictures[f"{name}_{split}"] = figure
     if jax.process_index() == 0:
         for name, figure in pictures.items():
-            save_figure(figure, folder / "figures" / f"{name}.png")
+            files.write_figure(folder / "figures" / f"{name}.png", figure)
         text = _text(config, environment, list(results.values()), list(pictures), changed)
-        files.write_atomic(folder / "report.md", text)
+        files.write_text(folder / "report.md", text)
     return folder / "report.md"
 
 

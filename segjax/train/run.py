@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import jax
 from ml_collections import ConfigDict
 
-from segjax.config import files
+from segjax import files
+from segjax.config import files as configs
 from segjax.data import digest, store
 from segjax.data.pipeline import Resident, Streamed
 from segjax.errors import UserError
@@ -17,7 +18,6 @@ from segjax.train import (
     datasets,
     holder,
     parallel,
-    predictions,
     preflight,
     processes,
     report,
@@ -103,7 +103,7 @@ def describe(config: ConfigDict, folder: pathlib.Path, plan: Plan) -> None:
     """Writes config.json and env.json of a work folder."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / workdir.CONFIG).exists():
-        files.write_atomic(folder / workdir.CONFIG, files.to_json(config))
+        files.write_text(folder / workdir.CONFIG, configs.to_json(config))
     counted = {"examples": plan.clock.examples, "total_steps": plan.total_steps}
     described = environment() | {"parameters": plan.parameters} | counted
     # Of a run begun before digests were saved it is not known what it was trained on.
@@ -115,7 +115,7 @@ def describe(config: ConfigDict, folder: pathlib.Path, plan: Plan) -> None:
             file=sys.stderr,
         )
     described["data"] = {"digest": None if begun else datasets.data_digest(config)}
-    files.write_atomic(folder / workdir.ENVIRONMENT, json.dumps(described, indent=2) + "\n")
+    files.write_text(folder / workdir.ENVIRONMENT, json.dumps(described, indent=2) + "\n")
 
 
 def open_training(plan: Plan, *folders: pathlib.Path) -> Resident | Streamed:
@@ -128,7 +128,7 @@ def open_training(plan: Plan, *folders: pathlib.Path) -> Resident | Streamed:
     if lacking and not plan.task.on_volumes and jax.process_index() == 0:
         answer = plan.task.trivial_answer(split.parts())
         for folder in lacking:
-            files.write_atomic(folder / TRIVIAL, json.dumps(answer) + "\n")
+            files.write_text(folder / TRIVIAL, json.dumps(answer) + "\n")
     return split
 
 
@@ -224,5 +224,5 @@ def _write_result(folder: pathlib.Path, trained: Trained, result: Result, split:
     names = datasets.image_names(plan.config, split)
     path, columns = folder / f"predictions_{split}.csv", plan.task.columns()
     # It names the table: killed here, or beside another evaluation, no mixture is taken for one.
-    content[workdir.PREDICTIONS] = predictions.write_table(path, columns, names, result.rows)
-    files.write_atomic(folder / f"metrics_{split}.json", json.dumps(content, indent=2) + "\n")
+    content[workdir.PREDICTIONS] = files.write_table(path, columns, names, result.rows)
+    files.write_text(folder / f"metrics_{split}.json", json.dumps(content, indent=2) + "\n")

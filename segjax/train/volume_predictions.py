@@ -11,8 +11,7 @@ from tqdm import tqdm
 
 from segjax.data.volumes import nifti, preprocess
 from segjax.errors import UserError
-from segjax.train.predictions import TABLE, check_outputs, find_files, write_table
-from segjax.train.report import save_figure
+from segjax.train.predictions import TABLE, check_outputs, find_files
 from segjax.train.restore import load_trained
 from segjax.train.volumes import VolumeEvaluator, recipe_of
 
@@ -126,10 +125,10 @@ def predict(
         shown = np.moveaxis(image[..., 0], int(np.argmax(volume.spacing)), 0)
         drawn = np.moveaxis(labels, int(np.argmax(volume.spacing)), 0)
         figure = pictures.cases_figure([(name, shown, None, drawn)])
-        save_figure(figure, output / "overlays" / f"{name}.png")
+        files.write_figure(output / "overlays" / f"{name}.png", figure)
         millilitres = float(np.prod(volume.spacing)) / 1000
         classes = range(1, task.num_classes)
         rows.append([float(np.count_nonzero(labels == k)) * millilitres for k in classes])
     columns = [f"volume_{name}" for name in task.classes]
-    write_table(output / TABLE, columns, list(found), np.array(rows))
+    files.write_table(output / TABLE, columns, list(found), np.array(rows))
     return len(found)

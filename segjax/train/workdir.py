@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from segjax.config import files, modules
 from segjax.config.defaults import PLACES
 from segjax.errors import Interrupted, UserError
+from segjax.files import write_text
 
 CONFIG = "config.json"
 ENVIRONMENT = "env.json"
@@ -147,7 +148,7 @@ def read_done(workdir: pathlib.Path) -> dict | None:
 
 def write_done(workdir: pathlib.Path, ended: dict, step: int) -> None:
     """Says that all is done: training, and the table of the checkpoint of `step`."""
-    files.write_atomic(workdir / DONE, json.dumps(ended | {"table": step}) + "\n")
+    write_text(workdir / DONE, json.dumps(ended | {"table": step}) + "\n")
 
 
 def is_done(workdir: pathlib.Path) -> bool:

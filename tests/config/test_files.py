@@ -237,18 +237,3 @@ def test_first_difference_of_keys_and_kinds():
     assert files.first_difference({"a": {"b": {"c": 1}}}, {"a": {"b": {}}}) == (
         "config.a.b.c: only there"
     )
-
-
-def test_write_atomic_leaves_the_whole_file_or_the_old_one(tmp_path, monkeypatch):
-    path = tmp_path / "deep" / "a.json"
-    files.write_atomic(path, "one")
-    assert path.read_text() == "one" and (path.stat().st_mode & 0o777) == 0o644
-
-    def broken(*unused):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.replace", broken)
-    with pytest.raises(OSError, match="disk full"):
-        files.write_atomic(path, "two")
-    assert path.read_text() == "one"
-    assert [p.name for p in path.parent.iterdir()] == ["a.json"]

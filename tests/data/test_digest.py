@@ -113,7 +113,7 @@ def test_where_nothing_can_be_written_it_is_computed_once_a_process(
     def refuse(path, text):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(digest, "write_atomic", refuse)
+    monkeypatch.setattr(digest, "write_text", refuse)
     assert digest.of(made) == digest.of(prepared) and not kept(made).exists()
     monkeypatch.setattr(digest, "_compute", lambda made: pytest.fail("computed again"))
     assert digest.of(made) == digest.of(prepared)

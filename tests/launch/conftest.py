@@ -8,4 +8,4 @@ from segjax.launch.report import sweep
 @pytest.fixture
 def no_pictures(monkeypatch):
     """Figures are drawn but not rendered, which takes most of the time."""
-    monkeypatch.setattr(sweep, "save_figure", lambda figure, path: None)
+    monkeypatch.setattr(sweep.files, "write_figure", lambda path, figure: None)

@@ -181,7 +181,7 @@ def test_wrong_input():
             run(logits, labels)
         with pytest.raises(TypeError, match="`where` takes booleans"):
             run(logits, z, where=labels)
-    with pytest.raises(ValueError, match="`power` takes a number > 0, got 0"):
+    with pytest.raises(ValueError, match="`power` takes a number above 0, got 0"):
         losses.region_wise(logits, z, power=0)
     for option in ({"alpha": 0}, {"empty_weight": -1.0}, {"spacing": (1.0,)}):
         with pytest.raises(ValueError, match=f"`{next(iter(option))}` takes"):

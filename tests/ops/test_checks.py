@@ -18,7 +18,7 @@ def test_a_number_becomes_pythons_own(value):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1, -1, "0.5", None, (0.5,), [], {}, 1j])
 def test_what_is_no_finite_number_within_the_bounds_is_refused(value):
-    with pytest.raises(ValueError, match="`x` takes a (finite )?number > 0 and < 1, got"):
+    with pytest.raises(ValueError, match="`x` takes a number above 0 and below 1, got"):
         checks.check_number("x", value, above=0, below=1)
     with pytest.raises(ValueError, match="`x`"):
         checks.check_numbers("x", (0.5, value), 2, above=0, below=1)
@@ -37,7 +37,7 @@ def test_integers():
         number = checks.check_integer("n", value, least=1)
         assert number == 3 and type(number) is int
     for wrong in (0, 3.0, np.float32(3), True, np.True_, "3", None, np.nan):
-        with pytest.raises(ValueError, match="`n` takes an integer of at least 1"):
+        with pytest.raises(ValueError, match="`n` takes a whole number of at least 1"):
             checks.check_integer("n", wrong, least=1)
 
 

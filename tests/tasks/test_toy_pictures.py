@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from segjax import files
 from segjax.tasks import toy_pictures as toy
-from segjax.train.report import save_figure
 
 
 @functools.cache
@@ -50,7 +50,7 @@ def test_other_sizes_and_refusals():
 def test_the_figure_is_a_picture_and_leaves_nothing_else(tmp_path):
     path = tmp_path / "toy.png"
     path.write_text("old")
-    save_figure(toy.toy_figure(16, 3), path)
+    files.write_figure(path, toy.toy_figure(16, 3))
     picture = cv2.imread(str(path))
     assert picture.shape == (660, 990, 3)
     blue = (picture[..., 0] > 150) & (picture[..., 2] < 80)

@@ -33,7 +33,7 @@ def forbid_steps(monkeypatch):
 @pytest.fixture
 def folder(tmp_path, trained, monkeypatch):
     """A copy of a finished run; its pictures are not drawn again."""
-    monkeypatch.setattr(report, "save_figure", lambda figure, path: None)
+    monkeypatch.setattr(report.files, "write_figure", lambda path, figure: None)
     shutil.copytree(trained, tmp_path / "run")
     return tmp_path / "run"
 

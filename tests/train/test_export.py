@@ -67,7 +67,7 @@ def saved(folder, kinds=("latest", "best"), experiment="segmentation", **setting
     demo = str(runs.ROOT / "experiments" / experiment / "demo.py")
     config = files.load(demo, {key: str(value) for key, value in chosen.items()})
     folder.mkdir()
-    files.write_atomic(folder / "config.json", files.to_json(config))
+    (folder / "config.json").write_text(files.to_json(config))
     plan = preflight.build(config, 1000, jax.device_count())
     began = jax.device_get(jax.jit(lambda: restore.begin(plan))())
     variables = {}

@@ -37,7 +37,7 @@ def test_a_run_is_done_when_it_wrote_its_own_table(tmp_path, done, table, report
 
 def test_what_a_killed_run_leaves_does_not_occupy_a_folder(tmp_path):
     (tmp_path / workdir.HOLDER).touch()
-    (tmp_path / ".config.json.x1b2").touch()  # `write_atomic`, killed
+    (tmp_path / ".config.json.x1b2").touch()  # `files.write_text`, killed
     (tmp_path / ".segjax-x1b2").mkdir()  # another process of the job, which looks at the same time
     assert workdir.is_fresh(tmp_path, workdir.CONFIG)
     (tmp_path / ".git").mkdir()

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from segjax.config import files
+from segjax import files
 from segjax.data.outputs import nifti_mark
 from segjax.errors import UserError
 
@@ -145,8 +145,7 @@ def write_labels(path: Path, labels: np.ndarray, affine: np.ndarray, spacing: np
     image.header.set_zooms([float(size) for size in spacing][::-1])
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = nifti_mark(voxels.tobytes())
-    with files.whole(path) as temporary:
-        temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
+    files.write_bytes(path, gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
 
 
 def check_pair(image_path: Path, image: Volume, label_path: Path, labels: Volume) -> None:

@@ -7,7 +7,7 @@ import pathlib
 import statistics
 from collections.abc import Iterator
 
-from segjax.config import files
+from segjax import files
 from segjax.data import digest, store
 from segjax.data.volumes.fingerprint import Fingerprint, compute
 from segjax.data.volumes.plan import SHARE, SMALLEST_BATCH, TIGHT, VERSIONS, Plan, plan_2d
@@ -78,7 +78,7 @@ def _volumes(examples) -> Iterator[tuple]:
 def _write(path: pathlib.Path, text: str) -> None:
     """Writes a file whole or not at all."""
     try:
-        files.write_atomic(path, text)
+        files.write_text(path, text)
     except OSError as error:
         raise UserError(f"{path}: cannot write the plan: {error}") from error
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from segjax import stats
-from segjax.config.lookup import nearest
+from segjax.checks import nearest
 from segjax.errors import UserError
 from segjax.launch.report.cases import Row, Sweep
 from segjax.tasks.reporting import Reported

@@ -3,11 +3,10 @@
 import math
 import pathlib
 
-from segjax.config import files
+from segjax import files
 from segjax.errors import UserError
 from segjax.launch.report import cases, figures, formats, statistics, words
 from segjax.launch.report.formats import file_of
-from segjax.train.report import save_figure
 
 
 def write(
@@ -34,7 +33,7 @@ def write(
         drawn[formats.CURVES] = curves
     drawn[formats.CONVERGENCE] = figures.cdf_figure(sweep, threshold)
     for name, figure in drawn.items():
-        save_figure(figure, workdir / name)
+        files.write_figure(workdir / name, figure)
     convergence = words.convergence(sweep, threshold, chosen=failed_below is not None)
     texts = {
         "report.csv": formats.csv_text(sweep, comparison),
@@ -42,5 +41,5 @@ def write(
         "report.md": formats.markdown_text(sweep, comparison, convergence, list(drawn)),
     }
     for name, text in texts.items():
-        files.write_atomic(workdir / name, text)
+        files.write_text(workdir / name, text)
     return workdir / "report.md"

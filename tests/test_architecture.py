@@ -25,7 +25,7 @@ FLOORS = [
     {"config", "stats"},
     {"ops"},
     {"maps"},
-    {"losses", "metrics", "models", "data"},
+    {"losses", "metrics", "models", "data", "optim"},
     {"tasks"},
     {"train", "pipelines", "explore"},
     {"launch"},

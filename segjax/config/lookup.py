@@ -25,10 +25,10 @@ from segjax.errors import UserError
 FAMILIES = {
     "losses": "segjax.losses",
     "maps": "segjax.maps",
-    "weights": "segjax.train.loss_weights",
+    "weights": "segjax.optim.loss_weights",
     "models": "segjax.models",
-    "optimizers": "segjax.train.optimizers",
-    "schedules": "segjax.train.schedules",
+    "optimizers": "segjax.optim.optimizers",
+    "schedules": "segjax.optim.schedules",
     "datasets": "segjax.data.sets",
     "tasks": "segjax.tasks",
 }

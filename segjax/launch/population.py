@@ -1,8 +1,8 @@
 """Runs the points of a sweep together: those of one shape train in one compiled program.
 
-Points that differ in numbers alone (seed, learning rate, weights of terms: `train/numbers.py`) make
-a population; whatever else differs makes another one, so that every sweep runs. Work folders are
-those of `segjax train`. A point that failed runs again alone.
+Points that differ in hyperparameters alone (seed, learning rate, weights of terms:
+`train/hyperparameters.py`) make a population; whatever else differs makes another one, so that
+every sweep runs. Work folders are those of `segjax train`. A point that failed runs again alone.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from segjax.config import sweeps
 from segjax.errors import Interrupted, UserError
 from segjax.launch import sweep
-from segjax.train import checkpoint, numbers
+from segjax.train import checkpoint, hyperparameters
 from segjax.train import population as training
 from segjax.train.loop import Stop
 
@@ -27,7 +27,7 @@ HERE = "--engine population"
 
 @dataclass(frozen=True)
 class Group:
-    """Points that train together, and the config paths of the numbers in which they differ."""
+    """Points that train together, and the paths of the hyperparameters in which they differ."""
 
     places: tuple[int, ...]
     paths: tuple[str, ...]
@@ -76,16 +76,16 @@ def check(config: ConfigDict) -> None:
 def groups(configs: list[ConfigDict], members: int) -> list[Group]:
     """Sorts configs into populations of at most `members`, in their order."""
     made = []
-    for places in _alike(configs, lambda config: numbers.candidates(config)):
+    for places in _alike(configs, lambda config: hyperparameters.candidates(config)):
         paths = [
             path
-            for path in numbers.candidates(configs[places[0]])
+            for path in hyperparameters.candidates(configs[places[0]])
             if len(_values(configs, places, path)) > 1
         ]
         free = tuple(
             path
             for path in paths
-            if numbers.agree(configs[places[0]], path, _values(configs, places, path))
+            if hyperparameters.agree(configs[places[0]], path, _values(configs, places, path))
         )
         apart = [configs[place] for place in places]
         for some in _alike(apart, lambda config, free=free: free):
@@ -114,7 +114,9 @@ def _alike(configs: list[ConfigDict], free) -> list[list[int]]:
 
 def _values(configs: list[ConfigDict], places, path: str) -> list[float]:
     """The different values at a path."""
-    return list(dict.fromkeys(numbers.read(configs[place], [path])[path] for place in places))
+    return list(
+        dict.fromkeys(hyperparameters.read(configs[place], [path])[path] for place in places)
+    )
 
 
 def _to_run(made: list[Group], progress: sweep.Progress) -> Iterator[Group]:

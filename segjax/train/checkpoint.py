@@ -305,7 +305,7 @@ class _Policy(asyncio.DefaultEventLoopPolicy):
 def _saved(state: State) -> dict[str, Any]:
     """The fields that a checkpoint holds: loss weights only where they remember something."""
     fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
-    del fields["numbers"]  # the config has them
+    del fields["hyperparameters"]  # the config has them
     if not state.loss_weights:
         del fields["loss_weights"]
     return fields

@@ -2,8 +2,8 @@
 
 The members' states are stacked along a leading axis, and so are their batches, each in the order of
 its own seed; the data lie on the device once. On accelerators the step is mapped by vmap; on CPU,
-where that turns convolutions into slow grouped ones, by a loop inside the program. The numbers in
-which members differ are part of the state (`train/numbers.py`).
+where that turns convolutions into slow grouped ones, by a loop inside the program. The
+hyperparameters in which members differ are part of the state (`train/hyperparameters.py`).
 
 The loop is that of a single run (`train/loop.py`): what it saves, evaluates and logs, every member
 does in its own work folder, as `segjax train` would.
@@ -25,7 +25,7 @@ from segjax.train import (
     checkpoint,
     datasets,
     holder,
-    numbers,
+    hyperparameters,
     parallel,
     report,
     restore,
@@ -150,13 +150,13 @@ def train(
 
     Args:
         members: of one shape; configs that differ in nothing but `paths`.
-        paths: config paths of the numbers in which members differ.
+        paths: config paths of the hyperparameters in which members differ.
         stop: asked at every step; a stop saves and raises Interrupted.
         finished: called with every member when it is done or has failed.
     """
     _check(stop)
     plan = run.check(members[0].config, members[0].folder)
-    plan = numbers.Shared(**_fields(plan))
+    plan = hyperparameters.Shared(**_fields(plan))
     found, shapes = datasets.data_digest(plan.config), restore.shapes_of(plan)
     with ExitStack() as stack:
         for member in members:
@@ -166,7 +166,7 @@ def train(
             stack.enter_context(holder.hold(member.folder))
         for member in members:
             workdir.check_new(member.folder, member.config)  # as in `run.train`
-            own = numbers.with_numbers(plan, numbers.read(member.config, paths))
+            own = hyperparameters.with_values(plan, hyperparameters.read(member.config, paths))
             member.plan = Plan(**(_fields(own) | {"config": member.config}))
             run.describe(member.config, member.folder, member.plan)
         _train_and_report(plan, members, paths, stop, finished)
@@ -237,12 +237,12 @@ def _train(
 
 
 def _restore_or_begin(plan: Plan, members: Sequence[Member], paths, devices) -> list[State]:
-    """The members' states on the host, with their numbers; their memories are set."""
-    values = [numbers.arrays(numbers.read(member.config, paths)) for member in members]
+    """The members' states on the host, with their hyperparameters; their memories are set."""
+    values = [hyperparameters.arrays(member.config, paths) for member in members]
     template = restore.template(plan, devices)
     restored = restore.restore_common(template, [one.loop.checkpoints for one in members])
     if restored is None:
-        begin = jax.jit(lambda values: restore.begin(numbers.with_numbers(plan, values)))
+        begin = jax.jit(lambda values: restore.begin(hyperparameters.with_values(plan, values)))
         states = [begin(one) for one in values]
         memories = [LoopState() for _ in members]
     else:
@@ -250,7 +250,7 @@ def _restore_or_begin(plan: Plan, members: Sequence[Member], paths, devices) -> 
     for member, memory in zip(members, memories, strict=True):
         member.memory = memory
     return [
-        jax.device_get(state).replace(numbers=one)
+        jax.device_get(state).replace(hyperparameters=one)
         for state, one in zip(states, values, strict=True)
     ]
 
@@ -275,8 +275,8 @@ def _pending(stacked: dict[str, list], place: int) -> dict[str, list]:
 def _finish(member: Member, paths: Sequence[str], evaluator) -> None:
     """Evaluates the best state and reports, as a single run does at its end."""
     trained = restore.load_own(member.folder, member.plan)
-    own = trained.devices.replicate(numbers.arrays(numbers.read(member.config, paths)))
-    trained = dataclasses.replace(trained, state=trained.state.replace(numbers=own))
+    own = trained.devices.replicate(hyperparameters.arrays(member.config, paths))
+    trained = dataclasses.replace(trained, state=trained.state.replace(hyperparameters=own))
     means = run.evaluate(member.folder, "validation", trained, evaluator)
     report.write(member.folder, trained)
     workdir.write_done(member.folder, member.memory.ended(), int(trained.state.step))

@@ -19,9 +19,11 @@ from segjax.config.defaults import OPEN, base
 from segjax.config.durations import Clock, siblings, steps
 from segjax.data import store
 from segjax.errors import UserError
+from segjax.optim import loss_weights
+from segjax.optim import transformation as optim
+from segjax.optim.loss_weights import Weights
 from segjax.tasks.binding import Term, bind
-from segjax.train import loss_weights, optim, parallel, state, step
-from segjax.train.loss_weights import Weights
+from segjax.train import parallel, state, step
 
 # What building with wrong options raises while shapes are traced.
 MISFITS = (ArithmeticError, LookupError, TypeError, ValueError)

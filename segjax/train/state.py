@@ -15,9 +15,9 @@ class State:
 
     `step` counts the updates made. Once a step is not finite, `halted` is set and no later step
     changes anything: the parameters stay those of the last good step. `loss_weights` is what
-    scheduled weights remember (`train/loss_weights.py`), by term; mostly nothing. `numbers` are
-    those of the config in which members of a population differ (`train/numbers.py`), by path; they
-    are never saved, and there are none in a single run.
+    scheduled weights remember (`optim/loss_weights.py`), by term; mostly nothing. `hyperparameters`
+    are those of the config in which members of a population differ, by path
+    (`train/hyperparameters.py`); they are never saved, and there are none in a single run.
     """
 
     step: Int[Array, ""]
@@ -26,7 +26,7 @@ class State:
     optimizer: Any
     halted: Bool[Array, ""]
     loss_weights: Any = flax.struct.field(default_factory=dict)
-    numbers: Any = flax.struct.field(default_factory=dict)
+    hyperparameters: Any = flax.struct.field(default_factory=dict)
 
     @property
     def variables(self) -> dict:

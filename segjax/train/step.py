@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from segjax.data.pipeline import gather
+from segjax.optim.loss_weights import Weights
 from segjax.tasks.binding import Term, combine, combine_scales
-from segjax.train.loss_weights import Weights
 from segjax.train.state import State
 
 Sums = dict[str, tuple[jax.Array, jax.Array]]

@@ -22,9 +22,17 @@ detected fatal errors. This most likely indicates that another task died
 
 def guarded(body):
     """A process that guards `work`, of which the body is given."""
-    source = f"import os, sys, time\nfrom segjax.cli import guard\nfrom segjax.errors import UserError\ndef work():\n    {body}\n"
+    source = "\n".join(
+        [
+            "import os, sys, time",
+            "from segjax.cli import guard",
+            "from segjax.errors import UserError",
+            f"def work():\n    {body}",
+            "sys.exit(guard.run(work))",
+        ]
+    )
     return subprocess.Popen(
-        [sys.executable, "-c", f"{source}sys.exit(guard.run(work))"],
+        [sys.executable, "-c", source],
         cwd=runs.ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

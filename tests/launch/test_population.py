@@ -7,12 +7,13 @@ import textwrap
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from segjax.cli import main
 from segjax.config import files, sweeps
 from segjax.errors import Interrupted
 from segjax.launch import population, sweep
-from segjax.train import numbers, preflight, report, restore, run
+from segjax.train import hyperparameters, preflight, report, restore, run
 from segjax.train import population as training
 from segjax.train.loop import Stop
 from segjax.train.restore import load_trained
@@ -250,13 +251,13 @@ def test_numbers_are_tried_as_arrays(base, path, values, expected):
     config = base.copy_and_resolve_references()
     with config.unlocked(), config.ignore_type():
         config.loss.dice.weight = spec("weights", "gradual", over_percent=100.0)
-    assert path in numbers.candidates(config)
-    assert numbers.agree(config, path, values) is expected
+    assert path in hyperparameters.candidates(config)
+    assert hyperparameters.agree(config, path, values) is expected
 
 
 def test_large_seeds_give_the_key_of_a_single_run():
     for seed in (7, 2**31 + 5, 2**40 + 3):
-        traced = numbers.arrays({"seed": seed})["seed"]
+        traced = hyperparameters.arrays(ConfigDict({"seed": seed}), ["seed"])["seed"]
         made = jax.jit(jax.random.key)(traced)
         assert (jax.random.key_data(made) == jax.random.key_data(jax.random.key(seed))).all()
 
@@ -289,9 +290,9 @@ def test_wrong_words(tmp_path, together, capsys, more, message):
 
 def test_program_gives_the_types_that_it_takes(base):
     """Else the second step would be compiled anew."""
-    plan = numbers.Shared(**training._fields(preflight.build(base, 24, 1)))
-    values = numbers.arrays(numbers.read(base, PATHS))
-    one = jax.eval_shape(lambda: restore.begin(plan).replace(numbers=values))
+    plan = hyperparameters.Shared(**training._fields(preflight.build(base, 24, 1)))
+    values = hyperparameters.arrays(base, PATHS)
+    one = jax.eval_shape(lambda: restore.begin(plan).replace(hyperparameters=values))
     fields = plan.task.blank((16, 16), 8)
     rows = {"weight": jax.ShapeDtypeStruct((8,), "float32")}
     rows |= {"slot": jax.ShapeDtypeStruct((8,), "int32")}

@@ -13,11 +13,11 @@ from ml_collections import ConfigDict
 from segjax import losses
 from segjax.config import lookup
 from segjax.errors import UserError
+from segjax.optim.loss_weights import Weights
 from segjax.tasks import binding
 from segjax.tasks.deep_supervision import scales
 from segjax.train import parallel, step
 from segjax.train import state as states
-from segjax.train.loss_weights import Weights
 
 pytestmark = pytest.mark.usefixtures("command_settings")
 

@@ -12,22 +12,24 @@ the training, and `every='step'` moves it smoothly.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 
-import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from segjax import checks
 from segjax.checks import nearest
 from segjax.config import durations, lookup
 from segjax.config.durations import Clock
 from segjax.errors import UserError
+from segjax.optim.options import NOT_NEGATIVE, require, require_all
 from segjax.types import Array, Float, Int
 
 __all__ = ["constant", "gradual", "rebalance", "steal", "warm_up"]
 
 Memory = Mapping[str, Array]  # scalars, saved with the state
+EVERY = checks.choice(("epoch", "step"))
+UNITS = f"({', '.join(durations.UNITS)})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Times:
 
 def constant(times: Times, *, value: float = 1.0) -> Weight:
     """The same weight throughout, as the plain number, but logged."""
-    _check_numbers(value=value)
+    require_all(times.path, {"value": value})
     return Weight(lambda step, memory: jnp.float32(value))
 
 
@@ -93,12 +95,12 @@ def gradual(
     Source: Valverde and Tohka, Region-wise Loss for Biomedical Image Segmentation, and the authors'
     code: max((100 - e) / 100, 0.01) for Dice, 1 - a for the boundary loss.
     """
-    _check_numbers(floor=floor)
+    require_all(times.path, {"floor": floor})
     length = times.steps("over", (over_steps, over_epochs, over_examples, over_percent))
     if length is None:
-        raise ValueError("over_steps: no length is set (steps, epochs, examples, percent)")
+        raise UserError(f"{times.path}.over_steps: no length is set {UNITS}")
     epochs = length / times.clock.steps_per_epoch
-    _check_every(every)
+    checks.require(f"{times.path}.every", every, EVERY)
 
     def at(step, memory):
         falling = jnp.maximum(1.0 - times.epochs(step, every) / epochs, floor)
@@ -124,11 +126,10 @@ def steal(
     regional loss has start 1, change -0.01, lowest 0.1; the boundary loss start 0.01, change 0.01,
     without a highest.
     """
-    _check_numbers(start=start, lowest=lowest, highest=math.inf if highest is None else highest)
-    number = isinstance(change, (int, float)) and not isinstance(change, bool)
-    if not isinstance(change, jax.Array) and not (number and abs(change) < 1e9):
-        raise ValueError(f"change={change!r}: takes a number")
-    _check_every(every)
+    require_all(times.path, {"start": start, "lowest": lowest})
+    require(f"{times.path}.highest", highest, checks.none_or(NOT_NEGATIVE))
+    require(f"{times.path}.change", change, checks.number())
+    checks.require(f"{times.path}.every", every, EVERY)
 
     def at(step, memory):
         weight = jnp.maximum(start + change * times.epochs(step, every), lowest)
@@ -158,7 +159,7 @@ def warm_up(
     Source: Hu et al. (2019), Topology-preserving deep image segmentation: cross entropy first, the
     topological loss added after.
     """
-    _check_numbers(value=value)
+    require_all(times.path, {"value": value})
     until = times.steps("until", (until_steps, until_epochs, until_examples, until_percent)) or 0
     rise = times.steps("rise", (rise_steps, rise_epochs, rise_examples, rise_percent)) or 1
 
@@ -189,10 +190,10 @@ def rebalance(
     losses that may be negative. Where either mean is 0 the weight stays as it was: a Hausdorff loss
     by erosion is 0 for an undecided network, and a Dice loss of weight 0 would never change that.
     """
-    _check_numbers(first=first)
+    require_all(times.path, {"first": first})
     period = times.steps("every", (every_steps, every_epochs, every_examples, every_percent))
     if period is None:
-        raise ValueError("every_steps: no period is set (steps, epochs, examples, percent)")
+        raise UserError(f"{times.path}.every_steps: no period is set {UNITS}")
     memory = {"weight": float(first), "own": 0.0, "other": 0.0}
 
     def update(memory, step, own, other):
@@ -207,21 +208,6 @@ def rebalance(
         }
 
     return Weight(lambda step, memory: memory["weight"], memory, update, (against,))
-
-
-def _check_every(every: str) -> None:
-    if every not in ("epoch", "step"):
-        raise ValueError(f"every={every!r}: takes epoch or step")
-
-
-def _check_numbers(**options: float) -> None:
-    """ValueError for an option that is not a number of at least 0; arrays were checked before."""
-    for name, value in options.items():
-        if isinstance(value, jax.Array):
-            continue
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not value >= 0 or (math.isinf(value) and name != "highest"):
-            raise ValueError(f"{name}={value!r}: takes a number of at least 0")
 
 
 # --- All terms of a loss together. --------------------------------------------------------------
@@ -268,7 +254,7 @@ def make(section: ConfigDict, clock: Clock) -> Weights:
         function, options = lookup.resolve("weights", term.weight, path)
         try:
             weight = function(Times(clock, path), **options)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:  # of a function of the user's own
             raise UserError(f"{path}.{error}") from error
         for other in weight.needs:
             if other not in section or other == name:

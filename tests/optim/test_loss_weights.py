@@ -14,12 +14,13 @@ from segjax.config import lookup
 from segjax.config.durations import Clock
 from segjax.errors import UserError
 from segjax.explore import inputs
+from segjax.optim import loss_weights
+from segjax.optim.loss_weights import Times, Weights
 from segjax.tasks.binding import combine, make_term
-from segjax.train import loss_weights, parallel, preflight
+from segjax.train import parallel, preflight
 from segjax.train import state as states
 from segjax.train.checkpoint import Checkpoints
 from segjax.train.loop_state import LoopState
-from segjax.train.loss_weights import Times, Weights
 from segjax.train.restore import begin
 
 TINY = "tests.train.tiny:Tiny"
@@ -112,7 +113,7 @@ def section(**weight):
         ({"name": "gradual", "flor": 1}, ["weight.flor", "did you mean 'floor'?"]),
         ({"name": "gradual", "floor": -1}, ["weight.floor=-1"]),
         ({"name": "gradual", "floor": "low"}, ["weight.floor='low'"]),
-        ({"name": "gradual", "every": "day"}, ["weight.every='day'", "epoch or step"]),
+        ({"name": "gradual", "every": "day"}, ["weight.every='day'", "epoch, step"]),
         ({"name": "gradual", "over_epochs": 0}, ["weight.over_epochs=0", "above 0"]),
         ({"name": "gradual", "over_epochs": None}, ["weight.over_steps", "no length"]),
         ({"name": "gradual", "over_steps": 3}, ["over_steps and", "over_epochs", "both set"]),

@@ -1,9 +1,9 @@
-"""Numbers of a config that may differ between the runs of one compiled program.
+"""Hyperparameters that may differ between the runs of one compiled program.
 
     seed, optimizer.learning_rate, other floats of the optimizer and the schedule,
     loss.TERM.weight, and the floats of a weight that is a schedule, loss.TERM.weight.OPTION
 
-Inside the compiled step such a number is an array of the state (`State.numbers`, by config path),
+Inside the compiled step such a number is an array of the state (`State.hyperparameters`, by path),
 and what depends on it (optimiser, schedule, weights, keys) is built anew from the config that holds
 it. Not every function takes an array where a config has a float: `agree` tries it out.
 """
@@ -18,18 +18,19 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from segjax.config.durations import Clock
-from segjax.train import loss_weights, optim
+from segjax.optim import loss_weights
+from segjax.optim import transformation as optim
 from segjax.train.preflight import Plan
 from segjax.train.state import State
 
-Numbers = Mapping[str, Any]  # by config path, as in "optimizer.learning_rate"
+Values = Mapping[str, Any]  # by config path, as in "optimizer.learning_rate"
 SEED = "seed"
 # How far a number given as an array may change what is computed with it: a few roundings.
 TOLERANCE = 1e-6
 
 
 def candidates(config: ConfigDict) -> list[str]:
-    """The config paths of all numbers that might differ between members."""
+    """The config paths of all that might differ between members."""
     sections = {"optimizer": config.optimizer, "schedule": config.schedule}
     plain = [SEED]
     for name, term in config.loss.items():
@@ -47,19 +48,19 @@ def read(config: ConfigDict, paths: Sequence[str]) -> dict[str, float]:
     return {path: _section(config, path)[path.rpartition(".")[2]] for path in paths}
 
 
-def arrays(values: Numbers) -> dict[str, np.generic]:
-    """Numbers as the compiled step takes them."""
+def arrays(config: ConfigDict, paths: Sequence[str]) -> dict[str, np.generic]:
+    """The values at some paths, as the compiled step takes them."""
     # The seed wraps as that of `jax.random.key` does where integers have 32 bits.
     return {
         path: np.int64(value).astype(np.int32) if path == SEED else np.float32(value)
-        for path, value in values.items()
+        for path, value in read(config, paths).items()
     }
 
 
-def with_numbers(plan: Plan, numbers: Numbers) -> Plan:
-    """The plan of a config with other numbers, which may be traced."""
-    config = _replaced(plan.config, numbers)
-    weight = {path.split(".")[1]: v for path, v in numbers.items() if _is_weight(path)}
+def with_values(plan: Plan, values: Values) -> Plan:
+    """The plan of a config with other values, which may be traced."""
+    config = _replaced(plan.config, values)
+    weight = {path.split(".")[1]: v for path, v in values.items() if _is_weight(path)}
     changed = {
         "config": config,
         "terms": tuple(
@@ -75,13 +76,15 @@ def with_numbers(plan: Plan, numbers: Numbers) -> Plan:
 
 
 class Shared(Plan):
-    """A plan whose steps take the numbers of the state they are given."""
+    """A plan whose steps take the hyperparameters of the state they are given."""
 
     def train_step(self, axis_name: str | None) -> Callable:
         """The training step, not yet compiled."""
 
         def step(state: State, arrays: Mapping, batch: Mapping):
-            return with_numbers(self, state.numbers).train_step(axis_name)(state, arrays, batch)
+            return with_values(self, state.hyperparameters).train_step(axis_name)(
+                state, arrays, batch
+            )
 
         return step
 
@@ -89,7 +92,7 @@ class Shared(Plan):
         """The evaluation step, not yet compiled."""
 
         def step(state: State, arrays: Mapping, batch: Mapping):
-            made = with_numbers(self, state.numbers).evaluation_step(axis_name)
+            made = with_values(self, state.hyperparameters).evaluation_step(axis_name)
             return made(state, arrays, batch)
 
         return step
@@ -129,10 +132,10 @@ def _section(config: ConfigDict, path: str) -> ConfigDict:
     return config
 
 
-def _replaced(config: ConfigDict, numbers: Numbers) -> ConfigDict:
+def _replaced(config: ConfigDict, values: Values) -> ConfigDict:
     """A copy with other values, arrays among them."""
     copy = ConfigDict(config.to_dict(), type_safe=False)
-    for path, value in numbers.items():
+    for path, value in values.items():
         _section(copy, path)[path.rpartition(".")[2]] = value
     return copy
 

@@ -6,7 +6,8 @@ from ml_collections import ConfigDict
 
 from segjax.config import lookup
 from segjax.errors import UserError
-from segjax.train import optim, optimizers, schedules
+from segjax.optim import optimizers, schedules
+from segjax.optim import transformation as optim
 
 TOTAL = 1000
 

@@ -36,8 +36,8 @@ import numpy as np
 from segjax import losses, ops
 from segjax.data.fundus import generate_fundus
 from segjax.explore import palette, position
-from segjax.tasks.localization_pictures import axis_logits_figure
-from segjax.tasks.toy_pictures import toy_losses
+from segjax.tasks.localization.pictures import axis_logits_figure
+from segjax.tasks.localization.toy import toy_losses
 
 # %% [markdown]
 # ## What a confident prediction costs

@@ -54,3 +54,11 @@ def trained(tmp_path_factory, data_dir):
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         assert main(runs.words(folder, data_dir)) == 0
     return folder
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Reports without figures, which take most of their time."""
+    from segjax import files
+
+    monkeypatch.setattr(files, "write_figure", lambda path, figure: None)

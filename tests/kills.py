@@ -178,8 +178,8 @@ def works(root: pathlib.Path) -> Iterator[Work]:
 
 def trained_results(folder: pathlib.Path) -> dict[str, object]:
     """Parameters, rows and files of a work folder, but what measures time or names the command."""
+    from segjax.inference.open import load_trained
     from segjax.train.checkpoint import parameters_digest
-    from segjax.train.restore import load_trained
 
     found = {
         name: content

@@ -7,7 +7,7 @@ import pytest
 
 from segjax.config import files
 from segjax.launch import sweep
-from segjax.train import preflight
+from segjax.train import experiment
 
 pytestmark = pytest.mark.usefixtures("command_settings")
 
@@ -59,7 +59,7 @@ def test_experiment_builds_and_opens_with_its_command(text, tmp_path):
     for word in ("Command:", "Hardware:", "Expected:", f"{path.relative_to(ROOT)}"):
         assert word in head
     config = files.load(text)
-    plan = preflight.build(config, examples=330, devices=1)
+    plan = experiment.build(config, examples=330, devices=1)
     assert plan.parameters > 0 and plan.total_steps >= 1
     (tmp_path / "config.json").write_text(files.to_json(config))
     assert files.from_json(tmp_path / "config.json").to_dict() == config.to_dict()
@@ -73,8 +73,8 @@ def test_sweep_points_build(text):
         words = f"{text}:cpu,{point['arg']}"
         small = SMALL_MODELS[files.load(words).model.name]
         config = files.load(words, small)
-        preflight.check_parts(config)
-        assert preflight.build(config, examples=330, devices=1).parameters > 0
+        experiment.name_parts(config)
+        assert experiment.build(config, examples=330, devices=1).parameters > 0
 
 
 def test_table1_has_the_nine_rows_of_the_paper():
@@ -94,11 +94,11 @@ def test_table1_has_the_nine_rows_of_the_paper():
 
 def test_paper_recipe_is_the_papers():
     config = files.load(str(ROOT / "experiments" / "fovea" / "idrid.py") + ":paper")
-    plan = preflight.build(config, examples=330, devices=1)
+    plan = experiment.build(config, examples=330, devices=1)
     assert plan.parameters == 6_601_101
     assert config.data.image_size == (256, 256) and config.data.batch_size == 8
     assert config.optimizer.name == "sgd" and plan.total_steps == 41_250
-    assert plan.patience == 4125 and preflight.active_augment(config) is None
+    assert plan.patience == 4125 and plan.augment is None
     assert float(plan.schedule(0)) == pytest.approx(0.01)
     assert float(plan.schedule(400)) == pytest.approx(0.009)
     assert plan.terms[0].options == {

@@ -75,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int | None:
-    args, unknown = build_parser().parse_known_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    args, unknown = build_parser(words).parse_known_args(words)
     allowed = getattr(args, "takes_overrides", False)
     args.overrides = split_overrides(args.parser, unknown, allowed)
     return args.run(args)

@@ -4,6 +4,8 @@ import argparse
 import os
 import pathlib
 
+from segjax import checks
+from segjax.config import lookup
 from segjax.errors import UserError
 
 
@@ -28,11 +30,12 @@ def _train_in_job(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     from segjax.config import files
-    from segjax.train import processes, run
+    from segjax.launch import job
+    from segjax.train import processes
 
-    means = run.train(files.load(args.config, args.overrides), args.workdir)
+    values = job.train(files.load(args.config, args.overrides), args.workdir)
     if processes.is_first():
-        print(f"{args.workdir}: validation " + _line(means))
+        print(f"{args.workdir}: validation " + _line(values))
 
 
 def _check_processes(args: argparse.Namespace) -> None:
@@ -57,10 +60,10 @@ def _check_processes(args: argparse.Namespace) -> None:
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    from segjax.train import run
+    from segjax.inference.evaluate import evaluate_folder
 
-    means = run.evaluate_folder(args.workdir, args.split, args.checkpoint, _places(args))
-    print(f"{args.workdir}: {args.split} " + _line(means))
+    values = evaluate_folder(args.workdir, args.split, args.checkpoint, _places(args))
+    print(f"{args.workdir}: {args.split} " + _line(values))
     print(
         f"wrote metrics_{args.split}.json and predictions_{args.split}.csv there; "
         f"`segjax report {args.workdir}` shows them"
@@ -73,22 +76,22 @@ def _places(args: argparse.Namespace) -> dict[str, str]:
     return {name: place for name, place in given.items() if place is not None}
 
 
-def _line(means: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in means.items())
+def _line(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in values.items())
 
 
 def predict(args: argparse.Namespace) -> None:
-    from segjax.train import predictions
+    from segjax.inference import predict
 
-    words = args.workdir, args.input, args.output, args.checkpoint
-    count = predictions.predict(*words, _places(args))
-    made = [f"{name}/" for name in predictions.PICTURES if (args.output / name).is_dir()]
+    given = args.workdir, args.input, args.output, args.checkpoint
+    count = predict.predict(*given, _places(args))
+    made = [f"{path.name}/" for path in sorted(args.output.iterdir()) if path.is_dir()]
     made += ["a label map NAME.nii.gz of each"] if any(args.output.glob("*.nii.gz")) else []
-    print(f"{count} predicted; {args.output} has {', '.join([predictions.TABLE, *made])}")
+    print(f"{count} predicted; {args.output} has {', '.join([predict.TABLE, *made])}")
 
 
 def export(args: argparse.Namespace) -> None:
-    from segjax.train import export
+    from segjax.inference import export
 
     for path in export.export(args.workdir, args.output, args.checkpoint, _places(args)):
         print(f"wrote {path}")
@@ -110,8 +113,7 @@ def data_show(args: argparse.Namespace) -> None:
     from segjax.data.contact_sheet import write_contact_sheet
     from segjax.train.workdir import check_writable
 
-    if args.count < 1:
-        raise UserError(f"--count {args.count}: takes a whole number of at least 1")
+    checks.require_flag("--count", args.count, checks.whole(least=1))
     output = args.output or pathlib.Path(args.name.replace("/", "-") + ".png")
     check_writable(output.parent, "--output")
     outputs.check_file(output)
@@ -150,38 +152,40 @@ def plan(args: argparse.Namespace) -> None:
 
 
 def sweep(args: argparse.Namespace) -> None:
-    from segjax.launch import local, sweep
+    from segjax.cli.parser import sweep_engines
+    from segjax.launch import sweep
+    from segjax.launch.flags import values_of
 
-    given = {"--jobs": (args.jobs, "local"), "--members": (args.members, "population")}
-    for flag, (value, engine) in given.items():
-        if value is not None and engine != args.engine:
-            raise UserError(f"{flag} {value}: goes with --engine {engine}")
+    engines = sweep_engines([f"--engine={args.engine}"])
+    if args.engine not in engines:
+        lookup.find("engines", args.engine, "--engine")
+    for name, engine in engines.items():
+        for flag in engine.flags:
+            if getattr(args, flag) is not None and flag not in engines[args.engine].flags:
+                raise UserError(f"--{flag} {getattr(args, flag)}: goes with --engine {name}")
     if args.status:
         points = sweep.load_points(args.config)
         sweep.check_same(args.config, points, args.overrides, args.workdir)
         print(sweep.status(args.workdir, points))
-    elif args.engine == "local":
-        jobs = 1 if args.jobs is None else args.jobs
-        local.run_sweep(args.config, args.overrides, args.workdir, jobs=jobs)
-    else:
-        from segjax.launch import population
-
-        population.run_sweep(args.config, args.overrides, args.workdir, members=args.members)
+        return
+    chosen = engines[args.engine]
+    engine = chosen(**values_of(chosen.flags, args))
+    sweep.run(args.config, args.overrides, args.workdir, engine)
 
 
 def report(args: argparse.Namespace) -> None:
-    from segjax.launch.report import cases, sweep
-    from segjax.train import report
+    from segjax.report import run, sweep
+    from segjax.train.sweepdir import is_sweep
 
     options = {"against": args.against, "failed_below": args.failed_below}
     for folder in args.folders:
-        if not cases.is_sweep(folder) and any(value is not None for value in options.values()):
+        if not is_sweep(folder) and any(value is not None for value in options.values()):
             raise UserError(f"{folder}: --against and --failed-below are for sweeps")
     for folder in args.folders:
-        if cases.is_sweep(folder):
+        if is_sweep(folder):
             made = sweep.write(folder, **options)
         else:
-            made = report.write(folder, places=_places(args))
+            made = run.write(folder, places=_places(args))
         print(f"wrote {made}")
 
 
@@ -189,8 +193,7 @@ def bench(args: argparse.Namespace) -> None:
     from segjax.config import files
     from segjax.train import bench
 
-    if not args.seconds > 0:
-        raise UserError(f"--seconds {args.seconds}: takes a number above 0")
+    checks.require_flag("--seconds", args.seconds, checks.number(above=0))
     print(bench.measure(files.load(args.config, args.overrides), args.seconds))
 
 
@@ -215,6 +218,5 @@ def landscape(args: argparse.Namespace) -> None:
 def check(args: argparse.Namespace) -> int:
     from segjax.explore import check_table
 
-    if args.seed < 0:
-        raise UserError(f"--seed {args.seed}: takes a whole number of at least 0")
+    checks.require_flag("--seed", args.seed, checks.whole(least=0))
     return 1 if check_table.run(args.names, seed=args.seed) else 0

@@ -1,9 +1,9 @@
-"""The words of the `segjax` command: its subcommands, their flags and their help."""
+"""The `segjax` command line: its subcommands, their flags and their help."""
 
 import argparse
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import segjax
 from segjax.checks import nearest
@@ -67,8 +67,8 @@ class Parser(argparse.ArgumentParser):
             )
 
 
-def build_parser() -> Parser:
-    """The command with all its subcommands."""
+def build_parser(arguments: Sequence[str] = ()) -> Parser:
+    """The command with all its subcommands; those of engines that `arguments` name."""
     parser = Parser(
         prog="segjax",
         description="Segmentation and localisation of biomedical images in JAX.",
@@ -82,7 +82,7 @@ def build_parser() -> Parser:
     _add_export(verbs)
     _add_data(verbs)
     _add_plan(verbs)
-    _add_sweep(verbs)
+    _add_sweep(verbs, arguments)
     _add_report(verbs)
     _add_bench(verbs)
     _add_landscape(verbs)
@@ -272,29 +272,44 @@ def _add_plan(verbs) -> None:
     )
 
 
-def _add_sweep(verbs) -> None:
+def _add_sweep(verbs, arguments: Sequence[str]) -> None:
+    engines = sweep_engines(arguments)
     parser = _command(
         verbs,
         "sweep",
         commands.sweep,
         "Run every point of an experiment's sweep(); running it again runs what is missing.",
-        "local: each point in a process of its own. population: points that differ only in seed,\n"
-        "learning rate, weights of losses and such numbers train together in one program, which\n"
-        "saves compilation and start-up, and fills an accelerator that one run leaves idle.",
+        "Engines:\n" + "\n".join(f"  {name}: {_summary(one)}" for name, one in engines.items()),
     )
     _add_config(parser)
     _add_workdir(parser, "the sweep's folder; each point has its own below it")
     parser.add_argument(
-        "--engine", choices=("local", "population"), default="local", help="default: local"
+        "--engine",
+        default="local",
+        metavar="NAME",
+        help=f"{', '.join(engines)}, or your own as package.module:Class; default: local",
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="local: so many at once; default: 1")
-    parser.add_argument(
-        "--members",
-        type=int,
-        metavar="N",
-        help="population: so many at once; default: 8 on CPU, 16 elsewhere",
-    )
+    for name, engine in engines.items():
+        for flag, about in engine.flags.items():
+            settings = about.settings | {"default": None, "help": f"{name}: {about.described}"}
+            parser.add_argument(f"--{flag}", **settings)
     parser.add_argument("--status", action="store_true", help="only say where each point is")
+
+
+def sweep_engines(arguments: Sequence[str]) -> dict[str, type]:
+    """The engines by name: segjax's, and one of the user's that the command line names."""
+    from segjax.config import lookup
+
+    names, words = lookup.names("engines"), list(arguments)
+    given = [word.removeprefix("--engine=") for word in words if word.startswith("--engine=")]
+    given += words[words.index("--engine") + 1 :][:1] if "--engine" in words else []
+    names += [name for name in given if ":" in name]
+    return {name: lookup.find("engines", name, "--engine") for name in names}
+
+
+def _summary(documented: type) -> str:
+    """The first line of a docstring."""
+    return (documented.__doc__ or "").strip().split("\n")[0]
 
 
 def _add_report(verbs) -> None:

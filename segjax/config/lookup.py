@@ -1,4 +1,4 @@
-"""Finds losses, maps, weights, models, data sets, tasks, optimisers and schedules by name.
+"""Finds losses, maps, weights, models, data sets, tasks, optimisers, engines … by name.
 
 A section of a config names a thing and writes out every option it takes::
 
@@ -31,8 +31,9 @@ FAMILIES = {
     "schedules": "segjax.optim.schedules",
     "datasets": "segjax.data.sets",
     "tasks": "segjax.tasks",
+    "engines": "segjax.launch.engines",
 }
-FOLDERS = ("datasets", "tasks")  # one class a file
+FOLDERS = ("datasets", "tasks", "engines")  # one class a file
 # Arrays and settings that the program supplies itself; a config never lists them as options.
 SUPPLIED = {"where", "weights", "spacing", "parent", "name", "dtype", "axis_name", "image_size"}
 
@@ -41,7 +42,9 @@ def names(family: str) -> list[str]:
     """The names that a family offers, sorted."""
     module = importlib.import_module(FAMILIES[family])
     if family in FOLDERS:
-        found = (info.name for info in pkgutil.iter_modules(module.__path__))
+        inside = pkgutil.iter_modules(module.__path__)
+        # A task is a folder; what lies beside them belongs to all tasks.
+        found = (info.name for info in inside if info.ispkg or family != "tasks")
         return sorted(name for name in found if _class_in(family, name))
     return sorted(name for name in module.__all__ if not inspect.ismodule(getattr(module, name)))
 
@@ -49,7 +52,8 @@ def names(family: str) -> list[str]:
 def _class_in(family: str, name: str) -> type | None:
     """The class that a file of a folder family holds: `synthetic_fundus` holds SyntheticFundus."""
     module = importlib.import_module(f"{FAMILIES[family]}.{name}")
-    return getattr(module, "".join(word.capitalize() for word in name.split("_")), None)
+    found = getattr(module, "".join(word.capitalize() for word in name.split("_")), None)
+    return found if inspect.isclass(found) else None
 
 
 def find(family: str, name: str, path: str = "") -> object:

@@ -48,7 +48,20 @@ def read_all(records: Records, *, label: str) -> Fields:
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-class Resident:
+class Stateless:
+    """What a source of batches does that remembers nothing (`tasks/base.py: Source`)."""
+
+    def remembered(self) -> None:
+        """Nothing is saved with a checkpoint."""
+
+    def remember(self, content: object) -> None:
+        """Nothing is taken back from a checkpoint."""
+
+    def before_step(self, step: int, state: object) -> None:
+        """Nothing changes in the course of a training."""
+
+
+class Resident(Stateless):
     """A split as one array a field, to be placed on the device once."""
 
     def __init__(self, records: Records, *, label: str):
@@ -82,7 +95,7 @@ class Resident:
         yield self.arrays
 
 
-class Streamed:
+class Streamed(Stateless):
     """A split too large for the device: read by Grain's threads while the device works."""
 
     def __init__(self, records: Records, *, threads: int = 8, buffer: int = 32):

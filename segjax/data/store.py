@@ -175,9 +175,8 @@ def _user_error_behind(error: BaseException | None) -> UserError | None:
     return None
 
 
-def require(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
-    """The builder of a set that is prepared, or that can be generated without a download."""
-    made = builder(name, data_dir)
+def require(made: tfds.core.DatasetBuilder, name: str, data_dir: str) -> None:
+    """UserError unless a set is prepared, or can be generated without a download."""
     if is_prepared(made):
         shards.check(made)
     elif needs_download(made):
@@ -186,21 +185,25 @@ def require(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
             f"`segjax data prepare {name} --manual_dir FOLDER --data_dir {data_dir}`, "
             "or say where it is by --data_dir (`train`: --config.data.data_dir)"
         )
-    return made
 
 
 def ensure_prepared(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
     """The builder of a prepared set. Generated sets are made on the spot; others must be there."""
-    made = require(name, data_dir)
+    made = builder(name, data_dir)
+    require(made, name, data_dir)
     prepare(made)
     return made
 
 
 def check_split(made: tfds.core.DatasetBuilder, split: str, *, path: str) -> int:
-    """The number of examples of a split expression such as `train[:80%]`."""
-    available = list(made.info.splits)
+    """The number of examples of a split expression such as `train[:80%]`.
+
+    That of a set that is yet to be generated is known from its config.
+    """
+    splits = made.info.splits if is_prepared(made) else made.declared_splits()
+    available = list(splits)
     try:
-        examples = made.info.splits[split].num_examples
+        examples = splits[split].num_examples
     except (KeyError, ValueError, AttributeError) as error:
         raise UserError(
             f"{path}={split!r}: {made.name} has no such split{nearest(split, available)} "

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from segjax import losses
 from segjax.explore import palette
 from segjax.ops.heatmap import maximum_scales
-from segjax.tasks.toy_pictures import GAP, TITLES, toy_losses
+from segjax.tasks.localization.toy import GAP, TITLES, toy_losses
 
 
 def position_map(

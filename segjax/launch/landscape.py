@@ -8,13 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from segjax.config import lookup
-from segjax.data.pipeline import gather
 from segjax.explore import curvature, palette, parameters, position, shapes, simplex, training_maps
 from segjax.explore.choice import as_user_error, choose, label_of, on_one_pixel
+from segjax.inference.open import Trained, load_trained, open_parts
 from segjax.tasks.binding import combine_scales
-from segjax.train import checkpoint, datasets, preflight, workdir
-from segjax.train.preflight import Plan
-from segjax.train.restore import Trained, load_trained
+from segjax.train.step import with_outputs
 from segjax.types import Array
 
 
@@ -24,32 +22,18 @@ def loss_of_folder(trained: Trained, split: str, examples: int) -> Callable[[obj
     The network is evaluated, not trained: batch statistics stay those of training, nothing is
     augmented, scheduled weights are those of the checkpoint's step. All images go through at once.
     """
-    plan, state = trained.plan, jax.device_get(trained.state.without_optimizer)
-    fields = _first(plan, split, examples)
-    inputs = plan.task.inputs(fields)
-    model = preflight.make_model(plan.config)
-    scheduled = plan.weights.at(state.step, state.loss_weights)
+    made, state = trained.experiment, jax.device_get(trained.state.without_optimizer)
+    fields = made.task.probe(made, split, examples)
+    inputs = made.task.inputs(fields)
+    scheduled = made.weights.at(state.step, state.loss_weights)
 
     def loss(params: object) -> Array:
         variables = {**state.variables, "params": params}
-        outputs = model.apply(variables, inputs, train=False)
-        scales = plan.task.scales(outputs, fields)
-        return jnp.mean(combine_scales(plan.terms, scales, scheduled)["loss"])
+        outputs = made.model.apply(variables, inputs, train=False)
+        scales = with_outputs(made.task.scales(outputs, fields), outputs, made.terms)
+        return jnp.mean(combine_scales(made.terms, scales, scheduled)["loss"])
 
     return loss
-
-
-def _first(plan: Plan, split: str, examples: int) -> dict[str, Array]:
-    """The fields of the first examples of a split; of volumes, of the first patches drawn."""
-    config, task = plan.config, plan.task
-    if task.on_volumes:
-        patches = datasets.open_split(config, task, split)
-        drawn = patches.train_batches(config.seed, 0, examples, slice(0, examples))
-        batch, arrays = jax.tree.map(jnp.asarray, (next(drawn), patches.arrays))
-        return task.augmented(None, gather(arrays, batch), {})
-    records = datasets.open_records(config, task, split)
-    rows = [records[index] for index in range(min(examples, len(records)))]
-    return {name: jnp.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def parameters_figure(
@@ -77,10 +61,9 @@ def parameters_figure(
         seed: of the directions.
         places: a `data_dir` or `cache_dir` in place of the saved ones.
     """
-    config = workdir.open_existing(folder, places)
-    checkpoint.require(folder, "latest")
-    datasets.count(config, split)
-    trained = load_trained(folder, kind, places=places)
+    parts = open_parts(folder, places)
+    parts.data.count(split)
+    trained = load_trained(folder, kind, parts=parts)
     loss = loss_of_folder(trained, split, examples)
     params = jax.device_get(trained.state.params)
     start, directions = jax.random.split(jax.random.key(seed, impl="rbg"))

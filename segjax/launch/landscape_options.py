@@ -1,36 +1,11 @@
 """What `segjax landscape` can draw, and the flags of each kind. Imports nothing heavy."""
 
 import argparse
-import math
 import pathlib
 from dataclasses import dataclass
 
 from segjax.errors import UserError
-
-
-@dataclass(frozen=True)
-class Flag:
-    """A flag: default, help, the least value of a number, and what else argparse wants."""
-
-    default: object
-    help: str
-    least: float | None = None
-    nargs: str | int | None = None
-    metavar: str | None = None
-
-    @property
-    def settings(self) -> dict[str, object]:
-        """Arguments of `add_argument`."""
-        several = self.nargs is not None
-        kind = type(self.default[0]) if several else type(self.default)
-        written = " ".join(map(str, self.default)) if several else self.default
-        return {
-            "default": self.default,
-            "type": kind,
-            "nargs": self.nargs,
-            "metavar": self.metavar or kind.__name__.upper(),
-            "help": f"{self.help}; default: {written}",
-        }
+from segjax.launch.flags import Flag, values_of
 
 
 @dataclass(frozen=True)
@@ -122,16 +97,8 @@ examples:
 
 def options(args: argparse.Namespace) -> dict[str, object]:
     """The checked values of a kind's flags, by name; UserError for a number out of range."""
-    values = {}
-    for name, flag in KINDS[args.kind].flags.items():
-        value = getattr(args, name)
-        numbers = [v for v in (value if flag.nargs else [value]) if not isinstance(v, str)]
-        if any(not math.isfinite(v) for v in numbers):
-            raise UserError(f"--{name} {value}: takes finite numbers")
-        if flag.least is not None and value < flag.least:
-            raise UserError(f"--{name} {value}: takes a number of at least {flag.least:g}")
-        values["losses" if name == "loss" else name] = value
-    return values
+    values = values_of(KINDS[args.kind].flags, args)
+    return {"losses" if name == "loss" else name: value for name, value in values.items()}
 
 
 def output(args: argparse.Namespace) -> pathlib.Path:

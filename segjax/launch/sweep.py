@@ -15,7 +15,9 @@ import json
 import pathlib
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from ml_collections import ConfigDict
 from tqdm import tqdm
@@ -27,9 +29,9 @@ from segjax.files import write_text
 from segjax.train import holder
 from segjax.train import workdir as workdirs
 from segjax.train.logs import parse_rows
+from segjax.train.sweepdir import MANIFEST, failure_of, folder_of, is_done, read_manifest
 from segjax.train.workdir import check_writable, is_fresh
 
-MANIFEST = "sweep.json"
 STATES = ("done", "failed", "begun", "missing")
 
 
@@ -59,40 +61,48 @@ def check_points(
     text: str, points: list[sweeps.Point], extra: Mapping[str, str]
 ) -> list[ConfigDict]:
     """Every point's config, checked with its data, so that a mistake shows before one trains."""
-    from segjax.data import store
-    from segjax.train import preflight
+    from segjax.train import experiment
 
     path, _ = files.split_name(text)
     configs = []
     for point in points:
         config = f"{path}:{point['arg']}" if "arg" in point else str(path)
         settings = {k: str(v) for k, v in point.items() if k != "arg"}
-        try:
+        with _naming(text, point, extra):
             loaded = files.load(config, settings | dict(extra))
-            preflight.check_parts(loaded)
-        except UserError as error:
-            line = str(error)
-            if line.startswith(tuple(f"--config.{key}" for key in extra)):
-                raise
-            # A point's values are read as flags are, but are not of the command line.
-            line = f"sweep() point ({describe(point)}): {line.removeprefix('--')}"
-            raise UserError(f"--config {text}: {line}") from error
-        store.require(loaded.data.name, loaded.data.data_dir)
+            parts = experiment.name_parts(loaded)
+        parts.data.require()
+        with _naming(text, point, extra):
+            experiment.with_durations(parts, experiment.epoch_examples(parts))
         configs.append(loaded)
     return configs
+
+
+@contextlib.contextmanager
+def _naming(text: str, point: sweeps.Point, extra: Mapping[str, str]) -> Iterator[None]:
+    """Names the point in what is wrong with it, unless a flag of the command line is."""
+    try:
+        yield
+    except UserError as error:
+        line = str(error)
+        if line.startswith(tuple(f"--config.{key}" for key in extra)):
+            raise
+        # A point's values are read as flags are, but are not of the command line.
+        line = f"sweep() point ({describe(point)}): {line.removeprefix('--')}"
+        raise UserError(f"--config {text}: {line}") from error
 
 
 def check_data(
     workdir: pathlib.Path, points: list[sweeps.Point], configs: list[ConfigDict]
 ) -> None:
     """UserError when a point has begun on other data than those that are prepared now."""
-    from segjax.train import datasets, run
-    from segjax.train.workdir import data_digest
+    from segjax.data.dataset import Dataset
+    from segjax.launch import job
 
     for point, config in zip(points, configs, strict=True):
         folder = folder_of(workdir, point)
-        if data_digest(folder) is not None:
-            run.check_data(config, folder, datasets.data_digest(config))
+        if workdirs.data_digest(folder) is not None:
+            job.check_data(config, folder, Dataset(config.data).digest)
 
 
 @contextlib.contextmanager
@@ -142,34 +152,6 @@ def _sweep(manifest: dict) -> dict:
     places = {f"data.{name}" for name in PLACES}
     kept = {k: v for k, v in dict(manifest.get("overrides", {})).items() if k not in places}
     return manifest | {"overrides": kept}
-
-
-def read_manifest(workdir: pathlib.Path) -> dict:
-    """The manifest of a sweep's folder; UserError if it is damaged."""
-    try:
-        return json.loads((workdir / MANIFEST).read_text())
-    except ValueError as error:
-        raise UserError(f"{workdir / MANIFEST}: damaged: {error}") from error
-
-
-def folder_of(workdir: pathlib.Path, point: sweeps.Point) -> pathlib.Path:
-    """A point's work folder."""
-    return workdir / "points" / sweeps.point_id(point)
-
-
-def output_of(folder: pathlib.Path) -> pathlib.Path:
-    """The file that takes what the point of a work folder prints."""
-    return folder.with_name(f"{folder.name}.txt")
-
-
-def failure_of(folder: pathlib.Path) -> pathlib.Path:
-    """The file that says that the point of a work folder failed."""
-    return folder.with_name(f"{folder.name}.failed")
-
-
-def is_done(workdir: pathlib.Path, point: sweeps.Point) -> bool:
-    """Whether a point has run to its very end."""
-    return workdirs.is_done(folder_of(workdir, point))
 
 
 def describe(point: sweeps.Point) -> str:
@@ -233,7 +215,7 @@ class Progress:
                 f"{len(self._failed)} of {len(self.points)} points failed "
                 f"({'; '.join(self._failed)}); the same command runs them again"
             )
-        from segjax.launch.report import sweep
+        from segjax.report import sweep
 
         print(f"wrote {sweep.write(self.workdir)}")
 
@@ -294,3 +276,42 @@ def _last_step(path: pathlib.Path) -> tuple[int, int]:
         content = content.partition(b"\n")[2]  # it begins within a line
     rows, faults = parse_rows(content)
     return max((row["step"] for row in rows), default=0), len(faults)
+
+
+@dataclass
+class Sweep:
+    """A sweep that is being run: what engines get.
+
+    Attributes:
+        text: the experiment file, with words behind the colon.
+        extra: overrides of the command line, for every point.
+        workdir: its folder, which this process holds.
+        configs: of the points, in their order.
+        progress: over its points.
+    """
+
+    text: str
+    extra: Mapping[str, str]
+    workdir: pathlib.Path
+    configs: Sequence[ConfigDict]
+    progress: "Progress"
+
+    @property
+    def points(self) -> Sequence[sweeps.Point]:
+        """All points, also those that are done."""
+        return self.progress.points
+
+
+def run(text: str, extra: Mapping[str, str], workdir: pathlib.Path, engine: Any) -> None:
+    """Runs every point that is not done by an engine, and reports when all have ended.
+
+    Raises: UserError for wrong input, before anything is written; Interrupted after a signal, and
+        when points failed.
+    """
+    points = load_points(text)
+    configs = check_points(text, points, extra)
+    engine.check(configs)
+    check_data(workdir, points, configs)
+    with open_folder(text, points, extra, workdir), Progress(workdir, points) as progress:
+        if engine.run(Sweep(text, extra, workdir, configs, progress)):
+            progress.conclude()

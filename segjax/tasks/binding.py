@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import jax
 from ml_collections import ConfigDict
 
+from segjax.checks import nearest
 from segjax.config import lookup
 from segjax.errors import UserError
 from segjax.types import Array
@@ -23,7 +24,7 @@ from segjax.types import Array
 # Arrays that a loss may take by keyword: passed where the task offers them.
 KEYWORD_ARRAYS = ("where", "weights", "spacing")
 # The keys of a term that are not options of its loss.
-OWN_KEYS = ("weight", "maps")
+OWN_KEYS = ("weight", "maps", "inputs")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Term:
     arrays: tuple[str, ...]
     options: Mapping[str, object]
     maps: Maps | None = None
+    # By parameter of the loss: the field, or the output of the model, that it takes instead.
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def pooled(self) -> bool:
@@ -63,6 +66,7 @@ class Term:
 
     def __call__(self, fields: Mapping) -> Array:
         """One value per image, float32 `[b]`, without the weight; one in all where it pools."""
+        fields = {**fields, **{name: fields[other] for name, other in self.inputs.items()}}
         if self.maps is not None:
             fields = {**fields, "maps": self.maps(fields)}
         taken = inspect.signature(self.function).parameters
@@ -111,12 +115,7 @@ def combine(
 
     Returns: one value per image `[b]` under each name, or one in all where only pooled terms are.
     """
-    values = {term.name: term(pool(fields) if term.pooled else fields) for term in terms}
-    scale = {term.name: term.weight for term in terms}
-    scale |= {name: jax.lax.stop_gradient(weight) for name, weight in (weights or {}).items()}
-    total = sum(scale[name] * value for name, value in values.items())
-    apart = {f"loss/{name}": value for name, value in values.items()}
-    return {"loss": total} | (apart if len(apart) > 1 else {})
+    return _shown(terms, _sum(terms, fields, weights, pool))
 
 
 def combine_scales(
@@ -135,8 +134,28 @@ def combine_scales(
 
     Returns: one value per image `[b]` under each name.
     """
-    parts = [(share, combine(terms, fields, weights, pool)) for share, fields in scales if share]
-    return {name: sum(share * part[name] for share, part in parts) for name in parts[0][1]}
+    total: dict[str, Array] = {}
+    for number, (share, fields) in enumerate(scales):
+        # Outputs of a model that a term asks for by name have no coarser form.
+        chosen = [term for term in terms if number == 0 or not term.inputs]
+        if share and chosen:
+            part = _sum(chosen, fields, weights, pool)
+            total |= {name: total.get(name, 0.0) + share * value for name, value in part.items()}
+    return _shown(terms, total)
+
+
+def _sum(terms: Sequence[Term], fields: Mapping, weights: Mapping | None, pool: Callable) -> dict:
+    """The weighted sum of terms, and each of them."""
+    values = {term.name: term(pool(fields) if term.pooled else fields) for term in terms}
+    scale = {term.name: term.weight for term in terms}
+    scale |= {name: jax.lax.stop_gradient(weight) for name, weight in (weights or {}).items()}
+    total = sum(scale[name] * value for name, value in values.items())
+    return {"loss": total} | {f"loss/{name}": value for name, value in values.items()}
+
+
+def _shown(terms: Sequence[Term], values: dict[str, Array]) -> dict[str, Array]:
+    """The sum, and each term where there are several."""
+    return values if len(terms) > 1 else {"loss": values["loss"]}
 
 
 def bind(section: ConfigDict, offered: tuple[str, ...]) -> tuple[Term, ...]:
@@ -155,13 +174,15 @@ def bind(section: ConfigDict, offered: tuple[str, ...]) -> tuple[Term, ...]:
         arrays = array_parameters(function)
         maps = _maps(term, arrays, offered, path)
         given = offered if maps is None else (*offered, "maps")
+        given = (*given, *term.get("inputs", {}))
         if missing := [array for array in arrays if array not in given]:
             raise UserError(
                 f"{path}.name={term.name!r}: wants {', '.join(missing)}, "
                 f"which this task does not offer; it offers {', '.join(offered)}"
             )
         weight = 1.0 if isinstance(term.weight, ConfigDict) else float(term.weight)
-        made = Term(name, weight, function, arrays, options, maps)
+        inputs = _inputs(term, arrays, path)
+        made = Term(name, weight, function, arrays, options, maps, inputs)
         if made.pooled and not ("logits" in arrays and _takes_where(function)):
             raise UserError(
                 f"{path}.over='batch': {term.name} does not take `logits` and `where`, by which "
@@ -173,6 +194,20 @@ def bind(section: ConfigDict, offered: tuple[str, ...]) -> tuple[Term, ...]:
 
 def _takes_where(function: Callable) -> bool:
     return "where" in inspect.signature(function).parameters
+
+
+def _inputs(term: ConfigDict, arrays: tuple[str, ...], path: str) -> dict[str, str]:
+    """What the key `inputs` of a term says: parameter -> field or output of the model."""
+    inputs = dict(term.get("inputs", {}))
+    for name, other in inputs.items():
+        if name not in arrays:
+            raise UserError(
+                f"{path}.inputs.{name}: {term.name} takes no such array"
+                f"{nearest(name, arrays)} It takes: {', '.join(arrays)}"
+            )
+        if not isinstance(other, str):
+            raise UserError(f"{path}.inputs.{name}={other!r}: takes the name of a field or output")
+    return inputs
 
 
 def _maps(

@@ -8,22 +8,22 @@ import jax
 from ml_collections import ConfigDict
 
 from segjax.data.pipeline import share_of
-from segjax.train import datasets, parallel, preflight
+from segjax.train import experiment as experiments
+from segjax.train import parallel
 from segjax.train.logs import environment
-from segjax.train.restore import begin
 
 
 def measure(config: ConfigDict, seconds: float) -> str:
     """A table of images per second. Parts are timed in turn, three rounds each, the best kept."""
-    plan = preflight.build(config, datasets.count(config, "train"), jax.device_count())
+    made = experiments.build(config, devices=jax.device_count())
     devices = parallel.make(config.parallel)
-    split = datasets.open_split(config, plan.task, "train")
-    train_step = devices.compile_train(plan.train_step(devices.axis_name))
+    source = made.task.source(made)
+    train_step = devices.compile_train(made.train_step(devices.axis_name))
     size = config.data.batch_size
     rows = share_of(size, jax.process_index(), jax.process_count())
-    arrays = devices.replicate(split.arrays)
-    state = devices.replicate(jax.device_get(jax.jit(lambda: begin(plan))()))
-    batches = split.train_batches(config.seed, 0, size, rows)
+    arrays = devices.replicate(source.arrays)
+    state = devices.replicate(jax.device_get(jax.jit(lambda: made.initial_state())()))
+    batches = source.train_batches(config.seed, 0, size, rows)
     fixed = devices.place(next(batches))
 
     def step_alone():
@@ -45,7 +45,7 @@ def measure(config: ConfigDict, seconds: float) -> str:
     rates = dict.fromkeys(parts, 0.0)
     for _, (name, part) in itertools.product(range(3), parts.items()):
         rates[name] = max(rates[name], _rate(part, seconds / 3) * size)
-    return _table(config, plan, rates, resident=bool(split.arrays))
+    return _table(config, made.parameters, rates, resident=bool(source.arrays))
 
 
 def _rate(part: Callable, seconds: float) -> float:
@@ -60,10 +60,10 @@ def _rate(part: Callable, seconds: float) -> float:
     return calls / (time.perf_counter() - began)
 
 
-def _table(config: ConfigDict, plan, rates: dict[str, float], *, resident: bool) -> str:
+def _table(config: ConfigDict, parameters: int, rates: dict[str, float], *, resident: bool) -> str:
     described = environment()
     lines = [
-        f"{config.model.name} {config.model.get('features', '')}, {plan.parameters:,} parameters, "
+        f"{config.model.name} {config.model.get('features', '')}, {parameters:,} parameters, "
         f"batch {config.data.batch_size}, {config.data.image_size} pixels, {config.dtype}, "
         f"{config.parallel}, data {'resident' if resident else 'streamed'}",
         f"{len(described['devices'])} x {described['device_kind']}, {described['cores']} cores, "

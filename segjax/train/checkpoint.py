@@ -1,6 +1,6 @@
 """Checkpoints: latest ones to go on from, and the best one to evaluate. The only user of Orbax.
 
-    checkpoints/latest/STEP/   the newest `keep` states, with the loop's bookkeeping
+    checkpoints/latest/STEP/   the newest `keep` states, with the loop's own
     checkpoints/best/STEP/     the state with the best validation value
     checkpoints/damaged/       checkpoints that could not be read, moved there by `segjax train`
 
@@ -33,7 +33,8 @@ from segjax.train.loop_state import LoopState, from_saved
 from segjax.train.state import State
 
 FOLDER = "checkpoints"
-ARRAYS = "arrays_sha256"  # in the bookkeeping: what the arrays of a checkpoint were
+LOOP, LOOP_BEFORE = "loop", "book"  # the item that holds the loop's state, now and in older ones
+ARRAYS = "arrays_sha256"  # in the loop's state: what the arrays of a checkpoint were
 STEP = re.compile("0|[1-9][0-9]*")  # the name of a checkpoint's folder
 # Of a file or folder that is gone, or is another kind of thing: damage. Other errors of the system
 # (a network disk, too many open files) say nothing of the checkpoint.
@@ -86,8 +87,8 @@ class Checkpoints:
         if step in manager.all_steps():
             return
         fields = _saved(state)
-        book = memory.saved() | {ARRAYS: _digest(fields)}
-        items = {"state": ocp.args.StandardSave(fields), "book": ocp.args.JsonSave(book)}
+        loop = memory.saved() | {ARRAYS: _digest(fields)}
+        items = {"state": ocp.args.StandardSave(fields), LOOP: ocp.args.JsonSave(loop)}
         manager.save(step, args=ocp.args.Composite(**items), force=True)
 
     def wait(self) -> None:
@@ -96,7 +97,7 @@ class Checkpoints:
             manager.wait_until_finished()
 
     def restore(self, kind: str, template: State) -> tuple[State, LoopState] | None:
-        """The newest readable state and its bookkeeping, or None when there is none.
+        """The newest readable state and the loop's, or None when there is none.
 
         `template` gives shapes and placement (arrays or ShapeDtypeStructs), so that a run may go on
         with another number of devices. A checkpoint that cannot be read is named and moved aside.
@@ -193,20 +194,21 @@ def check_fit(workdir: pathlib.Path, template: State) -> None:
 
 
 def _read(path: pathlib.Path, template: State) -> tuple[State, LoopState]:
-    """State and bookkeeping of one checkpoint; UserError if it is of another model."""
+    """A state and the loop's, of one checkpoint; UserError if it is of another model."""
     _check_fit(path, template)
     target = _saved(jax.tree.map(_abstract, template))
     with _reading(path):
         handler = ocp.StandardCheckpointHandler()
         fields = handler.restore(path.resolve() / "state", args=ocp.args.StandardRestore(target))
-        book = json.loads((path / "book" / "metadata").read_text())
-        if not isinstance(book, dict):
-            raise ValueError("its bookkeeping is no JSON object")
-        saved = book.pop(ARRAYS, None)  # older checkpoints have none
+        item = path / LOOP if (path / LOOP).exists() else path / LOOP_BEFORE
+        loop = json.loads((item / "metadata").read_text())
+        if not isinstance(loop, dict):
+            raise ValueError("its loop state is no JSON object")
+        saved = loop.pop(ARRAYS, None)  # older checkpoints have none
         if saved is not None and saved != _digest(fields):
             raise ValueError("its arrays are not those that were saved")
-        memory = from_saved(book)
-    return template.replace(**fields), memory
+        memory = from_saved(loop)
+    return _restored(template, fields), memory
 
 
 def _digest(fields: Mapping) -> str:
@@ -308,7 +310,18 @@ def _saved(state: State) -> dict[str, Any]:
     del fields["hyperparameters"]  # the config has them
     if not state.loss_weights:
         del fields["loss_weights"]
-    return fields
+    # Batch statistics have their own place, as before there were other collections.
+    collections = dict(fields.pop("collections"))
+    fields["batch_stats"] = collections.pop("batch_stats", {})
+    return fields | ({"collections": collections} if collections else {})
+
+
+def _restored(template: State, fields: Mapping) -> State:
+    """The state that `_saved` made these fields of."""
+    fields = dict(fields)
+    collections = {"batch_stats": fields.pop("batch_stats"), **fields.pop("collections", {})}
+    there = {name: collections[name] for name in template.collections}
+    return template.replace(**fields, collections=there)
 
 
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -336,6 +349,6 @@ def require(workdir: pathlib.Path, kind: str) -> None:
 def parameters_digest(state: State) -> str:
     """A hash of every parameter's bits, to tell whether two runs ended the same."""
     digest = hashlib.sha256()
-    for leaf in jax.tree.leaves((state.params, state.batch_stats)):
+    for leaf in jax.tree.leaves(state.variables):
         digest.update(np.ascontiguousarray(np.asarray(leaf)).tobytes())
     return digest.hexdigest()

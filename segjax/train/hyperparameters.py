@@ -8,8 +8,7 @@ and what depends on it (optimiser, schedule, weights, keys) is built anew from t
 it. Not every function takes an array where a config has a float: `agree` tries it out.
 """
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,8 +19,6 @@ from ml_collections import ConfigDict
 from segjax.config.durations import Clock
 from segjax.optim import loss_weights
 from segjax.optim import transformation as optim
-from segjax.train.preflight import Plan
-from segjax.train.state import State
 
 Values = Mapping[str, Any]  # by config path, as in "optimizer.learning_rate"
 SEED = "seed"
@@ -57,45 +54,9 @@ def arrays(config: ConfigDict, paths: Sequence[str]) -> dict[str, np.generic]:
     }
 
 
-def with_values(plan: Plan, values: Values) -> Plan:
-    """The plan of a config with other values, which may be traced."""
-    config = _replaced(plan.config, values)
-    weight = {path.split(".")[1]: v for path, v in values.items() if _is_weight(path)}
-    changed = {
-        "config": config,
-        "terms": tuple(
-            dataclasses.replace(t, weight=weight[t.name]) if t.name in weight else t
-            for t in plan.terms
-        ),
-        "weights": loss_weights.make(config.loss, plan.clock),
-        "transformation": optim.transformation(config, plan.total_steps),
-        "schedule": optim.schedule(config, plan.total_steps),
-    }
-    fields = {field.name: getattr(plan, field.name) for field in dataclasses.fields(Plan)}
-    return Plan(**(fields | changed))
-
-
-class Shared(Plan):
-    """A plan whose steps take the hyperparameters of the state they are given."""
-
-    def train_step(self, axis_name: str | None) -> Callable:
-        """The training step, not yet compiled."""
-
-        def step(state: State, arrays: Mapping, batch: Mapping):
-            return with_values(self, state.hyperparameters).train_step(axis_name)(
-                state, arrays, batch
-            )
-
-        return step
-
-    def evaluation_step(self, axis_name: str | None) -> Callable:
-        """The evaluation step, not yet compiled."""
-
-        def step(state: State, arrays: Mapping, batch: Mapping):
-            made = with_values(self, state.hyperparameters).evaluation_step(axis_name)
-            return made(state, arrays, batch)
-
-        return step
+def weights_of_terms(values: Values) -> dict[str, Any]:
+    """The plain weights among the values, by term."""
+    return {path.split(".")[1]: value for path, value in values.items() if _is_weight(path)}
 
 
 def agree(config: ConfigDict, path: str, values: Sequence[float]) -> bool:
@@ -110,9 +71,9 @@ def agree(config: ConfigDict, path: str, values: Sequence[float]) -> bool:
     section = path.split(".")[0]
     probe = {"optimizer": _updates, "schedule": _rates, "loss": _weights}[section]
     try:
-        traced = jax.jit(lambda value: probe(_replaced(config, {path: value})))
+        traced = jax.jit(lambda value: probe(replaced(config, {path: value})))
         for value in values:
-            plain = jax.jit(lambda value=value: probe(_replaced(config, {path: value})))()
+            plain = jax.jit(lambda value=value: probe(replaced(config, {path: value})))()
             if not _close(traced(np.float32(value)), plain):
                 return False
     except Exception:  # whatever a builder raises on meeting an array
@@ -132,7 +93,7 @@ def _section(config: ConfigDict, path: str) -> ConfigDict:
     return config
 
 
-def _replaced(config: ConfigDict, values: Values) -> ConfigDict:
+def replaced(config: ConfigDict, values: Values) -> ConfigDict:
     """A copy with other values, arrays among them."""
     copy = ConfigDict(config.to_dict(), type_safe=False)
     for path, value in values.items():
@@ -147,7 +108,7 @@ def _updates(config: ConfigDict) -> Any:
     """The learning rate over a training, and three updates of a matrix and a vector at a rate."""
     rates = _rates(config)
     # At the start of a warm-up the rate is a small difference, of few digits in either form.
-    config = _replaced(config, {"schedule": ConfigDict({"name": "constant"})})
+    config = replaced(config, {"schedule": ConfigDict({"name": "constant"})})
     params = {"kernel": jnp.linspace(-1.0, 2.0, 12).reshape(3, 4), "bias": jnp.linspace(0.1, 1, 4)}
     transformation = optim.transformation(config, PROBED_STEPS)
     state, updates = transformation.init(params), []

@@ -22,7 +22,7 @@ FIELDS = {"step": int, "split": str, "name": str, "value": int | float | None, "
 class Log:
     """Writes one object a line: step, split, name, value, count. Not `active`: writes nothing.
 
-    `step` and `evaluated` are those of the state and of the last evaluation that its bookkeeping
+    `step` and `evaluated` are those of the state and of the last evaluation that the loop
     knows of: rows beyond are written again.
     """
 

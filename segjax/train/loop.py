@@ -1,33 +1,31 @@
 """The one training loop. Its order is fixed: evaluate, save, next batch, step, log.
 
-A state at step s has seen the batches 0 … s-1, and everything the loop remembers besides the state
-(`LoopState`) is saved with it: a run killed anywhere goes on as if nothing had happened.
+It drives a list of runs: one, or the members of a population, which train in one program
+(`train/programs.py`) and are evaluated, saved and logged one after the other. A state at step s has
+seen the batches 0 … s-1, and everything the loop remembers besides the state (`LoopState`) is saved
+with it: a run killed anywhere goes on as if nothing had happened.
 """
 
-import math
 import os
-import pathlib
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
 from tqdm import tqdm
 
-from segjax.data.pipeline import Resident, Streamed, share_of
 from segjax.errors import Interrupted
-from segjax.train.checkpoint import Checkpoints
-from segjax.train.evaluate import Evaluator, merged_means
-from segjax.train.logs import Log
-from segjax.train.loop_state import LoopState
-from segjax.train.parallel import Pmap, Sharding, reading
-from segjax.train.preflight import Plan
+from segjax.tasks.base import Evaluator, Source
+from segjax.tasks.sums import merged_means
+from segjax.train.experiment import Experiment
 from segjax.train.profiling import Profile
+from segjax.train.programs import Program
+from segjax.train.runs import Run
 from segjax.train.state import State
 
 
@@ -72,132 +70,143 @@ class Stop:
 
 @dataclass
 class Loop:
-    """Training of one plan. `run` returns the last state and the loop's."""
+    """Training of a list of runs.
 
-    plan: Plan
-    devices: Sharding | Pmap
-    step: Callable
-    split: Resident | Streamed
+    Attributes:
+        runs: whose experiments have the same durations.
+        program: the compiled step, and how runs lie in its state.
+        source: of the batches.
+        evaluator: of the validation split.
+        arrays: of the source, on the devices.
+        failed: called with a run whose loss is not finite any more; the others go on. None: the
+            FloatingPointError ends the loop.
+    """
+
+    runs: Sequence[Run]
+    program: Program
+    source: Source
     evaluator: Evaluator
-    checkpoints: Checkpoints
-    log: Log
-    workdir: pathlib.Path
+    arrays: Any
+    failed: Callable[[Run], None] | None = None
+    pending: dict[str, list] = field(default_factory=dict)
 
-    def run(self, state: State, memory: LoopState, stop: Stop) -> tuple[State, LoopState]:
-        """Trains from `state` to the end, to an early stop, or to SIGTERM (raises Interrupted)."""
-        plan, done = self.plan, int(reading(state.step))
-        arrays = self.devices.replicate(self.split.arrays)
-        batches = self._batches(done)
+    @property
+    def experiment(self) -> Experiment:
+        """That of the first run: what it has in common with the others counts here."""
+        return self.runs[0].experiment
+
+    @property
+    def live(self) -> list[tuple[int, Run]]:
+        """The runs that train still, with their places."""
+        return [(place, run) for place, run in enumerate(self.runs) if run.live]
+
+    def train(self, state: State, done: int, stop: Stop) -> State:
+        """Trains from step `done` to the end, to an early stop, or to a signal.
+
+        Raises: Interrupted on a signal, when all is saved; FloatingPointError where nobody takes a
+            run that failed.
+        """
+        made, batches = self.experiment, self.program.batches(done)
         bar = tqdm(
-            total=plan.total_steps, initial=done, desc="training", unit="step", disable=_quiet()
+            total=made.total_steps, initial=done, desc="training", unit="step", disable=_quiet()
         )
         began, logged = time.perf_counter(), done
         with bar, self._profile(done) as profile:
             while True:
                 if stop.at(done):
-                    self._save(done, state, memory)
+                    self._save(done, state)
                     self._wait()
                     raise Interrupted(
                         f"stopped by a signal at step {done}, saved; the same command goes on"
                     )
-                final = done >= plan.total_steps or memory.stopped_early
-                if memory.evaluated < done and (final or done and done % plan.evaluate_every == 0):
-                    began += self._evaluate(done, state, memory, bar, stop)
-                    final = final or memory.stopped_early
+                began += self._evaluate(done, state, bar, stop)
                 if stop.now():
                     continue
-                if final or (done and done % plan.checkpoint_every == 0):
-                    self._save(done, state, memory)
+                final = self._over(done)
+                if final or (done and done % made.checkpoint_every == 0):
+                    self._save(done, state)
                 if final:
-                    return state, memory
+                    return state
+                self.source.before_step(done, state)
                 batch = next(batches)
                 profile.before_step()
                 with jax.profiler.StepTraceAnnotation("train", step_num=done):
-                    state, sums = self.step(state, arrays, batch)
+                    state, sums = self.program.step(state, self.arrays, batch)
                 done += 1
                 bar.update()
                 for name, pair in sums.items():
-                    memory.pending.setdefault(name, []).append(pair)
-                if done % plan.log_every == 0 or done >= plan.total_steps or self._rests(done):
-                    self._log(done, logged, state, memory, began, bar)
-                    memory.pending, began, logged = {}, time.perf_counter(), done
+                    self.pending.setdefault(name, []).append(pair)
+                if done % made.log_every == 0 or done >= made.total_steps or self._rests(done):
+                    self._log(done, logged, state, began, bar)
+                    self.pending, began, logged = {}, time.perf_counter(), done
 
-    def batches(self, done: int) -> Iterator[dict]:
-        """This run's batches from step `done` on, still on the host."""
-        size = self.plan.config.data.batch_size
-        rows = share_of(size, jax.process_index(), jax.process_count())
-        return self.split.train_batches(self.plan.config.seed, done, size, rows)
-
-    def _batches(self, done: int) -> Iterator[dict]:
-        return map(self.devices.place, self.batches(done))
-
-    def _wait(self) -> None:
-        self.checkpoints.wait()
+    def _over(self, done: int) -> bool:
+        """Whether no run trains any further."""
+        return done >= self.experiment.total_steps or not self.live
 
     def _rests(self, done: int) -> bool:
         """Whether an evaluation or a save follows: sums are logged first, so none are lost."""
-        return done % self.plan.evaluate_every == 0 or done % self.plan.checkpoint_every == 0
+        made = self.experiment
+        return done % made.evaluate_every == 0 or done % made.checkpoint_every == 0
 
-    def _save(self, done: int, state: State, memory: LoopState) -> None:
-        self.checkpoints.save("latest", done, state, memory)
+    def _wait(self) -> None:
+        for run in self.runs:
+            run.checkpoints.wait()
 
-    def _evaluate(self, done: int, state: State, memory: LoopState, bar: tqdm, stop: Stop) -> float:
-        """Evaluates, keeps the best, decides on an early stop; returns the seconds it took."""
+    def _save(self, done: int, state: State) -> None:
+        if len(self.runs) > 1:
+            # All have finished the round before: killed anywhere, the runs share a checkpoint.
+            self._wait()
+        for place, run in enumerate(self.runs):
+            if run.error is None:
+                run.memory.sampler = self.source.remembered()
+                pending = self.program.pending_of(self.pending, place)
+                run.save(done, self.program.state_of(state, place), pending)
+
+    def _evaluate(self, done: int, state: State, bar: tqdm, stop: Stop) -> float:
+        """Evaluates the runs whose turn it is; returns the seconds it took."""
         began = time.perf_counter()
-        result = self.evaluator.run(state, stop=stop.now)
-        if result is None:
-            return 0.0
-        memory.evaluated = done
-        self.log.write(
-            done, "validation", {name: (v, result.count) for name, v in result.means.items()}
-        )
-        settings = self.plan.config.evaluate
-        value = result.means[settings.best]
-        sign = 1.0 if settings.best_mode == "min" else -1.0
-        better = memory.best_value is None or sign * value < sign * memory.best_value
-        if math.isfinite(value) and better:
-            memory.best_value, memory.best_step = value, done
-            self.checkpoints.save("best", done, state, memory)
-        elif self.plan.patience and done - max(memory.best_step, 0) >= self.plan.patience:
-            memory.stopped_early = True
-        shown = " ".join(f"{name} {mean:.4g}" for name, mean in result.means.items())
-        if jax.process_index() == 0:
-            bar.write(f"step {done}: validation {shown}", file=sys.stderr)
+        final = done >= self.experiment.total_steps
+        for place, run in self.live:
+            if not run.due(done, final) or stop.now():
+                continue
+            alone = self.program.state_of(state, place)
+            evaluation = self.evaluator(alone, stop=stop.now)
+            if evaluation is not None:
+                with bar.external_write_mode(file=sys.stderr):
+                    run.validated(done, alone, evaluation)
         return time.perf_counter() - began
 
-    def _log(self, done, logged, state: State, memory: LoopState, began: float, bar: tqdm):
-        """Writes the means since the last log; stops if a step since then was not finite."""
-        means, count = merged_means(memory.pending)
-        if bool(reading(state.halted)):
-            self.halt(done, state, memory)
-        self.record(done, logged, means, count, began, bar)
-
-    def halt(self, done: int, state: State, memory: LoopState) -> None:
-        """Saves the last good state, which a halted one is, and says so."""
-        good = int(reading(state.step))
-        memory.pending = {name: pairs[: good - done] for name, pairs in memory.pending.items()}
-        self._save(good, state.replace(halted=jax.numpy.zeros_like(state.halted)), memory)
-        self.checkpoints.wait()
-        raise FloatingPointError(
-            f"loss or gradient is not finite at step {good + 1}; "
-            f"the last good state is saved at step {good} in {self.workdir}"
-        )
-
-    def record(self, done: int, logged: int, means: dict, count: float, began: float, bar) -> None:
-        """Writes means, with the learning rate, and the speed over the steps since `logged`."""
-        rate = (done - logged) * self.plan.config.data.batch_size
+    def _log(self, done: int, logged: int, state: State, began: float, bar: tqdm) -> None:
+        """Writes the means since the last log; a run of which a step was not finite fails."""
+        halted = self.program.halted(state)
+        rate = (done - logged) * self.experiment.config.data.batch_size
         rate /= max(time.perf_counter() - began, 1e-9)
-        extra = {
-            "learning_rate": float(self.plan.schedule(done - 1)),
-            "images_per_second": rate,
-        }
-        self.log.write(done, "train", {name: (v, count) for name, v in (means | extra).items()})
-        bar.set_postfix(loss=f"{means['loss']:.4g}", images_per_second=f"{rate:.1f}")
+        for place, run in self.live:
+            pending = self.program.pending_of(self.pending, place)
+            if halted[place]:
+                self._fail(done, run, self.program.state_of(state, place), pending)
+                continue
+            means, count = merged_means(pending)
+            run.trained(done, means, count, rate)
+            bar.set_postfix(loss=f"{means['loss']:.4g}", images_per_second=f"{rate:.1f}")
+        if len(self.runs) > 1:
+            bar.set_postfix(runs=len(self.live), images_per_second=f"{rate:.1f} each")
+
+    def _fail(self, done: int, run: Run, state: State, pending: dict) -> None:
+        try:
+            run.halt(done, state, pending)
+        except FloatingPointError as error:
+            if self.failed is None:
+                raise
+            run.error = str(error)
+            self.failed(run)
 
     def _profile(self, done: int) -> Profile:
         """Traces `log.profile_steps` of the steps that are left into the folder `profile`."""
-        length = self.plan.config.log.profile_steps if jax.process_index() == 0 else 0
-        return Profile(self.workdir / "profile", length, self.plan.total_steps - done)
+        made = self.experiment
+        length = made.config.log.profile_steps if jax.process_index() == 0 else 0
+        return Profile(self.runs[0].folder / "profile", length, made.total_steps - done)
 
 
 def _quiet() -> bool:

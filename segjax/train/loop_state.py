@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from segjax.train.parallel import reading
+from segjax.tasks.sums import reading
+
+PASSING = {"pending", "sampler"}  # what is over when a run has ended
 
 
 @dataclass
@@ -18,6 +20,7 @@ class LoopState:
         best_step: the step of that value.
         stopped_early: whether patience has ended the training.
         pending: by name, a (sum, count) of every step since the last log.
+        sampler: what the source of batches remembers, where it remembers anything.
     """
 
     evaluated: int = -1
@@ -25,6 +28,7 @@ class LoopState:
     best_step: int = -1
     stopped_early: bool = False
     pending: dict[str, list] = field(default_factory=dict)
+    sampler: Any = None
 
     def saved(self) -> dict:
         """As a checkpoint keeps it: the sums as numbers."""
@@ -33,13 +37,13 @@ class LoopState:
 
     def ended(self) -> dict:
         """As it is told of a run that has ended, when nothing is pending."""
-        return {name: value for name, value in vars(self).items() if name != "pending"}
+        return {name: value for name, value in vars(self).items() if name not in PASSING}
 
 
 def from_saved(content: Mapping[str, Any]) -> LoopState:
     """What `saved` or `ended` gave; ValueError for anything else."""
-    fields = set(vars(LoopState())) - {"pending"}
-    if unlike := fields ^ (set(content) - {"pending"}):
+    fields = set(vars(LoopState())) - PASSING
+    if unlike := fields ^ (set(content) - PASSING):
         raise ValueError(f"its loop state lacks, or has besides, {', '.join(sorted(unlike))}")
     for name in ("evaluated", "best_step"):
         if type(content[name]) is not int or content[name] < -1:

@@ -13,10 +13,11 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
+from segjax import checks
+from segjax.config.validation import PARALLEL
 from segjax.errors import UserError
 
 AXIS = "data"
-KINDS = ("sharding", "pmap")
 
 
 class Sharding:
@@ -49,6 +50,12 @@ class Sharding:
     def compile_evaluate(self, step: Callable) -> Callable:
         """`step(state, arrays, batch) -> (sums, per-image predictions)`."""
         return jax.jit(step, out_shardings=(self.whole, self.split))
+
+    def local(self, batch_size: int, path: str) -> "Sharding":
+        """This process's devices alone, as many as divide a batch."""
+        here = jax.process_index()
+        own = [device for device in self.mesh.devices.flat if device.process_index == here]
+        return Sharding(dividing(batch_size, path, own))
 
     @staticmethod
     def local_rows(array: jax.Array) -> np.ndarray:
@@ -99,6 +106,10 @@ class Pmap:
             devices=self.devices,
         )
 
+    def local(self, batch_size: int, path: str) -> Sharding:
+        """As many of the devices as divide a batch, as a mesh."""
+        return Sharding(dividing(batch_size, path, self.devices))
+
     @staticmethod
     def local_rows(array: jax.Array) -> np.ndarray:
         """This process's rows of a split array."""
@@ -108,17 +119,18 @@ class Pmap:
 
 def make(kind: str, devices: Sequence[jax.Device] | None = None) -> Sharding | Pmap:
     """The way of running that `config.parallel` names, on all devices unless some are named."""
-    if kind not in KINDS:
-        raise UserError(f"config.parallel={kind!r}: takes one of {', '.join(KINDS)}")
+    checks.require("config.parallel", kind, checks.choice(PARALLEL))
     return Sharding(devices) if kind == "sharding" else Pmap(devices)
 
 
-def dividing(batch_size: int, path: str) -> list[jax.Device]:
+def dividing(
+    batch_size: int, path: str, devices: Sequence[jax.Device] | None = None
+) -> list[jax.Device]:
     """As many of this process's devices as divide a batch evenly; says so when some stay idle.
 
     For a trained folder, which may be opened on other machines than it was trained on.
     """
-    devices = jax.local_devices()
+    devices = list(devices or jax.local_devices())
     count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
     if count < len(devices):
         print(
@@ -135,10 +147,3 @@ def check_batch(batch_size: int, path: str, devices: int) -> None:
             f"{path}={batch_size}: not divisible by the {devices} devices; "
             f"take a multiple of {devices}"
         )
-
-
-def reading(array: jax.Array | float) -> float:
-    """A replicated scalar on the host, read from the nearest copy; a number is one already."""
-    if isinstance(array, float):
-        return array
-    return float(np.asarray(array.addressable_shards[0].data).reshape(-1)[0])

@@ -1,9 +1,9 @@
 """What training carries from step to step."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax
-import jax
 import jax.numpy as jnp
 
 from segjax.types import Array, Bool, Int
@@ -11,18 +11,24 @@ from segjax.types import Array, Bool, Int
 
 @flax.struct.dataclass
 class State:
-    """Everything a checkpoint holds besides bookkeeping.
+    """Everything a checkpoint holds besides the loop's own state.
 
-    `step` counts the updates made. Once a step is not finite, `halted` is set and no later step
-    changes anything: the parameters stay those of the last good step. `loss_weights` is what
-    scheduled weights remember (`optim/loss_weights.py`), by term; mostly nothing. `hyperparameters`
-    are those of the config in which members of a population differ, by path
-    (`train/hyperparameters.py`); they are never saved, and there are none in a single run.
+    Attributes:
+        step: counts the updates made.
+        params: the model's parameters.
+        collections: whatever else the model's `init` made, such as `batch_stats`, by name.
+        optimizer: that of the optimiser.
+        halted: set once a step is not finite; no later step changes anything then, so the
+            parameters stay those of the last good step.
+        loss_weights: what scheduled weights remember (`optim/loss_weights.py`), by term; mostly
+            nothing.
+        hyperparameters: those of the config in which the members of a population differ, by path
+            (`train/hyperparameters.py`); they are never saved, and a single run has none.
     """
 
     step: Int[Array, ""]
     params: Any
-    batch_stats: Any
+    collections: Mapping[str, Any]
     optimizer: Any
     halted: Bool[Array, ""]
     loss_weights: Any = flax.struct.field(default_factory=dict)
@@ -30,8 +36,8 @@ class State:
 
     @property
     def variables(self) -> dict:
-        """The collections that `model.apply` takes."""
-        return {"params": self.params, "batch_stats": self.batch_stats}
+        """All that `model.apply` takes."""
+        return {"params": self.params, **self.collections}
 
     @property
     def without_optimizer(self) -> "State":
@@ -39,26 +45,15 @@ class State:
         return self.replace(optimizer=())
 
 
-def create(variables: dict, transformation, loss_weights: dict | None = None) -> State:
+def create(
+    params: Any, collections: Mapping[str, Any], transformation, loss_weights: dict | None = None
+) -> State:
     """A state at step 0; `loss_weights` is what scheduled weights remember then."""
     return State(
         step=jnp.zeros((), jnp.int32),
-        params=variables["params"],
-        batch_stats=variables.get("batch_stats", {}),
-        optimizer=transformation.init(variables["params"]),
+        params=params,
+        collections=dict(collections),
+        optimizer=transformation.init(params),
         halted=jnp.zeros((), jnp.bool_),
         loss_weights=loss_weights or {},
     )
-
-
-def initial(
-    model,
-    transformation,
-    image_shape: tuple[int, ...],
-    seed: int,
-    loss_weights: dict | None = None,
-) -> State:
-    """The state that `seed` gives; random numbers are cheap to compile (`rbg`)."""
-    key = jax.random.key(seed, impl="rbg")
-    variables = model.init(key, jnp.zeros((1, *image_shape), jnp.float32), train=False)
-    return create(variables, transformation, loss_weights)

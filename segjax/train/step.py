@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,26 +10,19 @@ import optax
 
 from segjax.data.pipeline import gather
 from segjax.optim.loss_weights import Weights
+from segjax.tasks.base import Task
 from segjax.tasks.binding import Term, combine, combine_scales
+from segjax.tasks.sums import Sums, weighted_sums
+from segjax.train.models import apply_in_training
 from segjax.train.state import State
 
-Sums = dict[str, tuple[jax.Array, jax.Array]]
+# What the key of the model is made of, where those of examples take their place in the batch.
+MODEL_KEY = 2**32 - 1
 
 
 def over_devices(tree, axis_name: str | None):
     """Sums over devices; under jit on a mesh the sums are global already."""
     return jax.lax.psum(tree, axis_name) if axis_name else tree
-
-
-def weighted_sums(values: Mapping[str, jax.Array], weight: jax.Array) -> Sums:
-    """(sum, count) of each value; rows of weight 0 are padding and never count.
-
-    A value that is one for the whole batch counts as often as there are rows in it.
-    """
-    return {
-        name: (jnp.sum(jnp.where(weight > 0, value * weight, 0.0)), jnp.sum(weight))
-        for name, value in values.items()
-    }
 
 
 def whole_batch(fields: Mapping, *, weight: jax.Array, axis_name: str | None) -> dict:
@@ -46,8 +40,8 @@ def whole_batch(fields: Mapping, *, weight: jax.Array, axis_name: str | None) ->
 
 
 def make_train_step(
-    model,
-    task,
+    model: Any,
+    task: Task,
     terms: Sequence[Term],
     weights: Weights,
     transformation: optax.GradientTransformation,
@@ -59,21 +53,18 @@ def make_train_step(
     """`step(state, arrays, batch) -> (state, sums)`.
 
     The gradient is that of the mean loss over the whole batch of all devices. Random numbers
-    depend on (seed, step, place in the batch) only, so they are the same on any number of devices.
+    of the augmentation depend on (seed, step, place in the batch) only, so they are the same on any
+    number of devices; those of a model with dropout on (seed, step), and under pmap on the device.
     Scheduled weights come with the sums as `weight/TERM`.
     """
 
-    def forward(params, batch_stats, fields, weight, scheduled):
-        outputs, changed = model.apply(
-            {"params": params, "batch_stats": batch_stats},
-            task.inputs(fields),
-            train=True,
-            mutable=["batch_stats"],
-        )
+    def forward(params, collections, fields, weight, scheduled, key):
+        outputs, changed = apply_in_training(model, params, collections, task.inputs(fields), key)
         pool = partial(whole_batch, weight=weight, axis_name=axis_name)
-        values = combine_scales(terms, task.scales(outputs, fields), scheduled, pool)
+        scales = with_outputs(task.scales(outputs, fields), outputs, terms)
+        values = combine_scales(terms, scales, scheduled, pool)
         sums = weighted_sums(values, weight)
-        return sums["loss"][0], (sums, changed.get("batch_stats", {}))
+        return sums["loss"][0], (sums, changed)
 
     def step(state: State, arrays: Mapping, batch: Mapping) -> tuple[State, Sums]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -81,19 +72,47 @@ def make_train_step(
         fields = task.augmented(keys, gather(arrays, batch), augment or {})
         scheduled = weights.at(state.step, state.loss_weights)
         gradient = jax.grad(forward, has_aux=True)
-        grads, (sums, batch_stats) = gradient(
-            state.params, state.batch_stats, fields, batch["weight"], scheduled
+        grads, (sums, collections) = gradient(
+            state.params,
+            state.collections,
+            fields,
+            batch["weight"],
+            scheduled,
+            _model_key(key, axis_name),
         )
         grads, sums = over_devices((grads, sums), axis_name)
         grads = jax.tree.map(lambda g: g / sums["loss"][1], grads)
         norm = optax.tree.norm(grads)
         memory = weights.update(state.loss_weights, state.step, sums)
-        changed = {"batch_stats": batch_stats, "loss_weights": memory}
+        changed = {"collections": collections, "loss_weights": memory}
         new_state = _advance(state, transformation, grads, changed, sums["loss"][0] + norm)
         single = {"gradient_norm": norm} | {f"weight/{k}": v for k, v in scheduled.items()}
         return new_state, sums | {name: (value, jnp.ones(())) for name, value in single.items()}
 
     return step
+
+
+def _model_key(key: jax.Array, axis_name: str | None) -> jax.Array:
+    """The key of a step for the model's own random numbers, one for each device under pmap."""
+    key = jax.random.fold_in(key, MODEL_KEY)
+    return jax.random.fold_in(key, jax.lax.axis_index(axis_name)) if axis_name else key
+
+
+def with_outputs(
+    scales: Sequence[tuple[float, Mapping]], outputs: Mapping, terms: Sequence[Term]
+) -> list[tuple[float, Mapping]]:
+    """The outputs that terms ask for by name, such as auxiliary logits, beside the finest scale.
+
+    Raises: TypeError where the model gives no such output.
+    """
+    asked = [name for term in terms for name in term.inputs.values()]
+    (share, finest), *coarser = scales
+    for name in asked:
+        if name not in finest and name not in outputs:
+            given = ", ".join(dict.fromkeys([*finest, *outputs]))
+            raise TypeError(f"`inputs` names {name!r}; task and model give {given}")
+    more = {name: outputs[name] for name in asked if name not in finest}
+    return [(share, {**finest, **more}), *coarser]
 
 
 def _advance(state: State, transformation, grads, changed: Mapping, witness: jax.Array) -> State:
@@ -107,12 +126,13 @@ def _advance(state: State, transformation, grads, changed: Mapping, witness: jax
 
 
 def make_evaluation_step(
-    model, task, terms: Sequence[Term], weights: Weights, *, axis_name: str | None
+    model: Any, task: Task, terms: Sequence[Term], weights: Weights, *, axis_name: str | None
 ) -> Callable:
-    """`step(state, arrays, batch) -> (sums, predictions per image)`.
+    """`step(state, arrays, batch) -> (sums, (scores, predictions))`.
 
-    The `loss` takes the weights that the next update would take: under a schedule it is another
-    quantity at every step.
+    Sums are those of the loss and its terms, at full resolution; scores and predictions are rows of
+    the batch. The `loss` takes the weights that the next update would take: under a schedule it is
+    another quantity at every step.
     """
 
     def step(state: State, arrays: Mapping, batch: Mapping):
@@ -121,9 +141,9 @@ def make_evaluation_step(
         predictions = task.predict(outputs)
         scheduled = weights.at(state.step, state.loss_weights)
         pool = partial(whole_batch, weight=batch["weight"], axis_name=axis_name)
-        values = combine(terms, task.bind(outputs, fields), scheduled, pool)
-        values |= task.metrics(predictions, fields)
+        ((_, named),) = with_outputs([(1.0, task.bind(outputs, fields))], outputs, terms)
+        values = combine(terms, named, scheduled, pool)
         sums = over_devices(weighted_sums(values, batch["weight"]), axis_name)
-        return sums, predictions
+        return sums, (task.scores(predictions, fields), predictions)
 
     return step

@@ -20,6 +20,7 @@ ENVIRONMENT = "env.json"
 HOLDER = ".holder"  # who writes there (`train/holder.py`)
 PROBE = ".segjax-"  # a folder that is there for a moment, to see whether one can be made
 TABLE = "metrics_validation.json"
+BASELINE, BASELINE_BEFORE = "baseline.json", "trivial.json"  # now, and of older versions
 PREDICTIONS = "predictions_sha256"  # in metrics_<split>.json: of predictions_<split>.csv
 DONE = "done.json"  # written last: how training ended, and the step that TABLE is of
 
@@ -132,6 +133,21 @@ def examples(workdir: pathlib.Path) -> int | None:
     """The number of training examples of a run; None where it is not known."""
     found = (_read(workdir / ENVIRONMENT) or {}).get("examples")
     return found if isinstance(found, int) and found > 0 else None
+
+
+def read_baseline(workdir: pathlib.Path) -> list | None:
+    """What the baseline learned, a list of numbers; None where none was kept."""
+    paths = [workdir / name for name in (BASELINE, BASELINE_BEFORE)]
+    path = next((path for path in paths if path.exists()), None)
+    if path is None:
+        return None
+    try:
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, list) or not content:
+            raise ValueError("it holds no list")
+        return [value if type(value) is int else float(value) for value in content]
+    except (OSError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: cannot read it: {error}; train again") from error
 
 
 def read_done(workdir: pathlib.Path) -> dict | None:

@@ -97,7 +97,7 @@ def test_full_disk_keeps_earlier_results(out_of_room, tmp_path, trained, verb):
 
 def state(value):
     params = {"kernel": jnp.full((64, 64), value, jnp.float32)}
-    return states.create({"params": params}, optax.sgd(0.1))
+    return states.create(params, {}, optax.sgd(0.1))
 
 
 def test_full_disk_while_training_keeps_the_last_checkpoint(tmp_path, capfd):

@@ -8,9 +8,9 @@ import jax
 import pytest
 
 from segjax.cli import main
+from segjax.inference.open import load_trained
 from segjax.launch import landscape
 from segjax.launch.landscape_options import EXAMPLES, KINDS
-from segjax.train.restore import load_trained
 
 pytestmark = pytest.mark.usefixtures("command_settings")
 

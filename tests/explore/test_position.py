@@ -3,7 +3,7 @@ import pytest
 
 from segjax import losses
 from segjax.explore import position
-from segjax.tasks.toy_pictures import toy_losses
+from segjax.tasks.localization.toy import toy_losses
 from tests.explore.figures import pixels_of
 
 

@@ -14,8 +14,10 @@ import pytest
 
 from segjax.config import sweeps
 from segjax.errors import Interrupted, UserError
-from segjax.launch import local, sweep
-from segjax.launch.report import cases
+from segjax.launch import sweep
+from segjax.launch.engines import local
+from segjax.report import results
+from segjax.train.sweepdir import folder_of
 from tests.train import runs
 
 pytestmark = pytest.mark.usefixtures("command_settings")
@@ -58,21 +60,21 @@ def test_sweep_runs_what_is_missing_and_ends_in_a_table(tmp_path, data_dir, expe
     first, *rest = points
     with sweep.open_folder(str(experiment), points, extra, folder):
         pass
-    words = local.command_of(str(experiment), first, extra, sweep.folder_of(folder, first))
+    words = local.command_of(str(experiment), first, extra, folder_of(folder, first))
     runs.train(words)
-    done = sweep.folder_of(folder, first) / "metrics_validation.json"
+    done = folder_of(folder, first) / "metrics_validation.json"
     written = done.stat().st_mtime_ns
 
-    local.run_sweep(str(experiment), extra, folder)
+    sweep.run(str(experiment), extra, folder, local.Local())
     assert done.stat().st_mtime_ns == written, "a finished point ran again"
     for point in rest:
-        assert (sweep.folder_of(folder, point) / "report.md").exists()
+        assert (folder_of(folder, point) / "report.md").exists()
 
     lines = list(csv.DictReader((folder / "report.csv").read_text().splitlines()))
     rows = {line["row"]: line for line in lines}
     assert len(lines) == 2 and set(rows) == {"loss=msce", "loss=mse"}
     scores = [
-        json.loads((sweep.folder_of(folder, p) / "metrics_validation.json").read_text())["metrics"][
+        json.loads((folder_of(folder, p) / "metrics_validation.json").read_text())["metrics"][
             "r_aed"
         ]
         for p in points[:2]
@@ -98,11 +100,11 @@ def test_failed_point_does_not_stop_the_rest(tmp_path, data_dir, experiment):
     experiment.write_text(text)
     folder = tmp_path / "sweep"
     with pytest.raises(Interrupted, match="1 of 2 points failed.*not finite"):
-        local.run_sweep(str(experiment), {"data.data_dir": str(data_dir)}, folder)
+        sweep.run(str(experiment), {"data.data_dir": str(data_dir)}, folder, local.Local())
     broken, good = sweep.load_points(str(experiment))
-    assert not (sweep.folder_of(folder, broken) / "metrics_validation.json").exists()
-    assert (sweep.folder_of(folder, good) / "metrics_validation.json").exists()
-    read = cases.read(folder)
+    assert not (folder_of(folder, broken) / "metrics_validation.json").exists()
+    assert (folder_of(folder, good) / "metrics_validation.json").exists()
+    read = results.read(folder)
     assert [row.label for row in read.rows] == ["loss=msce"]
     assert read.done == {"broken": (0, 1), "loss=msce": (1, 1)}
 
@@ -182,7 +184,7 @@ def test_two_jobs_run_at_once_and_a_failed_one_leaves_the_rest(tmp_path, capsys)
 def test_a_killed_child_is_told_by_its_signal(tmp_path):
     progress, commands = children(tmp_path, [9, 11], wait=0)
     local.Children(2, []).run(progress, commands)
-    folders = {p["seed"]: sweep.folder_of(progress.workdir, p) for p in progress.points}
+    folders = {p["seed"]: folder_of(progress.workdir, p) for p in progress.points}
     printed = {seed: f"; what it printed is in {folder}.txt" for seed, folder in folders.items()}
     assert progress.ends == {
         9: f"killed by SIGKILL (out of memory?){printed[9]}",
@@ -218,7 +220,7 @@ def test_cores_are_shared_out(monkeypatch):
 
 def test_status_says_where_each_point_is(tmp_path):
     points = sweeps.product(seed=[0, 1, 2])
-    begun, done = (sweep.folder_of(tmp_path, point) for point in points[:2])
+    begun, done = (folder_of(tmp_path, point) for point in points[:2])
     for folder in (begun, done):
         folder.mkdir(parents=True)
         (folder / "env.json").write_text('{"total_steps": 40}')
@@ -238,11 +240,11 @@ def test_status_says_where_each_point_is(tmp_path):
 
 def test_a_sweep_begun_on_other_data_does_not_go_on(tmp_path, data_dir, experiment):
     folder, extra = tmp_path / "sweep", {"data.data_dir": str(data_dir)}
-    begun = sweep.folder_of(folder, sweep.load_points(str(experiment))[0])
+    begun = folder_of(folder, sweep.load_points(str(experiment))[0])
     begun.mkdir(parents=True)
     (begun / "env.json").write_text(json.dumps({"data": {"digest": "c" * 64}}))
     with pytest.raises(UserError, match=f"{begun}: was trained on data of digest cccccccccccc"):
-        local.run_sweep(str(experiment), extra, folder)
+        sweep.run(str(experiment), extra, folder, local.Local())
 
 
 def test_a_sweep_goes_on_with_its_data_elsewhere(tmp_path):
@@ -263,7 +265,7 @@ def test_a_sweep_goes_on_with_its_data_elsewhere(tmp_path):
 
 def test_status_tells_of_damaged_files_and_changes_nothing(tmp_path):
     points = sweeps.product(seed=[0])
-    folder = sweep.folder_of(tmp_path, points[0])
+    folder = folder_of(tmp_path, points[0])
     folder.mkdir(parents=True)
     (folder / "env.json").write_text('{"total_steps": 40}')
     row = b'{"step": 7, "split": "train", "name": "loss", "value": 1.0, "count": 8.0}\n'

@@ -12,11 +12,13 @@ from ml_collections import ConfigDict
 from segjax.cli import main
 from segjax.config import files, sweeps
 from segjax.errors import Interrupted
-from segjax.launch import population, sweep
-from segjax.train import hyperparameters, preflight, report, restore, run
-from segjax.train import population as training
+from segjax.inference.open import load_trained
+from segjax.launch import grouping, job, sweep
+from segjax.launch.engines.population import Population
+from segjax.report import run as report
+from segjax.train import experiment, hyperparameters, programs
 from segjax.train.loop import Stop
-from segjax.train.restore import load_trained
+from segjax.train.sweepdir import failure_of, folder_of, output_of
 from segjax.train.workdir import TABLE, is_done
 from tests.train import runs
 from tests.train.test_endings import Killed, forbid_steps, kill
@@ -59,7 +61,7 @@ def written(folder, data_dir, rate=1e-2, seeds=(0, 1)):
 
 
 def folders(path, workdir):
-    return [sweep.folder_of(workdir, point) for point in sweep.load_points(str(path))]
+    return [folder_of(workdir, point) for point in sweep.load_points(str(path))]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +104,7 @@ def test_members_are_the_single_runs(tmp_path, together):
     for point, folder in zip(sweep.load_points(str(path)), folders(path, workdir), strict=True):
         config = files.load(str(path), {key: str(value) for key, value in point.items()})
         assert files.to_json(config) == (folder / "config.json").read_text()
-        run.train(config, tmp_path / folder.name)
+        job.train(config, tmp_path / folder.name)
         same_run(tmp_path / folder.name, folder)
     digests = {(f / "metrics.jsonl").read_text() for f in folders(path, workdir)}
     assert len(digests) == 4
@@ -120,11 +122,11 @@ class StopAt(Stop):
         return self._asked
 
 
-def members_of(path, workdir):
+def jobs_of(path, workdir):
     points = sweep.load_points(str(path))
     configs = sweep.check_points(str(path), points, {})
     made = zip(configs, folders(path, workdir), strict=True)
-    return [training.Member(c, folder, sweep.output_of(folder)) for c, folder in made]
+    return [job.Job(config, folder, lambda line: None) for config, folder in made]
 
 
 PATHS = ("seed", "loss.dice.weight", "optimizer.learning_rate")
@@ -134,18 +136,18 @@ def test_stopped_population_goes_on_from_the_newest_step_that_all_have(tmp_path,
     path, undisturbed = together
     workdir = tmp_path / "sweep"
     with pytest.raises(Interrupted, match="at step 5, saved"):
-        training.train(members_of(path, workdir)[:2], PATHS, StopAt(5))
+        job.train_together(jobs_of(path, workdir)[:2], PATHS, StopAt(5))
     mine = folders(path, workdir)[:2]
     text = sweep.status(workdir, sweep.load_points(str(path)))
     assert text.count(": at step 4 of 7") == 2 and "4 points: 2 begun, 2 missing" in text
     # Between two logs: the sums of step 5 are taken up again, also after a stop at the log itself.
     with pytest.raises(Interrupted, match="at step 6, saved"):
-        training.train(members_of(path, workdir)[:2], PATHS, StopAt(6))
+        job.train_together(jobs_of(path, workdir)[:2], PATHS, StopAt(6))
     # As if killed while saving: one member has no checkpoint of step 6, one has rows beyond.
     latest = mine[1] / "checkpoints" / "latest"
     assert sorted(p.name for p in latest.iterdir()) == ["5", "6"]
     (latest / "6").rename(tmp_path / "lost")
-    training.train(members_of(path, workdir)[:2], PATHS, Stop())
+    job.train_together(jobs_of(path, workdir)[:2], PATHS, Stop())
     for left, right in zip(mine, folders(path, undisturbed)[:2], strict=True):
         same_run(left, right)
         assert runs.logged(left, "train", "loss").keys() == {2, 3, 4, 6, 7}
@@ -154,22 +156,22 @@ def test_stopped_population_goes_on_from_the_newest_step_that_all_have(tmp_path,
 def test_diverging_member_leaves_the_other_and_finished_ones_rest(tmp_path, data_dir, together):
     path, workdir = written(tmp_path, data_dir, rate=1e30, seeds=(0,)), tmp_path / "sweep"
     with pytest.raises(Interrupted, match="1 of 2 points failed.*not finite"):
-        population.run_sweep(str(path), {}, workdir)
+        sweep.run(str(path), {}, workdir, Population())
     good, bad = folders(path, workdir)
     same_run(good, folders(*together)[0])
     assert not (bad / TABLE).exists()
     state = load_trained(bad, "latest").state
-    step = sweep.last_line(sweep.failure_of(bad)).split("saved at step ")[1].split()[0]
+    step = sweep.last_line(failure_of(bad)).split("saved at step ")[1].split()[0]
     assert int(state.step) == int(step) and not bool(state.halted)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
-    assert "not finite at step" in sweep.last_line(sweep.output_of(bad))
+    assert "not finite at step" in sweep.last_line(output_of(bad))
     text = sweep.status(workdir, sweep.load_points(str(path)))
     assert text.endswith("2 points: 1 done, 1 failed")
     assert text.count("failed: loss or gradient is not finite at step") == 1
 
     done = (good / TABLE).stat().st_mtime_ns
     with pytest.raises(Interrupted, match="1 of 2 points failed"):
-        population.run_sweep(str(path), {}, workdir)
+        sweep.run(str(path), {}, workdir, Population())
     assert (good / TABLE).stat().st_mtime_ns == done, "a finished member ran again"
 
 
@@ -187,10 +189,10 @@ def test_members_killed_before_their_reports_are_not_done_and_end_without_a_step
     forbid_steps(monkeypatch)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(report, "write", kill)
-        population.run_sweep(str(path), {}, tmp_path / "sweep")
+        sweep.run(str(path), {}, tmp_path / "sweep", Population())
     assert (mine[0] / "metrics_validation.json").exists()
     assert not any(map(is_done, mine))
-    population.run_sweep(str(path), {}, tmp_path / "sweep")
+    sweep.run(str(path), {}, tmp_path / "sweep", Population())
     assert all(map(is_done, mine))
     assert (other / "done.json").stat().st_mtime_ns == before
 
@@ -216,18 +218,18 @@ def test_points_are_grouped_by_everything_but_numbers(base):
     points = product(
         **{"data.batch_size": [8, 16], "seed": [0, 1], "optimizer.weight_decay": [1e-4, 1e-2]}
     )
-    made = population.groups(configs_of(base, points), 8)
+    made = grouping.groups(configs_of(base, points), 8)
     assert [group.places for group in made] == [(0, 1, 2, 3), (4, 5, 6, 7)]
     assert set(made[0].paths) == {"seed", "optimizer.weight_decay"}
 
-    made = population.groups(configs_of(base, points), 3)
+    made = grouping.groups(configs_of(base, points), 3)
     assert [group.places for group in made] == [(0, 1, 2), (3,), (4, 5, 6), (7,)]
     assert made[1].paths == ()
 
 
 def test_numbers_that_cannot_be_arrays_keep_points_apart(base):
     points = sweeps.product(**{"optimizer.b2": [0.9, 0.999], "seed": [0, 1]})
-    made = population.groups(configs_of(base, points), 8)
+    made = grouping.groups(configs_of(base, points), 8)
     assert [group.places for group in made] == [(0, 1), (2, 3)]
     assert {group.paths for group in made} == {("seed",)}
 
@@ -290,17 +292,17 @@ def test_wrong_words(tmp_path, together, capsys, more, message):
 
 def test_program_gives_the_types_that_it_takes(base):
     """Else the second step would be compiled anew."""
-    plan = hyperparameters.Shared(**training._fields(preflight.build(base, 24, 1)))
+    made = experiment.build(base, examples=24, devices=1)
     values = hyperparameters.arrays(base, PATHS)
-    one = jax.eval_shape(lambda: restore.begin(plan).replace(hyperparameters=values))
-    fields = plan.task.blank((16, 16), 8)
+    one = jax.eval_shape(lambda: made.initial_state().replace(hyperparameters=values))
+    fields = made.task.blank((16, 16), 8)
     rows = {"weight": jax.ShapeDtypeStruct((8,), "float32")}
     rows |= {"slot": jax.ShapeDtypeStruct((8,), "int32")}
     states, batches = (
         jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), tree)
         for tree in (one, fields | rows)
     )
-    out, _ = jax.eval_shape(training.train_step(plan, None), states, {}, batches)
+    out, _ = jax.eval_shape(programs.stacked_step(made, None), states, {}, batches)
     described = [jax.tree.map(lambda x: (x.shape, x.dtype), tree) for tree in (states, out)]
     assert described[0] == described[1]
 
@@ -311,5 +313,5 @@ def test_members_without_a_common_checkpoint_train_apart(tmp_path):
     for place, steps in saved.items():
         for step in steps:
             (folders[place] / "checkpoints" / "latest" / str(step)).mkdir(parents=True)
-    parts = list(population._at_one_step(list(saved), folders))
+    parts = list(grouping.at_one_step(list(saved), folders))
     assert parts == [(0, 1, 5), (2, 4), (3,)]

@@ -12,16 +12,17 @@ from ml_collections import ConfigDict
 from segjax import losses
 from segjax.config import lookup
 from segjax.config.durations import Clock
+from segjax.config.validation import PARALLEL
 from segjax.errors import UserError
 from segjax.explore import inputs
 from segjax.optim import loss_weights
 from segjax.optim.loss_weights import Times, Weights
 from segjax.tasks.binding import combine, make_term
-from segjax.train import parallel, preflight
+from segjax.tasks.sums import reading
+from segjax.train import experiment, parallel
 from segjax.train import state as states
 from segjax.train.checkpoint import Checkpoints
 from segjax.train.loop_state import LoopState
-from segjax.train.restore import begin
 
 TINY = "tests.train.tiny:Tiny"
 
@@ -185,7 +186,7 @@ def test_a_loss_without_where_is_called_without():
 
 
 @pytest.fixture(scope="module")
-def plan(data_dir):
+def made(data_dir):
     """Dice rebalanced against cross entropy, a falling focal loss; epochs of three steps."""
     from experiments.recipes import quick_optimizer
     from experiments.segmentation import common
@@ -198,7 +199,7 @@ def plan(data_dir):
     config.model = lookup.spec("models", TINY)
     config.data.data_dir, config.seed = str(data_dir), 3
     quick_optimizer(config, steps=12, learning_rate=1e-2)
-    return preflight.build(config, examples=24, devices=1)
+    return experiment.build(config, examples=24, devices=1)
 
 
 @functools.cache
@@ -215,26 +216,23 @@ def batches():
     ]
 
 
-def advance(plan, devices, state, numbers):
+def advance(made, devices, state, numbers):
     """The state after some batches, and each step's values."""
-    compiled = devices.compile_train(plan.train_step(devices.axis_name))
+    compiled = devices.compile_train(made.train_step(devices.axis_name))
     rows = []
     for number in numbers:
         state, sums = compiled(state, {}, devices.place(batches()[number]))
-        pairs = {name: [parallel.reading(part) for part in pair] for name, pair in sums.items()}
+        pairs = {name: [reading(part) for part in pair] for name, pair in sums.items()}
         rows.append({name: value / count for name, (value, count) in pairs.items()})
     return state, rows
 
 
 @pytest.mark.usefixtures("command_settings")
-@pytest.mark.parametrize("kind", parallel.KINDS)
-def test_a_run_logs_weights_and_terms_and_goes_on_bitwise_from_a_checkpoint(plan, kind, tmp_path):
+@pytest.mark.parametrize("kind", PARALLEL)
+def test_a_run_logs_weights_and_terms_and_goes_on_bitwise_from_a_checkpoint(made, kind, tmp_path):
     devices = parallel.make(kind)
-    new = lambda: devices.replicate(jax.device_get(begin(plan)))  # noqa: E731
-    if kind == "pmap":
-        model = preflight.make_model(plan.config, "data")
-        plan = preflight.Plan(**{**vars(plan), "model": model})
-    whole, rows = advance(plan, devices, new(), range(8))
+    new = lambda: devices.replicate(jax.device_get(made.initial_state()))  # noqa: E731
+    whole, rows = advance(made, devices, new(), range(8))
     for row in rows:
         weights = {"cross_entropy": 1.0, "dice": row["weight/dice"], "focal": row["weight/focal"]}
         total = sum(weight * row[f"loss/{name}"] for name, weight in weights.items())
@@ -246,21 +244,21 @@ def test_a_run_logs_weights_and_terms_and_goes_on_bitwise_from_a_checkpoint(plan
     falling = [1, 1, 1, 0.75, 0.75, 0.75, 0.5, 0.5]
     np.testing.assert_allclose([row["weight/focal"] for row in rows], falling, rtol=1e-6)
 
-    stopped, _ = advance(plan, devices, new(), range(5))  # in the middle of an epoch
+    stopped, _ = advance(made, devices, new(), range(5))  # in the middle of an epoch
     with Checkpoints(tmp_path, keep=1) as checkpoints:
         checkpoints.save("latest", 5, stopped, LoopState())
         checkpoints.wait()
         restored, _ = checkpoints.restore("latest", new())
     assert float(restored.loss_weights["dice"]["own"]) > 0
-    resumed, again = advance(plan, devices, devices.replicate(jax.device_get(restored)), (5, 6, 7))
+    resumed, again = advance(made, devices, devices.replicate(jax.device_get(restored)), (5, 6, 7))
     assert again == rows[5:]
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(resumed), jax.device_get(whole))
 
 
 @pytest.mark.usefixtures("command_settings")
-def test_evaluation_takes_the_weights_of_its_step(plan):
-    evaluate = jax.jit(plan.evaluation_step(None))
-    state = begin(plan)
+def test_evaluation_takes_the_weights_of_its_step(made):
+    evaluate = jax.jit(made.evaluation_step(None))
+    state = made.initial_state()
     memory = {"dice": {"weight": jnp.float32(7), "own": jnp.float32(1), "other": jnp.float32(1)}}
     later = state.replace(step=jnp.int32(9), loss_weights=memory)
     for moment, dice, focal in ((state, 1.0, 1.0), (later, 7.0, 0.25)):
@@ -271,9 +269,9 @@ def test_evaluation_takes_the_weights_of_its_step(plan):
 
 
 @pytest.mark.usefixtures("command_settings")
-def test_a_step_that_is_not_finite_leaves_the_memory_as_it_was(plan):
-    run = jax.jit(plan.train_step(None))
-    state, _ = run(begin(plan), {}, batches()[0])
+def test_a_step_that_is_not_finite_leaves_the_memory_as_it_was(made):
+    run = jax.jit(made.train_step(None))
+    state, _ = run(made.initial_state(), {}, batches()[0])
     broken = state.replace(params=jax.tree.map(lambda p: p * jnp.nan, state.params))
     after, _ = run(broken, {}, batches()[1])
     assert after.halted and int(after.step) == 1
@@ -281,7 +279,7 @@ def test_a_step_that_is_not_finite_leaves_the_memory_as_it_was(plan):
 
 
 def test_checkpoints_of_runs_that_remember_nothing_have_no_such_field(tmp_path):
-    state = states.create({"params": {"kernel": jnp.ones(3)}}, optax.sgd(0.1))
+    state = states.create({"kernel": jnp.ones(3)}, {}, optax.sgd(0.1))
     with Checkpoints(tmp_path, keep=1) as checkpoints:
         checkpoints.save("latest", 1, state, LoopState())
         checkpoints.wait()

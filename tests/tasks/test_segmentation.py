@@ -14,6 +14,7 @@ from segjax.data.fundus import generate_fundus
 from segjax.data.resizing import resize_mask
 from segjax.errors import UserError
 from segjax.tasks import binding
+from segjax.tasks.metric import values_of
 from segjax.tasks.segmentation import Segmentation
 from tests.data.test_augment import EVERYTHING
 
@@ -141,10 +142,12 @@ def cases(targets, within):
 def test_metrics_and_table_agree(targets, within):
     task = Segmentation(targets=targets, within=within)
     predictions, fields = cases(targets, within)
-    metrics = task.metrics(*jax.tree.map(jnp.asarray, (predictions, fields)))
-    rows = task.rows(predictions, fields)
-    assert rows.shape == (3, len(task.columns()))
-    np.testing.assert_allclose(rows[:, -1], metrics["dice"], rtol=1e-6)
+    scores = task.scores(*jax.tree.map(jnp.asarray, (predictions, fields)))
+    assert set(scores) == set(task.scored)
+    columns = {**scores, **task.rows(predictions, fields)}
+    rows = np.stack([np.asarray(columns[name]) for name in task.columns], axis=-1)
+    metrics = values_of(task.metrics, columns)
+    assert metrics["dice"] == pytest.approx(rows[:, -1].mean(), rel=1e-6)
     assert rows[2, -1] == 1.0 and 0.3 < rows[0, -1] < 1
     for index, target in enumerate(targets):
         here = [fields["labels"][0] == index + 1, predictions["labels"][0] == index + 1]
@@ -154,24 +157,26 @@ def test_metrics_and_table_agree(targets, within):
         both = (counted[0] & counted[1]).sum()
         assert column[2] == pytest.approx(2 * both / sum(mask.sum() for mask in counted))
         if len(targets) > 1:
-            assert float(metrics[f"dice/{target}"][0]) == pytest.approx(column[2], rel=1e-6)
-    assert task.headline in metrics and task.headline_of(0.5) == 0.5
+            assert metrics[f"dice/{target}"] == pytest.approx(rows[:, 3 * index + 2].mean())
+    assert task.headline in metrics
 
 
-def test_a_table_without_labels_keeps_what_is_predicted():
-    task = Segmentation()
+def test_a_picture_without_masks_has_a_record_and_known_columns(example):
+    task = Segmentation(within="field_of_view")
+    record = task.record({"image": example["image"]}, (32, 32))
+    assert not record["labels"].any() and record["where"].all()
+    assert task.predicted == ("area_optic_disc",)
     predictions, fields = cases(task.targets, None)
-    row = dict(zip(task.columns(), task.rows(predictions, fields, labelled=False)[0], strict=True))
-    assert row["area_optic_disc"] == (predictions["labels"][0] > 0).mean()
-    assert np.isnan([row["true_area_optic_disc"], row["dice_optic_disc"], row["mean_dice"]]).all()
+    areas = task.rows(predictions, fields)["area_optic_disc"]
+    assert areas[0] == (predictions["labels"][0] > 0).mean()
 
 
-def test_the_trivial_predictor_calls_every_pixel_structure():
+def test_the_baseline_calls_every_pixel_structure():
     task = Segmentation()
     _, fields = cases(task.targets, None)
-    scores = task.trivial_scores(task.trivial_answer(iter([fields])), fields)
+    scores = task.baseline_scores(task.baseline(lambda: None), fields)
     share = (fields["labels"] > 0).mean(axis=(1, 2))
-    assert scores["dice"] == pytest.approx(2 * share / (1 + share))
+    assert scores["mean_dice"] == pytest.approx(2 * share / (1 + share))
     assert scores["jaccard"] == pytest.approx(share)
 
 
@@ -180,7 +185,7 @@ def test_overlay_and_labels_have_the_size_of_the_picture(tmp_path):
     labels = np.zeros((16, 16), np.uint8)
     labels[4:12, 4:12], labels[7:9, 7:9] = 1, 2
     image = np.full((48, 64, 3), 90, np.uint8)
-    task.write_pictures(tmp_path, "eye.png", image, np.zeros(1), {"labels": labels})
+    task.write_pictures(tmp_path, "eye.png", image, {}, {"labels": labels})
     drawn = cv2.imread(str(tmp_path / "overlays" / "eye.png.png"))
     written = cv2.imread(str(tmp_path / "labels" / "eye.png.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(written, labels.repeat(3, 0).repeat(4, 1))
@@ -200,8 +205,8 @@ def test_figures_show_best_median_and_worst(example):
         opened.append(int(index))
         return example["image"], record, {"logits": logits if index else -jnp.ones_like(logits)}
 
-    rows = np.array([[0, 0, 0, 0.1], [0, 0, 0, 0.9], [0, 0, 0, 0.5]])
-    figures = task.figures(open_case, rows, ["a", "b", "c"])
+    columns = {"mean_dice": np.array([0.1, 0.9, 0.5])}
+    figures = task.case_figures(open_case, columns, ["a", "b", "c"])
     assert opened == [1, 2, 0]
     titles = [axes.get_title() for axes in figures["cases"].axes]
     assert titles == ["best: b, Dice 0.900", "median: c, Dice 0.500", "worst: a, Dice 0.100"]

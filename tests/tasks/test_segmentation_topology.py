@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from segjax.errors import UserError
+from segjax.tasks.metric import values_of
 from segjax.tasks.segmentation import Segmentation
 
 NAMES = ("cl_dice", "betti_error_0", "betti_error_1")
@@ -30,9 +31,11 @@ def batch(*pairs, **more):
     return {"labels": predicted}, {"labels": labels, **more}
 
 
-def table(task, predictions, fields, **options):
-    rows = task.rows(predictions, fields, **options)
-    return rows, {name: rows[:, i] for i, name in enumerate(task.columns())}
+def table(task, predictions, fields):
+    """The columns made on the host, and the metrics of topology."""
+    columns = task.rows(predictions, fields)
+    assert set(columns) <= set(task.columns)
+    return columns, values_of(task.metrics, columns)
 
 
 def test_figures_of_known_shapes():
@@ -49,7 +52,7 @@ def test_figures_of_known_shapes():
         (empty, ring()),
         (empty, empty),
     )
-    _, columns = table(Segmentation(targets="vessels", topology=True), predictions, fields)
+    columns, _ = table(Segmentation(targets="vessels", topology=True), predictions, fields)
     betti = [columns[f"betti_error_{d}_vessels"].tolist() for d in (0, 1)]
     assert betti == [[0, 1, 1, 0, 0, 1, 0], [0, 0, 0, 0, 1, 1, 0]]
     found = columns["cl_dice_vessels"]
@@ -69,13 +72,13 @@ def test_pixels_outside_do_not_count():
     spoilt[:, 18:20] = 0
     predictions, fields = batch((spoilt, lines(8)))
     everywhere = Segmentation(targets="vessels", topology=True)
-    assert table(everywhere, predictions, fields)[1]["betti_error_0_vessels"][0] == 2
+    assert table(everywhere, predictions, fields)[0]["betti_error_0_vessels"][0] == 2
     within = Segmentation(targets="vessels", within="field_of_view", topology=True)
-    _, columns = table(within, predictions, {**fields, "where": where})
+    columns, _ = table(within, predictions, {**fields, "where": where})
     assert [columns[f"{name}_vessels"][0] for name in NAMES] == [1, 0, 0]
     # And what is wrong inside still counts.
     predictions, fields = batch((lines(8, 20), lines(8)))
-    _, columns = table(within, predictions, {**fields, "where": where})
+    columns, _ = table(within, predictions, {**fields, "where": where})
     assert columns["betti_error_0_vessels"][0] == 1
 
 
@@ -87,10 +90,9 @@ def test_each_target_by_itself():
     for labels in (true, found):
         labels[29:32, 2:30] = 2
     task = Segmentation(targets=("a", "b"), topology=True)
-    rows, columns = table(task, *batch((found, true)))
+    columns, means = table(task, *batch((found, true)))
     got = [[columns[f"{name}_{target}"][0] for name in NAMES[1:]] for target in "ab"]
     assert got == [[1, 1], [0, 0]] and columns["cl_dice_b"][0] == 1 > columns["cl_dice_a"][0]
-    means = task.host_means(rows)
     wanted = {name: (columns[f"{name}_a"][0] + columns[f"{name}_b"][0]) / 2 for name in NAMES}
     wanted |= {
         f"{name}/{target}": columns[f"{name}_{target}"][0] for name in NAMES for target in "ab"
@@ -101,8 +103,7 @@ def test_each_target_by_itself():
 def test_means_over_images_by_name():
     predictions, fields = batch((lines(8, 20), lines(8)), (lines(8), lines(8)), (lines(8), ring()))
     task = Segmentation(targets="vessels", topology=True)
-    rows, columns = table(task, predictions, fields)
-    means = task.host_means(rows)
+    columns, means = table(task, predictions, fields)
     assert list(means) == list(NAMES) and all(type(value) is float for value in means.values())
     assert means["betti_error_0"] == means["betti_error_1"] == pytest.approx(1 / 3)
     assert means["cl_dice"] == pytest.approx(columns["cl_dice_vessels"].mean())
@@ -111,21 +112,14 @@ def test_means_over_images_by_name():
 def test_other_columns_stay_as_without_it():
     predictions, fields = batch((lines(8, 20), lines(8)), (lines(8), ring()))
     plain, more = Segmentation(targets="vessels"), Segmentation(targets="vessels", topology=True)
-    assert more.columns()[-1] == plain.columns()[-1] == "mean_dice"
-    assert [name for name in more.columns() if name in plain.columns()] == list(plain.columns())
-    before, after = table(plain, predictions, fields)[1], table(more, predictions, fields)[1]
+    assert more.columns[-1] == plain.columns[-1] == "mean_dice"
+    assert [name for name in more.columns if name in plain.columns] == list(plain.columns)
+    before, after = table(plain, predictions, fields)[0], table(more, predictions, fields)[0]
     for name, values in before.items():
         np.testing.assert_array_equal(after[name], values)
     assert set(after) - set(before) == {f"{name}_vessels" for name in NAMES}
-    assert plain.host_means(plain.rows(predictions, fields)) == {}
-
-
-def test_a_table_without_labels_leaves_them_open():
-    predictions, fields = batch((lines(8, 20), np.zeros((32, 32), np.uint8)))
-    task = Segmentation(targets="vessels", topology=True)
-    _, columns = table(task, predictions, fields, labelled=False)
-    assert np.isnan([columns[f"{name}_vessels"][0] for name in NAMES]).all()
-    assert columns["area_vessels"][0] == lines(8, 20).mean()
+    assert table(plain, predictions, fields)[1] == {}
+    assert more.predicted == plain.predicted == ("area_vessels",)
 
 
 def test_wrong_options_are_named(monkeypatch):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from segjax import files
-from segjax.tasks import toy_pictures as toy
+from segjax.tasks.localization import toy
 
 
 @functools.cache

@@ -11,7 +11,8 @@ from flax.core import FrozenDict
 from segjax import losses, maps
 from segjax.errors import UserError
 from segjax.tasks.binding import combine_scales, make_term
-from segjax.tasks.volume_segmentation import VolumeSegmentation, rectified_from_depth
+from segjax.tasks.metric import values_of
+from segjax.tasks.volume_segmentation.task import VolumeSegmentation, rectified_from_depth
 
 CLASSES = ("RV", "M", "LV")
 PATCH = (16, 16)
@@ -170,16 +171,17 @@ def test_means_leave_out_distances_that_are_not_there():
             [0.4, 7.0, 1, 1, 0.0, np.inf, 0, 2, 0.20],
         ]
     )
-    means = task.row_means(rows, ["p1_ED", "p1_ES", "p2_ED"])
+    columns = dict(zip(task.columns, rows.T, strict=True))
+    means = values_of(task.metrics, columns, ["p1_ED", "p1_ES", "p2_ED"])
     assert means["dice"] == pytest.approx(0.55)
     assert means["dice/a"] == pytest.approx(0.6) and means["dice/a/ED"] == pytest.approx(0.6)
     assert means["hausdorff/a"] == pytest.approx(5) and means["hausdorff/a/ES"] == pytest.approx(5)
     assert means["hausdorff/b"] == 0 and means["missing/b"] == 2
     assert np.isnan(means["hausdorff/b/ED"]) and means["missing/b/ED"] == 2
-    assert len(task.columns()) == rows.shape[1]
-    keys = [metric.key for metric in task.reported()]
+    shown = [metric for metric in task.metrics if metric.reported]
+    keys = [metric.name for metric in shown]
     assert keys[:4] == ["dice/a/ED", "hausdorff/a/ED", "dice/a/ES", "hausdorff/a/ES"]
-    assert {metric.column for metric in task.reported()} < set(task.columns())
+    assert {metric.columns[0] for metric in shown} < set(task.columns)
     assert set(keys) <= set(means) and keys[-1] == "dice"
 
 
@@ -194,10 +196,10 @@ def test_means_leave_out_distances_that_are_not_there():
         ({"normalization": ("minmax",)}, "normalization=('minmax',): takes one of zscore, CT"),
         ({"normalization": ("CT",)}, "intensities=(): takes mean, sd"),
         ({"foreground": 1.5}, "foreground=1.5: takes a number from 0 to 1"),
-        ({"tile_step": 0}, "tile_step=0: takes a number above 0, to 1"),
+        ({"tile_step": 0}, "tile_step=0: takes a number above 0 and at most 1"),
         ({"epoch_batches": 0}, "epoch_batches=0: takes a whole number"),
-        ({"slice_axis": 3}, "slice_axis=3: takes 0, 1, 2 or none"),
-        ({"within_nonzero": (True, True)}, "within_nonzero=(True, True): takes true or false"),
+        ({"slice_axis": 3}, "slice_axis=3: takes one of 0, 1, 2, or none"),
+        ({"within_nonzero": (True, True)}, "within_nonzero=(True, True): takes True or False"),
     ],
 )
 def test_wrong_options_are_named(options, words):

@@ -22,7 +22,7 @@ from tests.wrong_input.conftest import snapshot
 
 def made(value):
     params = {"kernel": jnp.full((64, 64), value, jnp.float32)}
-    return states.create({"params": params}, optax.sgd(0.1))
+    return states.create(params, {}, optax.sgd(0.1))
 
 
 def damage(folder):
@@ -83,7 +83,7 @@ def test_all_damaged_is_said_and_nothing_is_lost(folder):
 
 def made_otherwise(width=64, name="kernel"):
     params = {name: jnp.zeros((64, width), jnp.float32)}
-    return states.create({"params": params}, optax.sgd(0.1))
+    return states.create(params, {}, optax.sgd(0.1))
 
 
 def test_reading_changes_nothing(folder):

@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import shutil
-import types
 
 import nibabel
 import numpy as np
@@ -12,10 +11,15 @@ import pytest
 
 from segjax import cli
 from segjax.config import files
+from segjax.config.validation import check_fields
 from segjax.data import staging, store
+from segjax.data.dataset import Dataset
 from segjax.data.volumes import cases
 from segjax.errors import UserError
-from segjax.train import datasets, preflight, run, volumes, workdir
+from segjax.launch import job
+from segjax.tasks.volume_segmentation import data as volume_data
+from segjax.train import experiment, workdir
+from segjax.train.runs import Run
 from tests.data.test_acdc import PATIENTS, manual
 from tests.train import runs
 from tests.train.test_volumes import CONFIG, SETTINGS
@@ -64,14 +68,14 @@ def labels_of_files(manual):
 
 def check_labels(config, manual):
     """Cases of both splits have the labels of the files; gives the maps of the training cases."""
-    task, wanted = preflight.make_task(config), labels_of_files(manual)
+    parts, wanted = experiment.name_parts(config), labels_of_files(manual)
     for split in ("train", "validation"):
-        found = volumes.open_cases(config, task, split)
+        found = volume_data.open_cases(parts, split)
         assert len(found) == 4
         for case in found:
             np.testing.assert_array_equal(case.stored_labels, wanted[case.name])
-    volumes.open_patches(config, task, "train")
-    folder = volumes.cache_of(config, datasets.data_digest(config))
+    volume_data.open_patches(parts, "train")
+    folder = volume_data.cache_of(config, parts.data.digest)
     (maps,) = folder.glob("*.npy")
     return maps.read_bytes()
 
@@ -83,7 +87,7 @@ def test_labels_that_were_corrected_are_used_everywhere(tmp_path, manual, capsys
     plan = ["plan", "acdc", "--data_dir", str(data), "--output"]
     prepare(manual, data)
     config = config_of(data, "acdc")
-    digests, maps = [datasets.data_digest(config)], [check_labels(config, manual)]
+    digests, maps = [Dataset(config.data).digest], [check_labels(config, manual)]
     assert cli.main([*plan, str(plans[0])]) == 0
     cached = list((data / cases.FOLDER).rglob("*.npy"))
     assert len(cached) == 2 * len(cases.KINDS) + 1  # two splits, and the maps of one
@@ -95,7 +99,7 @@ def test_labels_that_were_corrected_are_used_everywhere(tmp_path, manual, capsys
     prepare(manual, data)
     assert "1 preprocessed from data that are gone" in capsys.readouterr().out
     assert not any(path.exists() for path in cached)
-    digests.append(datasets.data_digest(config))
+    digests.append(Dataset(config.data).digest)
     maps.append(check_labels(config, manual))
     assert digests[0] != digests[1] and maps[0] != maps[1]
 
@@ -105,7 +109,7 @@ def test_labels_that_were_corrected_are_used_everywhere(tmp_path, manual, capsys
     assert kept[0]["intensities"] != kept[1]["intensities"]
     followed = config_of(data, "acdc", plan_digest=digests[0])
     with pytest.raises(UserError, match="plan_digest.*measured on other data.*segjax plan acdc"):
-        run.check_data(followed, tmp_path / "new", digests[1])
+        job.check_data(followed, tmp_path / "new", digests[1])
 
 
 @pytest.fixture(scope="module")
@@ -113,14 +117,15 @@ def hearts(tmp_path_factory):
     """A prepared set of volumes, its training split preprocessed."""
     folder = tmp_path_factory.mktemp("hearts") / "data"
     config = config_of(folder, "synthetic_cardiac/32px_1_1_1")
-    volumes.open_cases(config, preflight.make_task(config), "train")
+    volume_data.open_cases(experiment.name_parts(config), "train")
     return folder
 
 
 def open_train(data, **fields):
     config = config_of(data, "synthetic_cardiac/32px_1_1_1", **fields)
-    volumes.check_cache(config, datasets.data_digest(config))
-    return volumes.open_cases(config, preflight.make_task(config), "train")
+    parts = experiment.name_parts(config)
+    parts.task.check_place(parts)
+    return volume_data.open_cases(parts, "train")
 
 
 def test_cases_are_kept_by_digest_and_split(hearts):
@@ -213,7 +218,7 @@ def loaded(data_dir):
 def test_training_goes_on_with_its_data_elsewhere(copy, data_dir):
     """Where data and caches lie is no difference of experiments; a seed is one."""
     config = loaded(data_dir)
-    assert run.check(config, copy).total_steps == 2
+    assert job.check(config, copy).total_steps == 2
     files.override(config, "data.cache_dir", "elsewhere")
     workdir.check_new(copy, config)
     files.override(config, "seed", 1)
@@ -227,7 +232,7 @@ def test_a_config_saved_before_a_field_existed_has_its_default(copy, data_dir):
         del saved["data"][name]
     (copy / "config.json").write_text(json.dumps(saved))
     assert workdir.open_existing(copy).data.resident_megabytes == 2048
-    preflight.check_fields(workdir.open_existing(copy))
+    check_fields(workdir.open_existing(copy))
     workdir.check_new(copy, loaded(data_dir))
     config = loaded(data_dir)
     files.override(config, "data.resident_megabytes", 7)
@@ -240,14 +245,13 @@ def test_what_a_folder_of_the_time_before_digests_was_trained_on_stays_unknown(c
     assert len(described.pop("data")["digest"]) == 64
     (copy / "env.json").write_text(json.dumps(described))
     assert workdir.data_digest(copy) is None
-    clock = types.SimpleNamespace(examples=24)
     config = loaded(data_dir)
-    plan = types.SimpleNamespace(parameters=1, total_steps=2, clock=clock)
-    run.check_data(config, copy, "f" * 64)
-    run.describe(config, copy, plan)
+    made = experiment.build(config, devices=8)
+    job.check_data(config, copy, "f" * 64)
+    job.describe(Run(made, copy))
     assert workdir.data_digest(copy) is None
-    run.describe(config, copy.with_name("new"), plan)
-    assert workdir.data_digest(copy.with_name("new")) == datasets.data_digest(config)
+    job.describe(Run(made, copy.with_name("new")))
+    assert workdir.data_digest(copy.with_name("new")) == Dataset(config.data).digest
     for text in ("", "{", "[]", '{"data": 3}'):
         (copy / "env.json").write_text(text)
         assert workdir.data_digest(copy) is None

@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from segjax.cli import main
-from segjax.train import loop, report
+from segjax.report import run as report
+from segjax.train import loop
 from tests.train import runs
 
 pytestmark = pytest.mark.usefixtures("command_settings")

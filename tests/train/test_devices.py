@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from segjax.train.report import read_predictions
+from segjax.report.tables import read_table
 from tests.train import runs
 
 # Relative. Sums over the batch are taken in another order: float32 rounding, grown over 20 steps of
@@ -101,8 +101,7 @@ def test_same_losses_as_one_device(losses, way):
 @pytest.mark.parametrize("way", WAYS)
 def test_same_table_as_one_device(folders, way):
     table, wanted = (
-        read_predictions(folders[name] / "predictions_validation.csv")
-        for name in (way, "one device")
+        read_table(folders[name] / "predictions_validation.csv") for name in (way, "one device")
     )
     assert table[0] == wanted[0]
     np.testing.assert_allclose(table[1], wanted[1], rtol=1e-3, atol=1e-3)

@@ -6,8 +6,9 @@ import shutil
 import pytest
 
 from segjax.cli import main
-from segjax.train import parallel, report, workdir
-from segjax.train.restore import load_trained
+from segjax.inference.open import load_trained
+from segjax.report import run as report
+from segjax.train import parallel, workdir
 from tests.train import runs
 from tests.wrong_input.conftest import snapshot
 
@@ -139,13 +140,13 @@ def test_an_evaluation_cut_short_between_its_files_is_no_result(folder, data_dir
 @pytest.mark.parametrize("content", ["", "[]", "null", "{}", '["a"]', None])
 def test_training_mends_a_damaged_baseline(folder, data_dir, monkeypatch, capfd, content):
     """Before, `train` said to train again, and so on."""
-    path = folder / "trivial.json"
+    path = folder / "baseline.json"
     whole = path.read_text()
     path.unlink() if content is None else path.write_text(content)
     forbid_steps(monkeypatch)
     assert main(runs.words(folder, data_dir)) == 0
     assert path.read_text() == whole
-    assert ("trivial.json: damaged, made again" in capfd.readouterr().err) == (content is not None)
+    assert ("baseline.json: damaged, made again" in capfd.readouterr().err) == (content is not None)
 
 
 def test_a_damaged_env_json_is_made_again_and_it_is_said(folder, data_dir, capfd):

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 import pytest
 
+from segjax.inference.open import load_trained
 from segjax.train.checkpoint import parameters_digest
 from segjax.train.loop import Stop
-from segjax.train.restore import load_trained
 from tests.train import runs
 
 pytestmark = pytest.mark.usefixtures("command_settings")

@@ -10,8 +10,8 @@ import pytest
 
 from segjax.cli import main
 from segjax.data import store
-from segjax.train import datasets, predictions
-from segjax.train.restore import load_trained
+from segjax.inference.open import load_trained
+from segjax.tasks.images import prediction
 from tests.train import runs
 
 pytestmark = pytest.mark.usefixtures("command_settings")
@@ -55,8 +55,7 @@ def test_evaluate_writes_predictions_in_original_pixels(trained):
     assert list(rows[0]) == ["image", "true_x", "true_y", "predicted_x", "predicted_y", "distance"]
     assert len(rows) == content["count"] == 8
 
-    plan = load_trained(trained).plan
-    config = plan.config
+    config = load_trained(trained).experiment.config
     source = store.open_split(store.builder(config.data.name, config.data.data_dir), "test")
     truth = {e["image_id"].decode(): e["fovea"] for e in (source[i] for i in range(len(source)))}
     for row in rows:
@@ -77,19 +76,16 @@ def test_evaluate_writes_predictions_in_original_pixels(trained):
     assert metrics["distance_widths"] == pytest.approx(pixels.mean() / 48, rel=1e-3)
     assert metrics["distance"] == pytest.approx(pixels.mean() / 48, rel=1e-3)  # square pictures
     assert metrics["r_aed"] == pytest.approx(1 / (metrics["distance"] + 0.1), rel=1e-5)
-    assert content["trivial"]["r_aed"] > 0
+    assert content["baseline"]["r_aed"] > 0
 
 
-def test_trivial_predictor_is_the_mean_of_the_training_points(trained):
-    plan = load_trained(trained).plan
-    records = {
-        name: datasets.open_records(plan.config, plan.task, name)
-        for name in ("train", "validation")
-    }
+def test_the_baseline_is_the_mean_of_the_training_points(trained):
+    made = load_trained(trained).experiment
+    records = {name: made.task.records(made, name) for name in ("train", "validation")}
     points = {k: np.stack([r[i]["points"] for i in range(len(r))]) / 32 for k, r in records.items()}
     distance = np.linalg.norm(points["validation"] - points["train"].mean(0), axis=1).mean()
     content = json.loads((trained / "metrics_validation.json").read_text())
-    assert content["trivial"]["distance"] == pytest.approx(distance, rel=1e-5)
+    assert content["baseline"]["distance"] == pytest.approx(distance, rel=1e-5)
 
 
 @pytest.fixture
@@ -133,10 +129,10 @@ def test_predict_on_a_folder_and_on_files(trained, pictures, tmp_path):
 
 def test_files_of_one_name_keep_apart(tmp_path):
     paths = [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"]
-    assert predictions.unique_names(paths) == ["a__x.png", "b__x.png"]
+    assert prediction._unique_names(paths) == ["a__x.png", "b__x.png"]
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x.png").symlink_to("/elsewhere/y.png")  # the name given, not the target's
-    assert predictions.unique_names(paths) == ["a__x.png", "b__x.png"]
+    assert prediction._unique_names(paths) == ["a__x.png", "b__x.png"]
 
 
 def test_report_is_made_again(trained):

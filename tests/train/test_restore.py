@@ -8,7 +8,7 @@ import pytest
 
 from segjax.cli import main
 from segjax.config import files
-from segjax.train import restore
+from segjax.inference.open import load_trained
 from tests.train import runs
 
 pytestmark = pytest.mark.usefixtures("command_settings")
@@ -64,17 +64,14 @@ def test_evaluate_gives_the_loss_of_the_training(boundary, tmp_path, kind):
 
 def test_an_older_folder_counts_its_examples_in_the_data_set(boundary, tmp_path, capsys):
     copy = runs.copied(boundary, tmp_path)
-    config = files.from_json(copy / "config.json")
     environment = json.loads((copy / "env.json").read_text())
     del environment["examples"]
     for text in (json.dumps(environment), "[]", "{"):
         (copy / "env.json").write_text(text)
-        assert restore.examples_of(copy, config) == EXAMPLES
+        assert load_trained(copy).experiment.clock.examples == EXAMPLES
     assert capsys.readouterr().err == ""
-    elsewhere = files.from_json(
-        runs.copied(copy, tmp_path / "b", data__data_dir="gone") / "config.json"
-    )
-    assert restore.examples_of(copy, elsewhere) > 0
+    elsewhere = runs.copied(copy, tmp_path / "b", data__data_dir="gone")
+    assert load_trained(elsewhere).experiment.clock.examples > 0
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1 and "no number of training examples" in errors
 

@@ -11,8 +11,7 @@ import pytest
 from experiments.segmentation import common
 from segjax.cli import main
 from segjax.config import files
-from segjax.train import datasets, preflight
-from segjax.train.restore import begin
+from segjax.train import experiment
 from tests.train import runs
 
 pytestmark = pytest.mark.usefixtures("command_settings")
@@ -49,9 +48,10 @@ def load(arg, data_dir, *, tiny=False):
 def batch_of(target, data_dir):
     """The images of the training set with most of the structure, as one batch without padding."""
     config = load(f"target={target}", data_dir)
-    split = datasets.open_split(config, preflight.make_task(config), "train")
-    largest = np.argsort(-(split.arrays["labels"] > 0).sum(axis=(1, 2)), kind="stable")[:BATCH]
-    fields = {name: array[largest] for name, array in split.arrays.items()}
+    parts = experiment.name_parts(config)
+    source = parts.task.source(parts)
+    largest = np.argsort(-(source.arrays["labels"] > 0).sum(axis=(1, 2)), kind="stable")[:BATCH]
+    fields = {name: array[largest] for name, array in source.arrays.items()}
     slots = np.arange(BATCH, dtype=np.int32)
     return fields | {"slot": slots, "weight": np.ones(BATCH, np.float32)}
 
@@ -59,23 +59,23 @@ def batch_of(target, data_dir):
 def train(arg, target, data_dir, *, tiny):
     """Values by name over steps on one batch, without augmentation."""
     config = load(f"{arg},target={target}", data_dir, tiny=tiny)
-    plan = preflight.build(config, examples=24, devices=1)
-    step = jax.jit(plan.train_step(None))
-    state = jax.jit(lambda: begin(plan))()
+    made = experiment.build(config, examples=24, devices=1)
+    step = jax.jit(made.train_step(None))
+    state = jax.jit(made.initial_state)()
     batch, rows = batch_of(target, data_dir), []
     for _ in range(STEPS):
         state, sums = step(state, {}, batch)
         rows.append({name: value / count for name, (value, count) in sums.items()})
     assert int(state.step) == STEPS and not state.halted, "a step was not finite"
-    return plan, {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    return made, {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
 
 
-def check_reduced(plan, values):
+def check_reduced(made, values):
     """The loss under the weights of the last step, as mean over the first and last four steps."""
     assert all(np.isfinite(series).all() for series in values.values())
     objective = values["loss"]
-    if len(plan.terms) > 1:
-        weights = {t.name: values.get(f"weight/{t.name}", [t.weight])[-1] for t in plan.terms}
+    if len(made.terms) > 1:
+        weights = {t.name: values.get(f"weight/{t.name}", [t.weight])[-1] for t in made.terms}
         objective = sum(w * values[f"loss/{name}"] for name, w in weights.items())
     assert objective[-4:].mean() < objective[:4].mean(), objective
 
@@ -124,7 +124,7 @@ def test_the_report_shows_schedules_metrics_and_cases(run):
     assert "1 x hausdorff_dt" in report and "rebalance x dice" in report
     content = json.loads((run / "metrics_validation.json").read_text())
     assert set(content["metrics"]) >= {"loss", "dice", "jaccard"}
-    assert 0 < content["trivial"]["dice"] < 0.2
+    assert 0 < content["baseline"]["dice"] < 0.2
     assert cv2.imread(str(run / "figures" / "cases_validation.png")) is not None
     header, *rows = (run / "predictions_validation.csv").read_text().splitlines()
     assert header == "image,true_area_optic_disc,area_optic_disc,dice_optic_disc,mean_dice"

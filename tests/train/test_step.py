@@ -12,10 +12,12 @@ from ml_collections import ConfigDict
 
 from segjax import losses
 from segjax.config import lookup
+from segjax.config.validation import PARALLEL
 from segjax.errors import UserError
 from segjax.optim.loss_weights import Weights
 from segjax.tasks import binding
 from segjax.tasks.deep_supervision import scales
+from segjax.tasks.sums import reading
 from segjax.train import parallel, step
 from segjax.train import state as states
 
@@ -41,7 +43,7 @@ class Task:
     inputs = staticmethod(lambda fields: fields["image"])
     augmented = staticmethod(lambda keys, fields, strengths: fields)
     predict = staticmethod(lambda outputs: {})
-    metrics = staticmethod(lambda predictions, fields: {})
+    scores = staticmethod(lambda predictions, fields: {})
 
     @staticmethod
     def bind(outputs, fields):
@@ -71,7 +73,7 @@ def begin():
     model, sgd = Mixing(), optax.sgd(RATE)
     start = jax.jit(partial(model.init, train=False))
     variables = start(jax.random.key(0), jnp.zeros((1, SIZE, SIZE, 3)))
-    return model, sgd, states.create(variables, sgd)
+    return model, sgd, states.create(variables["params"], {}, sgd)
 
 
 def evaluated(kind, terms, batch):
@@ -82,7 +84,7 @@ def evaluated(kind, terms, batch):
     compiled = devices.compile_evaluate(made)
     state = devices.replicate(jax.device_get(state.without_optimizer))
     sums, _ = compiled(state, {}, devices.place(batch))
-    return jax.tree.map(parallel.reading, sums)
+    return jax.tree.map(reading, sums)
 
 
 def trained(kind, terms, batch):
@@ -93,10 +95,10 @@ def trained(kind, terms, batch):
     made = step.make_train_step(model, Task(), terms, Weights(), sgd, **options)
     compiled = devices.compile_train(made)
     state, sums = compiled(devices.replicate(jax.device_get(state)), {}, devices.place(batch))
-    return jax.device_get(state.params), jax.tree.map(parallel.reading, sums)
+    return jax.device_get(state.params), jax.tree.map(reading, sums)
 
 
-@pytest.mark.parametrize("kind", parallel.KINDS)
+@pytest.mark.parametrize("kind", PARALLEL)
 def test_a_pooled_loss_takes_the_real_rows_of_all_devices(kind):
     batch, (model, _, state) = make_batch(), begin()
     real = jax.tree.map(lambda rows: rows[: BATCH - LEFT_OUT], batch)
@@ -124,7 +126,7 @@ def test_a_pooled_loss_takes_the_real_rows_of_all_devices(kind):
     assert sums["loss/dice"][0] / (BATCH - LEFT_OUT) == pytest.approx(dice.mean(), rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", parallel.KINDS)
+@pytest.mark.parametrize("kind", PARALLEL)
 def test_the_gradient_of_a_pooled_loss_is_that_of_the_whole_batch(kind):
     terms = [*pooled_terms("dice", "top_k_cross_entropy"), binding.make_term(losses.cross_entropy)]
     batch, (model, _, state) = make_batch(), begin()

@@ -9,8 +9,10 @@ import pytest
 
 from segjax.config import files
 from segjax.errors import Interrupted
-from segjax.train import run
+from segjax.launch import job
+from segjax.train import fit, parallel
 from segjax.train.loop import Stop
+from segjax.train.runs import Run
 from tests.train import runs
 
 pytestmark = pytest.mark.usefixtures("command_settings")
@@ -54,11 +56,11 @@ class StopInEvaluation(Stop):
 
 
 @pytest.fixture(scope="module")
-def plan(data_dir, tmp_path_factory, command_settings):
+def made(data_dir, tmp_path_factory, command_settings):
     settings = runs.SMALL | EVERY | {"data.data_dir": data_dir}
     demo = str(runs.ROOT / "experiments" / "fovea" / "demo.py")
     config = files.load(demo, {key: str(value) for key, value in settings.items()})
-    return run.check(config, tmp_path_factory.mktemp("stops") / "new")
+    return job.check(config, tmp_path_factory.mktemp("stops") / "new")
 
 
 def rows_of(folder):
@@ -73,27 +75,29 @@ def rows_of(folder):
     return rows
 
 
-def train(plan, folder, *stops):
+def train(made, folder, *stops):
     """Trains until each stop or kill in turn, and then to the end; the rows."""
+    devices = parallel.make(made.config.parallel)
+    folder.mkdir(exist_ok=True)
     for stop in stops:
         with pytest.raises((Killed, Interrupted)):
-            run._train(plan, folder, stop)
-    run._train(plan, folder)
+            fit.fit(made, [Run(made, folder)], devices, stop=stop)
+    fit.fit(made, [Run(made, folder)], devices)
     return rows_of(folder)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(plan, tmp_path_factory):
-    rows = train(plan, tmp_path_factory.mktemp("undisturbed") / "run")
+def undisturbed(made, tmp_path_factory):
+    rows = train(made, tmp_path_factory.mktemp("undisturbed") / "run")
     trained = {step for step, split, _ in rows if split == "train"}
     assert trained == {5, 6, 10, 12} and rows[10, "train", "loss"][1] == 4 * 8
     return rows
 
 
-def test_stop_between_two_logs_loses_no_sums(tmp_path, plan, undisturbed):
-    assert train(plan, tmp_path / "run", StopAt(8), StopAt(9)) == undisturbed
+def test_stop_between_two_logs_loses_no_sums(tmp_path, made, undisturbed):
+    assert train(made, tmp_path / "run", StopAt(8), StopAt(9)) == undisturbed
 
 
-def test_stop_within_an_evaluation_and_a_kill_double_no_rows(tmp_path, plan, undisturbed):
+def test_stop_within_an_evaluation_and_a_kill_double_no_rows(tmp_path, made, undisturbed):
     stops = StopInEvaluation(6), StopAt(kill=8)
-    assert train(plan, tmp_path / "run", *stops) == undisturbed
+    assert train(made, tmp_path / "run", *stops) == undisturbed

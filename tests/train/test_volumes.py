@@ -11,10 +11,12 @@ import pytest
 
 from segjax import cli
 from segjax.config import files
-from segjax.launch import sweep
-from segjax.train import loop, preflight, volumes
+from segjax.inference.open import load_trained
+from segjax.tasks.volume_segmentation.data import open_cases
+from segjax.tasks.volume_segmentation.evaluation import VolumeNetwork
+from segjax.train import experiment, loop
 from segjax.train.checkpoint import parameters_digest
-from segjax.train.restore import load_trained
+from segjax.train.sweepdir import folder_of
 from tests.train import runs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -100,13 +102,10 @@ def test_a_stopped_run_goes_on_exactly(folder, data, tmp_path, monkeypatch, comm
 
 def test_evaluation_is_of_whole_volumes_in_millimetres(folder, command_settings):
     trained = load_trained(folder)
-    evaluator = volumes.evaluator(trained.plan, "validation")
-    case = evaluator.cases[0]
-    placed = evaluator.placed(trained.state)
-    labels = evaluator.labels_of(case.image, case.geometry, placed)
+    case, labels = first_case(trained)
     assert labels.shape == case.stored_labels.shape
-    row = evaluator.table(trained.state).rows[0]
-    columns = dict(zip(trained.plan.task.columns(), row, strict=True))
+    table = final_table(trained)
+    columns = {name: values[0] for name, values in table.items()}
     here, true = labels == 3, np.asarray(case.stored_labels) == 3
     if here.any():
         overlap = 2 * np.sum(here & true) / (here.sum() + true.sum())
@@ -116,6 +115,22 @@ def test_evaluation_is_of_whole_volumes_in_millimetres(folder, command_settings)
         )
     volume = true.sum() * np.prod(case.stored_spacing) / 1000
     assert columns["true_volume_LV"] == pytest.approx(volume)
+
+
+def first_case(trained):
+    """The first validation case, and its labels in the grid of the data set."""
+    made = trained.experiment
+    case = open_cases(made, "validation")[0]
+    network = VolumeNetwork(made, trained.devices)
+    network.place(trained.state)
+    return case, network.labels(case.image, case.geometry)
+
+
+def final_table(trained, made=None):
+    """The columns of the final evaluation on the validation split."""
+    made = made or trained.experiment
+    evaluator = made.task.evaluator(made, "validation", trained.devices)
+    return evaluator(trained.state, final=True).columns
 
 
 def brute_hausdorff(a, b, spacing):
@@ -133,7 +148,6 @@ def brute_hausdorff(a, b, spacing):
 
 def test_mirroring_and_the_largest_component_change_the_final_table(folder, data, command_settings):
     trained = load_trained(folder)
-    plan = trained.plan
     found = {}
     for name, options in {
         "plain": {},
@@ -143,13 +157,11 @@ def test_mirroring_and_the_largest_component_change_the_final_table(folder, data
         config = files.from_json(folder / "config.json").copy_and_resolve_references()
         config.unlock()
         config.task_options.update(options)
-        plan = preflight.build(config.lock(), 100, 8)
-        made = volumes.VolumeEvaluator(plan, volumes.open_cases(config, plan.task, "validation"))
-        found[name] = made.table(trained.state).rows
+        made = experiment.build(config.lock(), devices=8)
+        columns = final_table(trained, made)
+        found[name] = np.stack([columns[f"volume_{c}"] for c in made.task.classes])
     assert not np.array_equal(found["plain"], found["mirrored"])
-    volumes_of = [column.startswith("volume") for column in plan.task.columns()]
-    smaller = found["largest"][:, volumes_of] <= found["plain"][:, volumes_of]
-    assert np.all(smaller) and np.any(found["largest"] != found["plain"])
+    assert np.all(found["largest"] <= found["plain"]) and np.any(found["largest"] < found["plain"])
 
 
 def test_volumes_are_evaluated_on_as_many_devices_as_divide_the_batch(
@@ -176,7 +188,7 @@ def test_a_population_of_volumes_is_its_single_runs(folder, data, tmp_path, comm
     flags = [word for word in words("", data) if word.startswith("--config.")]
     command = ["sweep", "--config", str(experiment), "--workdir", str(tmp_path / "sweep")]
     assert cli.main([*command, "--engine", "population", *flags]) == 0
-    member = sweep.folder_of(tmp_path / "sweep", {"seed": 0})
+    member = folder_of(tmp_path / "sweep", {"seed": 0})
     one, two = (load_trained(path, "latest").state.params for path in (folder, member))
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
@@ -238,10 +250,7 @@ def test_a_prediction_equals_the_evaluation(folder, data, tmp_path, command_sett
     out = tmp_path / "out"
     command = ["predict", "--workdir", str(folder), "--output", str(out)]
     assert cli.main([*command, "--input", str(tmp_path / "case.nii.gz")]) == 0
-    evaluator = volumes.evaluator(trained.plan, "validation")
-    case = evaluator.cases[0]
-    placed = evaluator.placed(trained.state)
-    wanted = evaluator.labels_of(case.image, case.geometry, placed)
+    _, wanted = first_case(trained)
     found = nibabel.load(out / "case.nii.gz").get_fdata().T
     assert np.mean(found == wanted) > 0.999
 

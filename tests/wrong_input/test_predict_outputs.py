@@ -14,7 +14,8 @@ from segjax.data import images, outputs, store
 from segjax.data.png import write_png
 from segjax.data.volumes import nifti
 from segjax.errors import UserError
-from segjax.train import checkpoint, volume_predictions
+from segjax.tasks.volume_segmentation import VolumeSegmentation
+from segjax.train import checkpoint
 from tests.data.fake_volumes import write
 from tests.train import runs
 from tests.wrong_input.conftest import snapshot
@@ -190,7 +191,8 @@ def test_channels_are_in_the_order_of_their_numbers(tmp_path):
     """Wherever they lie: by paths, the second channel would come first."""
     one = volume(tmp_path / "z" / "a_0000.nii.gz")
     two = volume(tmp_path / "b" / "a_0001.nii.gz", seed=1)
-    cases = volume_predictions.find_cases([str(two), str(one)], 2)
+    task = VolumeSegmentation(channels=2, normalization=("zscore", "zscore"))
+    cases = task.predictor().cases([two, one])
     assert cases == {"a": [one, two]}
 
 

@@ -10,6 +10,7 @@ from segjax.cli import main
 from segjax.config import sweeps
 from segjax.launch import sweep
 from segjax.train import holder
+from segjax.train.sweepdir import folder_of
 from tests.train import runs, tiny
 from tests.wrong_input.words import HEAD, picture
 
@@ -176,7 +177,7 @@ def test_a_sweep_in_use_or_with_a_point_in_use(refuses, tmp_path, data_dir, engi
     with sweep.open_folder(str(path), points, extra, folder):
         refuses(*words, names=["--workdir swept: in use by process", os.getpid()])
     # As after the end of a sweep whose child trains on.
-    with holder.hold(sweep.folder_of(folder, points[1])):
+    with holder.hold(folder_of(folder, points[1])):
         point = sweeps.point_id(points[1])
         names = [f"--workdir swept/points/{point}: in use by process", os.getpid()]
         refuses(*words, names=names)

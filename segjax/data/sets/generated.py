@@ -62,6 +62,19 @@ class GeneratedSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         except ValueError as error:
             raise UserError(f"{cls.name}/{name}: {error}") from error
 
+    def declared_splits(self) -> tfds.core.splits.SplitDict:
+        """The splits that it will have, before it is generated."""
+        names = tfds.core.ShardedFileTemplate(
+            data_dir=self.data_path, dataset_name=self.name, filetype_suffix="array_record"
+        )
+        counts = {split: getattr(self.builder_config, split) for split in SPLITS}
+        return tfds.core.splits.SplitDict(
+            tfds.core.SplitInfo(
+                name=split, shard_lengths=[count], num_bytes=0, filename_template=names
+            )
+            for split, count in counts.items()
+        )
+
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         del dl_manager  # nothing to download
         config = self.builder_config

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from segjax.data.pipeline import Stateless
 from segjax.data.volumes.sampling import PatchSampler
 from segjax.types import Array
 
@@ -47,7 +48,7 @@ def cut_region(
     return jax.vmap(cut)(padded, corner)
 
 
-class ResidentPatches:
+class ResidentPatches(Stateless):
     """All slices of all cases as one array a field, to be placed on the device once.
 
     Args:
@@ -92,7 +93,7 @@ class ResidentPatches:
             step += 1
 
 
-class StreamedPatches:
+class StreamedPatches(Stateless):
     """Patches of volumes too large for the device: regions are cut out while the device works.
 
     Args:

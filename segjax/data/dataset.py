@@ -1,0 +1,85 @@
+"""The prepared set that a config names: opened once, and handed on."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from segjax.checks import nearest
+from segjax.data import digest, store
+from segjax.errors import UserError
+
+
+class Dataset:
+    """A set with the splits that a config gives names to.
+
+    A generated set is made when its examples, or their digest, are first asked for; its features
+    and counts are known before.
+
+    Args:
+        section: `config.data`: name, data_dir, splits.
+
+    Raises: UserError when there is no such set, or its description is damaged.
+    """
+
+    def __init__(self, section: ConfigDict):
+        self.name, self.folder = section.name, section.data_dir
+        self.splits: Mapping[str, str] = section.splits
+        self._builder = store.builder(self.name, self.folder, path="config.data.name")
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        """The fields of its examples."""
+        return self._builder.info.features
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether it lies in its folder."""
+        return store.is_prepared(self._builder)
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether it is a function of its config, without a download."""
+        return not store.needs_download(self._builder)
+
+    def require(self) -> None:
+        """UserError unless it is prepared, or can be generated without a download."""
+        store.require(self._builder, self.name, self.folder)
+
+    def prepare(self) -> None:
+        """Generates it where that is all it takes; `require` otherwise."""
+        self.require()
+        store.prepare(self._builder)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The digest of its content."""
+        self.prepare()
+        return digest.of(self._builder)
+
+    def expression(self, split: str) -> str:
+        """What a name stands for in `config.data.splits`; UserError for an unknown one."""
+        if split not in self.splits:
+            raise UserError(
+                f"split {split!r}: config.data.splits has no such split"
+                f"{nearest(split, self.splits)} It has: {', '.join(self.splits)}"
+            )
+        return self.splits[split]
+
+    def count(self, split: str) -> int:
+        """The number of examples of a split; nothing is generated for it."""
+        self.require()
+        expression = self.expression(split)
+        return store.check_split(self._builder, expression, path=f"config.data.splits.{split}")
+
+    def open(self, split: str, fields: Sequence[str]) -> Sequence[Mapping]:
+        """The examples of a split, with some of their fields."""
+        self.prepare()
+        self.count(split)
+        return store.open_split(self._builder, self.expression(split), tuple(fields))
+
+    def names(self, split: str) -> list[str]:
+        """The `image_id` of every example, in the order of the split."""
+        source = self.open(split, ("image_id",))
+        return [source[index]["image_id"].decode() for index in range(len(source))]

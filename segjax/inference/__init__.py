@@ -1,0 +1,1 @@
+"""What is done with a trained work folder: opened, evaluated, predicted with, exported."""

@@ -1,0 +1,73 @@
+"""Evaluates a trained state on a split, into metrics_<split>.json and predictions_<split>.csv."""
+
+import json
+import pathlib
+import sys
+from collections.abc import Mapping
+
+import jax
+
+from segjax import files
+from segjax.data import digest
+from segjax.inference.open import Trained, load_trained, open_parts
+from segjax.tasks.base import Evaluation, Evaluator
+from segjax.tasks.metric import values_of
+from segjax.train import workdir
+
+
+def evaluate_folder(
+    folder: pathlib.Path, split: str, kind: str, places: Mapping[str, str] | None = None
+) -> dict[str, float]:
+    """Evaluates a trained folder; every mistake shows before the model is loaded."""
+    parts = open_parts(folder, places)
+    workdir.check_writable(folder, "--workdir")
+    parts.data.count(split)
+    parts.data.prepare()
+    return evaluate(load_trained(folder, kind, parts=parts, spread=True), split)
+
+
+def evaluate(trained: Trained, split: str, evaluator: Evaluator | None = None) -> dict[str, float]:
+    """Evaluates on a split and writes the two files; `evaluator` is the split's if there is one."""
+    experiment, folder = trained.experiment, trained.folder
+    baseline = workdir.read_baseline(folder)
+    if evaluator is None:
+        evaluator = experiment.task.evaluator(experiment, split, trained.devices)
+    evaluation = evaluator(trained.state, final=True, baseline=baseline)
+    values = evaluation.values(experiment.task)
+    if jax.process_index() == 0:
+        _write(trained, split, evaluation, values)
+    return values
+
+
+def _write(
+    trained: Trained, split: str, evaluation: Evaluation, values: Mapping[str, float]
+) -> None:
+    experiment, folder = trained.experiment, trained.folder
+    task = experiment.task
+    found, saved = experiment.data.digest, workdir.data_digest(folder)
+    changed = saved not in (None, found)
+    baseline = evaluation.baseline
+    content = {
+        "split": split,
+        "step": int(trained.state.step),
+        "count": float(evaluation.count),
+        "metrics": dict(values),
+        "baseline": None if baseline is None else values_of(task.metrics, baseline),
+        "data_digest": found,
+        "data_changed": changed,
+    }
+    if changed:
+        print(f"segjax: {folder}: {split}: {changed_data(found, saved)}", file=sys.stderr)
+    columns, rows = evaluation.table(task.columns)
+    path = folder / f"predictions_{split}.csv"
+    # It names the table: killed here, or beside another evaluation, no mixture is taken for one.
+    content[workdir.PREDICTIONS] = files.write_table(path, columns, evaluation.names, rows)
+    files.write_text(folder / f"metrics_{split}.json", json.dumps(content, indent=2) + "\n")
+
+
+def changed_data(found: str, trained: str) -> str:
+    """What is said where a run is looked at on other data than it was trained on."""
+    return (
+        f"evaluated on data of digest {digest.short(found)}, but trained on "
+        f"{digest.short(trained)}: the prepared set has changed since"
+    )

@@ -1,0 +1,124 @@
+"""Predictions for a person's own images or volumes: a table, and pictures of each."""
+
+import pathlib
+import stat
+import sys
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from segjax import files
+from segjax.data import outputs
+from segjax.errors import UserError
+from segjax.inference.open import load_trained, open_parts
+from segjax.train import workdir
+
+TABLE = "predictions.csv"
+
+
+def predict(
+    folder: pathlib.Path,
+    inputs: Sequence[str],
+    output: pathlib.Path,
+    kind: str,
+    places: Mapping[str, str] | None = None,
+) -> int:
+    """Predicts every case; writes predictions.csv and pictures; how many there were.
+
+    Every case is read before the first is written, so that a bad file costs nothing.
+
+    Args:
+        folder: a trained work folder.
+        inputs: files and folders.
+        output: the folder to write to.
+        kind: 'best' or 'latest' checkpoint.
+        places: a `data_dir` or `cache_dir` in place of the saved ones.
+    """
+    parts = open_parts(folder, places)
+    predictor = parts.task.predictor()
+    found = find_files(inputs, predictor.suffixes, predictor.kind)
+    cases = predictor.cases(found)
+    written = [
+        (name, paths[0]) for case, paths in cases.items() for name in predictor.outputs(case)
+    ]
+    check_outputs(output, inputs, found, written)
+    quiet, several = not sys.stderr.isatty(), f"{predictor.kind}s"
+    for paths in tqdm(cases.values(), desc=f"checking {several}", disable=quiet):
+        predictor.check(paths)
+    trained = load_trained(folder, kind, parts=parts, spread=predictor.spread)
+    predictor.load(trained.experiment, trained.state, trained.devices)
+    rows = [
+        predictor.predict(name, paths, output)
+        for name, paths in tqdm(cases.items(), desc="predicting", disable=quiet)
+    ]
+    files.write_table(output / TABLE, predictor.columns, list(cases), np.array(rows))
+    return len(cases)
+
+
+def find_files(inputs: Sequence[str], suffixes: Sequence[str], kind: str) -> list[pathlib.Path]:
+    """The files that paths name: files as they are, and of folders, one level deep, what fits.
+
+    Hidden files of a folder, such as the `._` companions that macOS leaves, are passed over.
+
+    Args:
+        inputs: files and folders.
+        suffixes: how the names of the files that are taken from a folder end, in lower case.
+        kind: what they are, for messages.
+
+    Raises: UserError for a path that is missing and for a folder without such files.
+    """
+    found: list[pathlib.Path] = []
+    for text in inputs:
+        path = pathlib.Path(text)
+        if not _is_folder(path):
+            found.append(path)
+            continue
+        shown = (p for p in sorted(path.iterdir()) if not p.name.startswith("."))
+        fitting = (p for p in shown if p.name.lower().endswith(tuple(suffixes)))
+        inside = [p for p in fitting if not _is_folder(p)]
+        if not inside:
+            raise UserError(f"--input {path}: no {kind} in this folder ({', '.join(suffixes)})")
+        found += inside
+    return found
+
+
+def _is_folder(path: pathlib.Path) -> bool:
+    """Whether this is a folder; UserError for what is no file either, and for unreadable names."""
+    try:
+        path.name.encode()
+        mode = path.stat().st_mode
+    except UnicodeEncodeError as error:
+        raise UserError(f"--input {ascii(str(path))}: its name is not UTF-8; rename it") from error
+    except FileNotFoundError as error:
+        link = f"{path} is a link to {path.readlink()}, which is gone" if path.is_symlink() else ""
+        raise UserError(f"--input {path}: {link or 'no such file or folder'}") from error
+    except OSError as error:
+        raise UserError(f"--input {path}: {error.strerror}") from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UserError(f"--input {path}: neither a file nor a folder")
+    return stat.S_ISDIR(mode)
+
+
+def check_outputs(
+    output: pathlib.Path,
+    inputs: Sequence[str],
+    found: Sequence[pathlib.Path],
+    written: Sequence[tuple[str, pathlib.Path]],
+) -> None:
+    """UserError unless predictions can be written without harm; nothing is written here.
+
+    The output must not be, hold or lie in an input, no two inputs may share a file of it, and a
+    file that is there already must be an earlier prediction.
+
+    Args:
+        output: the folder.
+        inputs: files and folders as given.
+        found: the files found there.
+        written: the names of files below `output`, each with the input that it comes from.
+    """
+    workdir.check_writable(output, "--output")
+    outputs.check_names(written)
+    folders = sorted({str(pathlib.Path(name).parent) for name, _ in written})
+    outputs.check_apart(output, folders, [*map(pathlib.Path, inputs), *found])
+    outputs.check_replaceable([output / name for name in (TABLE, *(name for name, _ in written))])

@@ -1,0 +1,154 @@
+"""Runs the points of a sweep on this machine, each in a subprocess, several at once if asked.
+
+The processor cores are shared out among those that run at the same time. A signal (Ctrl-C,
+SIGTERM) goes on to the children, which save and end; a second one ends them at once. When this
+process is killed they save and end as well.
+"""
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from ml_collections import ConfigDict
+
+from segjax.config import files, sweeps
+from segjax.errors import Interrupted
+from segjax.launch import parent
+from segjax.launch.flags import Flag
+from segjax.launch.sweep import Progress, Sweep, last_line
+from segjax.train.sweepdir import folder_of, output_of
+
+PAUSE = 0.05  # seconds between two looks at the children
+
+
+def command_of(text: str, point: sweeps.Point, extra: Mapping[str, str], workdir) -> list[str]:
+    """The `segjax train` command of one point."""
+    path, _ = files.split_name(text)
+    config = f"{path}:{point['arg']}" if "arg" in point else str(path)
+    settings = {key: value for key, value in point.items() if key != "arg"} | dict(extra)
+    flags = [f"--config.{key}={value}" for key, value in settings.items()]
+    head = [sys.executable, "-m", "segjax.cli", "train"]
+    return [*head, "--config", config, "--workdir", str(workdir), *flags]
+
+
+class Local:
+    """Runs every point that is not done, `jobs` at once; a failed point does not stop the rest."""
+
+    flags: ClassVar[Mapping[str, Flag]] = {
+        "jobs": Flag(1, "how many points run at the same time; cores are shared out", 1)
+    }
+
+    def __init__(self, *, jobs: int | None = None):
+        self.jobs = 1 if jobs is None else jobs
+
+    def check(self, configs: Sequence[ConfigDict]) -> None:
+        """Whatever `segjax train` takes."""
+
+    def run(self, sweep: Sweep) -> bool:
+        """Waits for all children."""
+        commands = {}
+        for point in sweep.progress.missing:
+            folder = folder_of(sweep.workdir, point)
+            commands[sweeps.point_id(point)] = command_of(sweep.text, point, sweep.extra, folder)
+        with _signals() as asked:
+            Children(self.jobs, asked).run(sweep.progress, commands)
+        return True
+
+
+@dataclass
+class Children:
+    """The subprocesses of a sweep, at most `jobs` at a time."""
+
+    jobs: int
+    asked: list[int]  # the signals that came
+    running: dict[int, tuple[sweeps.Point, subprocess.Popen]] = field(default_factory=dict)
+
+    def run(self, progress: Progress, commands: Mapping[str, list[str]]) -> None:
+        """Runs the missing points of a sweep, by their commands; raises Interrupted on a signal."""
+        waiting, told = list(progress.missing), 0
+        while waiting or self.running:
+            while waiting and len(self.running) < self.jobs and not self.asked:
+                point = waiting.pop(0)
+                progress.begins(point)
+                self._start(point, folder_of(progress.workdir, point), commands)
+            for slot, (point, child) in list(self.running.items()):
+                if child.poll() is None:
+                    continue
+                del self.running[slot]
+                child.stdin.close()
+                if child.returncode == 0:
+                    progress.ended(point)
+                elif not self.asked:
+                    folder = folder_of(progress.workdir, point)
+                    progress.ended(point, failure(child.returncode, output_of(folder)))
+            if len(self.asked) > told:
+                told = len(self.asked)
+                for _, child in self.running.values():
+                    child.terminate() if told == 1 else child.kill()
+            if self.asked and not self.running:
+                raise Interrupted("stopped by a signal, points saved; the same command goes on")
+            time.sleep(PAUSE)
+
+    def _start(self, point: sweeps.Point, folder: pathlib.Path, commands: Mapping) -> None:
+        slot = next(slot for slot in range(self.jobs) if slot not in self.running)
+        with output_of(folder).open("a") as output:
+            child = parent.start(
+                commands[sweeps.point_id(point)],
+                _environment(self.jobs),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
+            )
+        if self.jobs > 1 and hasattr(os, "sched_setaffinity"):
+            with contextlib.suppress(OSError):  # it has ended already
+                # The child is importing still: threads that it starts later inherit this.
+                os.sched_setaffinity(child.pid, cores_of(slot, self.jobs))
+        self.running[slot] = point, child
+
+
+def failure(status: int, output: pathlib.Path) -> str:
+    """Why a child failed, in one line: the signal that killed it, or the last line it printed."""
+    if status >= 0:
+        return last_line(output)
+    name = signal.Signals(-status).name if -status in {*signal.Signals} else f"signal {-status}"
+    memory = " (out of memory?)" if -status == signal.SIGKILL else ""
+    return f"killed by {name}{memory}; what it printed is in {output}"
+
+
+def cores_of(slot: int, jobs: int) -> set[int]:
+    """The processor cores of one of `jobs` children; with fewer cores than jobs, one each."""
+    cores = sorted(os.sched_getaffinity(0))
+    return set(cores[slot::jobs]) or {cores[slot % len(cores)]}
+
+
+def _environment(jobs: int) -> dict[str, str]:
+    """The children's environment: on an accelerator each takes its share of the memory."""
+    share = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / jobs:.3f}"} if jobs > 1 else {}
+    return share | os.environ
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects the signals that ask for an end, instead of ending."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {
+        name: signal.signal(getattr(signal, name), lambda number, frame: asked.append(number))
+        for name in names
+    }
+    try:
+        yield asked
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)

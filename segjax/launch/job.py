@@ -1,0 +1,198 @@
+"""A training from its config to files on disk: checked, trained, evaluated, reported.
+
+`train` runs one; engines run several at once through `train_together`.
+"""
+
+import dataclasses
+import json
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from segjax import files
+from segjax.config import files as configs
+from segjax.data import digest
+from segjax.errors import Interrupted, UserError
+from segjax.inference import evaluate
+from segjax.inference.open import Trained
+from segjax.report import run as report
+from segjax.tasks.base import Evaluator
+from segjax.train import (
+    checkpoint,
+    fit,
+    holder,
+    hyperparameters,
+    parallel,
+    processes,
+    restore,
+    workdir,
+)
+from segjax.train import experiment as experiments
+from segjax.train.experiment import Experiment
+from segjax.train.logs import environment
+from segjax.train.loop import Stop
+from segjax.train.loop_state import from_saved
+from segjax.train.runs import Run
+
+
+def check(config: ConfigDict, folder: pathlib.Path) -> Experiment:
+    """Everything that can be wrong is found here, within seconds, before the folder is touched."""
+    parts = experiments.name_parts(config)
+    workdir.check_new(folder, config)
+    # A generated set is drawn only once the config is known to be good.
+    made = experiments.build(config, devices=jax.device_count(), parts=parts)
+    parts.data.count("validation")
+    processes.first_then_others(parts.data.prepare)
+    check_data(config, folder, parts.data.digest)
+    made.task.check_place(made)
+    checkpoint.check_fit(folder, made.shapes())
+    return made
+
+
+def check_data(config: ConfigDict, folder: pathlib.Path, found: str) -> None:
+    """UserError if a run, or the plan that it follows, is of other data than those `found`."""
+    name, place, short = config.data.name, config.data.data_dir, digest.short
+    if (saved := workdir.data_digest(folder)) not in (None, found):
+        raise UserError(
+            f"--workdir {folder}: was trained on data of digest {short(saved)}, but {name} in "
+            f"{place} has {short(found)}; take another folder, or the data of before"
+        )
+    if (planned := config.data.plan_digest) not in ("", found):
+        raise UserError(
+            f"config.data.plan_digest={short(planned)!r}: the plan was measured on other data than "
+            f"{name} in {place} ({short(found)}); run `segjax plan {name} --data_dir {place}` again"
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of several: its config, its work folder, and what takes lines for a person."""
+
+    config: ConfigDict
+    folder: pathlib.Path
+    say: Callable[[str], None]
+
+
+def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, float]:
+    """Trains to the end (or goes on from the latest checkpoint), evaluates the best, reports."""
+    processes.agree(config)
+    made = check(config, folder)
+    processes.wait()  # all have seen the folder as it was
+    run = Run(made, folder)
+    with holder.hold(folder, first=processes.is_first(), told=processes.of_first):
+        workdir.check_new(folder, config)  # another run may have begun here since
+        if processes.is_first():
+            describe(run)
+        with workdir.in_use(folder):
+            devices = parallel.make(config.parallel)
+            _fit(made, [run], devices)
+            return finish(run, devices)
+
+
+def train_together(
+    jobs: Sequence[Job],
+    paths: Sequence[str],
+    stop: Stop,
+    finished: Callable[[Job, str | None], None] = lambda job, error: None,
+) -> None:
+    """Trains several in one program, to their ends, or on from the newest step that all have.
+
+    One whose loss stops being finite fails; the rest go on.
+
+    Args:
+        jobs: of one shape; configs that differ in nothing but `paths`.
+        paths: config paths of the hyperparameters in which they differ.
+        stop: asked at every step; a stop saves and raises Interrupted.
+        finished: called with each when it is done, or with the line with which it has failed.
+    """
+    _check_stop(stop)
+    made = check(jobs[0].config, jobs[0].folder)
+    shapes = made.shapes()
+    with ExitStack() as stack:
+        for job in jobs:
+            workdir.check_new(job.folder, job.config)
+            check_data(job.config, job.folder, made.data.digest)
+            checkpoint.check_fit(job.folder, shapes)
+            stack.enter_context(holder.hold(job.folder))
+        runs = []
+        for job in jobs:
+            workdir.check_new(job.folder, job.config)  # another run may have begun here since
+            own = made.with_hyperparameters(hyperparameters.read(job.config, paths))
+            own = dataclasses.replace(own, config=job.config)
+            runs.append(Run(own, job.folder, job.say))
+            describe(runs[-1])
+        by_folder = {job.folder: job for job in jobs}
+        devices = parallel.make(made.config.parallel)
+        evaluator = made.task.evaluator(made, "validation", devices)
+
+        def failed(run: Run) -> None:
+            finished(by_folder[run.folder], run.error)
+
+        _fit(made, runs, devices, paths=paths, evaluator=evaluator, stop=stop, failed=failed)
+        for run in runs:
+            if run.error is None:
+                _check_stop(stop)
+                values = finish(run, devices, paths, evaluator)
+                shown = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+                run.say(f"{run.folder}: validation {shown}")
+                finished(by_folder[run.folder], None)
+
+
+def _check_stop(stop: Stop) -> None:
+    if stop.now():
+        raise Interrupted("stopped by a signal, all is saved; the same command goes on")
+
+
+def _fit(made: Experiment, runs: Sequence[Run], devices: Any, **options: Any) -> None:
+    """Trains those runs that have not come to their end yet."""
+    for run in runs:
+        if (ended := workdir.read_done(run.folder)) is not None:
+            run.memory = from_saved(ended)
+    training = [run for run in runs if workdir.read_done(run.folder) is None]
+    if training:
+        fit.fit(made, training, devices, **options)
+    rest = [run.folder for run in runs if run not in training]
+    fit.write_baselines(made, rest, lambda: made.task.source(made))
+
+
+def finish(
+    run: Run, devices: Any, paths: Sequence[str] = (), evaluator: Evaluator | None = None
+) -> dict[str, float]:
+    """Evaluates the best state and reports: the end of a run."""
+    state = restore.best_of_run(run.folder, run.experiment, devices)
+    if paths:
+        own = hyperparameters.arrays(run.experiment.config, paths)
+        state = state.replace(hyperparameters=devices.replicate(own))
+    trained = Trained(run.folder, run.experiment, devices, state)
+    values = evaluate.evaluate(trained, "validation", evaluator)
+    processes.wait()  # what process 0 wrote is there for all
+    report.write(run.folder, trained)
+    if processes.is_first():
+        workdir.write_done(run.folder, run.memory.ended(), int(state.step))
+    return values
+
+
+def describe(run: Run) -> None:
+    """Writes config.json and env.json of a work folder."""
+    made, folder = run.experiment, run.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / workdir.CONFIG).exists():
+        files.write_text(folder / workdir.CONFIG, configs.to_json(made.config))
+    counted = {"examples": made.clock.examples, "total_steps": made.total_steps}
+    described = environment() | {"parameters": made.parameters} | counted
+    # Of a run begun before digests were saved it is not known what it was trained on.
+    begun = (folder / workdir.ENVIRONMENT).exists() and workdir.data_digest(folder) is None
+    if begun and not workdir.is_object(folder / workdir.ENVIRONMENT):
+        print(
+            f"segjax: {folder / workdir.ENVIRONMENT}: damaged, made again; on which data the run "
+            "was trained is not known any more",
+            file=sys.stderr,
+        )
+    described["data"] = {"digest": None if begun else made.data.digest}
+    files.write_text(folder / workdir.ENVIRONMENT, json.dumps(described, indent=2) + "\n")

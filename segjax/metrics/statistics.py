@@ -1,0 +1,135 @@
+"""Statistics of a table of cases: one number from some of its columns.
+
+A statistic takes columns `[..., n]`, the cases along the last axis, and gives `[...]`, so that the
+resamples of a bootstrap or a permutation test go through side by side. `tasks/metric.py` gives them
+names and units; training, tables, intervals and tests all call the same function.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from segjax.metrics.localization import r_aed_from_mean_distance
+from segjax.metrics.ranking import average_precision_from_counts
+from segjax.types import Array, Float
+
+Statistic = Callable[..., np.ndarray]
+# False positives an image at which the challenges on microaneurysms and nodules read sensitivity.
+FROC_RATES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
+
+
+def mean(*columns: Float[Array, "*s n"]) -> Float[np.ndarray, "*s"]:
+    """The mean over the cases whose value is finite, and over the columns if there are several.
+
+    Args:
+        columns: values of the cases.
+
+    Returns: means in float64.
+    Empty cases: nan where no case has a finite value.
+    """
+    return np.mean([_finite_mean(np.asarray(column, np.float64)) for column in columns], axis=0)
+
+
+def r_aed(distance: Float[Array, "*s n"]) -> Float[np.ndarray, "*s"]:
+    """R-AED of normalised distances: 1 / (their mean + 0.1).
+
+    Source: Wu et al., Multiscale Softmax Cross Entropy for Fovea Localization, section 2.1.
+
+    Args:
+        distance: of each case, in normalised coordinates.
+
+    Returns: values in [0, 10].
+    Empty cases: nan where no case has a finite distance.
+    """
+    return r_aed_from_mean_distance(mean(distance))
+
+
+def not_finite(column: Float[Array, "*s n"]) -> Float[np.ndarray, "*s"]:
+    """How many cases have no finite value, as a Hausdorff distance to nothing has none."""
+    return np.sum(~np.isfinite(np.asarray(column, np.float64)), axis=-1).astype(np.float64)
+
+
+def roc_auc(score: Float[Array, "*s n"], label: Float[Array, "*s n"]) -> Float[np.ndarray, "*s"]:
+    """Area under the receiver operating characteristic curve over cases.
+
+    AUC = (sum of the ranks of the positives - P (P + 1) / 2) / (P N), ties with their mean rank.
+
+    Source: Mann and Whitney (1947); equal to `metrics.roc_auc`.
+
+    Args:
+        score: higher for what is positive.
+        label: 1 positive, 0 negative.
+
+    Returns: values in [0, 1].
+    Empty cases: nan where no case is positive, or none is negative.
+    """
+    from scipy.stats import rankdata
+
+    score, positive = np.asarray(score, np.float64), np.asarray(label) > 0.5
+    ranks = rankdata(score, axis=-1)
+    count = positive.sum(axis=-1)
+    others = positive.shape[-1] - count
+    above = np.where(positive, ranks, 0).sum(axis=-1) - count * (count + 1) / 2
+    defined = (count > 0) & (others > 0)
+    return np.where(defined, above / np.where(defined, count * others, 1), np.nan)
+
+
+def pooled_average_precision(
+    positives: Float[Array, "*s n"], *counts: Float[Array, "*s n"]
+) -> Float[np.ndarray, "*s"]:
+    """Area under the precision-recall curve of the pixels of all cases pooled.
+
+    Source: Porwal et al. (2020), IDRiD challenge, section 6; see `average_precision_from_counts`.
+
+    Args:
+        positives: number of positive pixels of each case.
+        counts: true positives at each threshold, rising, then false positives at each.
+
+    Returns: values in [0, 1], by the trapezoidal rule.
+    Empty cases: nan where nothing is positive.
+    """
+    total, tp, fp = _pooled(positives, counts)
+    fn = total[..., None] - tp
+    return average_precision_from_counts(
+        np.stack([tp, fp, fn, np.zeros_like(tp)], axis=-1), rule="trapezoid"
+    )
+
+
+def froc(positives: Float[Array, "*s n"], *counts: Float[Array, "*s n"]) -> Float[np.ndarray, "*s"]:
+    """Mean sensitivity at 1/8, 1/4, …, 8 false positives a case (free-response ROC).
+
+    Source: Niemeijer et al. (2010), Retinopathy Online Challenge.
+    Departures: sensitivities between two thresholds lie on a straight line, which begins at (0, 0);
+        beyond the most false positives that any threshold gives, sensitivity stays what it is.
+
+    Args:
+        positives: number of lesions of each case.
+        counts: lesions found at each threshold, rising, then false positives at each.
+
+    Returns: values in [0, 1].
+    Empty cases: nan where there is no lesion.
+    """
+    total, found, false = _pooled(positives, counts)
+    cases = np.asarray(positives).shape[-1]
+    values = np.full(total.shape, np.nan)
+    for place in np.ndindex(*total.shape):
+        if total[place] > 0:
+            rates = np.append(0.0, false[place][::-1] / cases)
+            hits = np.append(0.0, found[place][::-1] / total[place])
+            values[place] = np.mean(np.interp(FROC_RATES, rates, hits))
+    return values
+
+
+def _pooled(positives: np.ndarray, counts: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sums over the cases: positives, and true and false positives by threshold."""
+    sums = [np.asarray(column, np.float64).sum(axis=-1) for column in counts]
+    half = len(sums) // 2
+    total = np.asarray(positives, np.float64).sum(axis=-1)
+    return total, np.stack(sums[:half], axis=-1), np.stack(sums[half:], axis=-1)
+
+
+def _finite_mean(column: np.ndarray) -> np.ndarray:
+    finite = np.isfinite(column)
+    count = finite.sum(axis=-1)
+    total = np.where(finite, column, 0.0).sum(axis=-1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

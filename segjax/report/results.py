@@ -1,0 +1,185 @@
+"""The results of a sweep: what every finished point says of every case."""
+
+import pathlib
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from segjax.config import files, sweeps
+from segjax.config.validation import paper_figures
+from segjax.errors import UserError
+from segjax.report.tables import Curves, read_curves, read_json, read_table
+from segjax.tasks.base import Task
+from segjax.tasks.metric import Metric
+from segjax.train import experiment
+from segjax.train.sweepdir import MANIFEST, folder_of, is_done, is_sweep, read_manifest
+from segjax.train.workdir import TABLE, open_existing
+
+PREDICTIONS = "predictions_validation.csv"
+
+
+@dataclass(frozen=True)
+class Row:
+    """The finished points of one setting."""
+
+    label: str
+    seeds: tuple[int, ...]
+    # By name, [seeds, cases]; not finite where there is no value.
+    columns: dict[str, np.ndarray]
+    reached: np.ndarray  # [seeds], the headline metric of each best checkpoint
+    curves: tuple[Curves, ...]  # one a seed
+    paper: dict[str, tuple[float, float]]  # mean, and standard deviation or nan
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All rows of a sweep that have a finished point, over the cases that all points have."""
+
+    source: str
+    headline: Metric
+    metrics: tuple[Metric, ...]
+    cases: tuple[str, ...]
+    dropped: int  # cases that only some points have
+    rows: tuple[Row, ...]
+    done: dict[str, tuple[int, int]]  # label -> finished points and all points
+
+
+@dataclass(frozen=True)
+class _Point:
+    label: str
+    seed: int
+    cases: list[str]
+    columns: dict[str, np.ndarray]
+    reached: float
+    curves: Curves
+    paper: dict[str, tuple[float, float]]
+
+
+def read(workdir: pathlib.Path) -> Sweep:
+    """The finished points of a sweep's folder, gathered by setting in the order of the sweep.
+
+    Args:
+        workdir: the folder that `segjax sweep` made.
+
+    Returns: the sweep; of its cases, those that every finished point has.
+    Raises: UserError naming the file that is missing or damaged, or the folder if no point is
+        done, if its points share no case, have no column that the task reports, or were evaluated
+        on different content of one data set.
+    """
+    source, points = _points_of(workdir)
+    done = [point for point in points if is_done(workdir, point)]
+    if not done:
+        raise UserError(f"{workdir}: none of its {len(points)} points is done yet")
+    _check_data([folder_of(workdir, point) for point in done])
+    config = open_existing(folder_of(workdir, done[0]))
+    task = experiment.make_task(config)
+    given = source.partition(":")[2]
+    read_points = [_read_point(folder_of(workdir, point), point, task, given) for point in done]
+    cases, dropped = _common_cases(workdir, read_points)
+    metrics = _reported(task, read_points, cases)
+    if not metrics:
+        names = ", ".join(metric.columns[0] for metric in task.metrics if metric.reported)
+        raise UserError(f"{workdir}: no column that task {config.task!r} reports ({names})")
+    groups: dict[str, list[_Point]] = {}
+    for point in read_points:
+        groups.setdefault(point.label, []).append(point)
+    columns = list(dict.fromkeys(name for metric in metrics for name in metric.columns))
+    rows = tuple(_row(group, columns, cases) for group in groups.values())
+    total = Counter(sweeps.row_label(point, given) for point in points)
+    counts = {label: (len(groups.get(label, ())), total[label]) for label in total}
+    return Sweep(source, headline_of(task), metrics, cases, dropped, rows, counts)
+
+
+def headline_of(task: Task) -> Metric:
+    """The metric that stands for all."""
+    return next(metric for metric in task.metrics if metric.name == task.headline)
+
+
+def _reported(task: Task, points: list[_Point], cases: tuple[str, ...]) -> tuple[Metric, ...]:
+    """The metrics that a report shows, as far as all points have their columns and cases."""
+    return tuple(
+        metric
+        for metric in task.metrics
+        if metric.reported
+        and all(metric.given(point.columns) for point in points)
+        and metric.counted(cases).any()
+    )
+
+
+def _check_data(folders: list[pathlib.Path]) -> None:
+    """UserError when two points were evaluated on different content of one data set."""
+    seen: dict[str, tuple[str, pathlib.Path]] = {}
+    for folder in folders:
+        name, content = files.from_json(folder / "config.json").data.name, read_json(folder / TABLE)
+        digest = content.get("data_digest") if isinstance(content, dict) else None
+        first, other = seen.setdefault(name, (digest, folder)) if digest else (digest, folder)
+        if first != digest:
+            raise UserError(
+                f"{folder}: was evaluated on other data ({digest[:12]}) than {other} "
+                f"({first[:12]}); train the points again on the same"
+            )
+
+
+def _points_of(workdir: pathlib.Path) -> tuple[str, list[sweeps.Point]]:
+    if not is_sweep(workdir):
+        raise UserError(f"{workdir}: not a sweep's folder (no {MANIFEST})")
+    try:
+        manifest = read_manifest(workdir)
+        return str(manifest["config"]), [dict(point) for point in manifest["points"].values()]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{workdir / MANIFEST}: damaged: not the manifest of a sweep") from error
+
+
+def _read_point(folder: pathlib.Path, point: sweeps.Point, task: Task, given: str) -> _Point:
+    path = folder / "config.json"
+    config = files.from_json(path)
+    cases, columns = read_table(folder / PREDICTIONS)
+    return _Point(
+        sweeps.row_label(point, given),
+        int(point.get("seed", config.get("seed", 0))),
+        cases,
+        columns,
+        _headline(folder / TABLE, task.headline),
+        read_curves(folder / "metrics.jsonl"),
+        paper_figures(config, f"{path}: "),
+    )
+
+
+def _headline(path: pathlib.Path, headline: str) -> float:
+    """The headline metric of a finished point."""
+    content = read_json(path)
+    metrics = content.get("metrics") if isinstance(content, dict) else None
+    value = metrics.get(headline) if isinstance(metrics, dict) else None
+    if not isinstance(value, (int, float)):
+        raise UserError(f"{path}: damaged: no metric {headline!r}; evaluate again")
+    return float(value)
+
+
+def _common_cases(workdir: pathlib.Path, points: list[_Point]) -> tuple[tuple[str, ...], int]:
+    """The cases of all points, in the first one's order, and how many only some points have."""
+    common = set(points[0].cases).intersection(*(point.cases for point in points))
+    union = set().union(*(point.cases for point in points))
+    if not common:
+        raise UserError(f"{workdir}: its points have no validation case in common to compare")
+    return tuple(case for case in points[0].cases if case in common), len(union) - len(common)
+
+
+def _row(points: list[_Point], names: list[str], cases: tuple[str, ...]) -> Row:
+    """One setting: columns as [seeds, cases], all seeds in one order of cases."""
+    places = [dict(zip(point.cases, range(len(point.cases)), strict=True)) for point in points]
+    orders = [[place[case] for case in cases] for place in places]
+    columns = {
+        name: np.stack(
+            [point.columns[name][order] for point, order in zip(points, orders, strict=True)]
+        )
+        for name in names
+    }
+    return Row(
+        points[0].label,
+        tuple(point.seed for point in points),
+        columns,
+        np.array([point.reached for point in points]),
+        tuple(point.curves for point in points),
+        points[0].paper,
+    )

@@ -1,0 +1,43 @@
+"""Writes the report of a sweep: report.md, report.csv, report.tex and figures/."""
+
+import pathlib
+
+from segjax import checks, files
+from segjax.report import figures, formats, results, text
+from segjax.report.comparison import compare, failure_threshold
+from segjax.report.formats import file_of
+
+
+def write(
+    workdir: pathlib.Path, *, against: str | None = None, failed_below: float | None = None
+) -> pathlib.Path:
+    """Writes the report of a sweep's folder; returns the path of report.md.
+
+    Args:
+        workdir: the folder that `segjax sweep` made.
+        against: label of the row that the others are tested against; None takes the first.
+        failed_below: headline value of the best checkpoint below which a model failed to converge
+            (above which, where lower is better); None takes three quarters of the best row's
+            median.
+
+    Raises: UserError before anything is written, as `results.read` and `comparison.compare` do.
+    """
+    checks.require_flag("--failed-below", failed_below, checks.none_or(checks.number()))
+    sweep = results.read(workdir)
+    comparison = compare(sweep, against)
+    threshold = failure_threshold(sweep) if failed_below is None else failed_below
+    drawn = {file_of(metric): figures.cases_figure(sweep, metric) for metric in sweep.metrics}
+    if curves := figures.curves_figure(sweep):
+        drawn[formats.CURVES] = curves
+    drawn[formats.CONVERGENCE] = figures.cdf_figure(sweep, threshold)
+    for name, figure in drawn.items():
+        files.write_figure(workdir / name, figure)
+    convergence = text.convergence(sweep, threshold, chosen=failed_below is not None)
+    written = {
+        "report.csv": formats.csv_text(sweep, comparison),
+        "report.tex": formats.latex_text(sweep, comparison),
+        "report.md": formats.markdown_text(sweep, comparison, convergence, list(drawn)),
+    }
+    for name, content in written.items():
+        files.write_text(workdir / name, content)
+    return workdir / "report.md"

@@ -1,0 +1,141 @@
+"""The sentences of a sweep's report: what its numbers mean, and what is missing from them."""
+
+import math
+
+from segjax.report.comparison import (
+    FAILED_SHARE,
+    LEVEL,
+    Comparison,
+    Summary,
+    failed_share,
+    values_of,
+)
+from segjax.report.results import Row, Sweep
+from segjax.tasks.metric import Metric
+
+FEWER, LEFT_OUT, STAR, UNKNOWN = "†", "‡", "*", "–"
+
+
+def heading(metric: Metric) -> str:
+    """Title, unit, and an arrow to the better side."""
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return f"{metric.heading}{unit} {'↑' if metric.higher_is_better else '↓'}"
+
+
+def number(value: float, metric: Metric, sign: str = "") -> str:
+    """A value with three decimals, two when it has a unit; a dash for nan."""
+    return UNKNOWN if math.isnan(value) else f"{value:{sign}.{2 if metric.unit else 3}f}"
+
+
+def p_value(p: float) -> str:
+    """A p-value with four decimals."""
+    return UNKNOWN if math.isnan(p) else f"{p:.4f}"
+
+
+def mean_and_sd(mean: float, sd: float, metric: Metric) -> str:
+    """`mean ± sd`, or the mean alone."""
+    text = number(mean, metric)
+    return text if math.isnan(sd) else f"{text} ± {number(sd, metric)}"
+
+
+def paper_figure(summary: Summary) -> str:
+    """The paper's own figure as it was given, both its parts to as many decimals."""
+    if summary.paper is None:
+        return ""
+    parts = [value for value in summary.paper if not math.isnan(value)]
+    decimals = max(len(f"{value:g}".partition(".")[2]) for value in parts)
+    return " ± ".join(f"{value:.{decimals}f}" for value in parts)
+
+
+def has_fewer(row: Row, sweep: Sweep) -> bool:
+    """Whether a row has fewer seeds than another."""
+    return len(row.seeds) < max(len(other.seeds) for other in sweep.rows)
+
+
+def notes(sweep: Sweep, comparison: Comparison) -> list[str]:
+    """How to read the table, and what it leaves out."""
+    lines = [f"Over {len(sweep.cases)} validation cases."]
+    if any(m.is_mean for m in sweep.metrics):
+        lines.append(
+            "Mean ± standard deviation over cases, each case first averaged over the seeds."
+        )
+    if len(sweep.rows) > 1:
+        count = len(sweep.rows) - 1
+        lines += [
+            "Bold: the best mean of a column.",
+            f"{STAR} differs from `{comparison.reference}`, corrected p < {LEVEL:g}: paired "
+            "permutation test of the mean difference over cases (10,000 random sign changes; all "
+            "of them where there are fewer), Holm's correction over the "
+            f"{count} comparison{'s' if count > 1 else ''} of each metric.",
+        ]
+    if any(summary.paper for rows in comparison.metrics.values() for summary in rows):
+        lines.append("In italics: the paper's own figures, on its own data.")
+    lines += [f"{FEWER} fewer seeds than another row." for _ in _fewer(sweep)[:1]]
+    if parts := _left_out(sweep, comparison):
+        lines.append(
+            f"{LEFT_OUT} Values that are infinite or unknown (as when a structure is missing from "
+            "a prediction or from the truth) are left out of means, intervals and tests, in a "
+            "test the case from both rows; so such a mean flatters its row: " + "; ".join(parts)
+        )
+        lines[-1] += "."
+    if sweep.dropped:
+        lines.append(f"Left out: {sweep.dropped} cases that only some of the points have.")
+    return lines
+
+
+def interval_text(metric: Metric) -> str:
+    """What the interval of a metric is over."""
+    if not metric.is_mean:
+        return (
+            "The interval is over seeds and cases (percentile bootstrap of both): another choice "
+            "of either. The test exchanges cases between the two rows (10,000 times at random)."
+        )
+    return (
+        "The interval is over cases (BCa bootstrap, 10,000 resamples): another choice of cases "
+        "under these very seeds."
+    )
+
+
+def _fewer(sweep: Sweep) -> list[Row]:
+    return [row for row in sweep.rows if has_fewer(row, sweep)]
+
+
+def _left_out(sweep: Sweep, comparison: Comparison) -> list[str]:
+    parts = []
+    for metric in sweep.metrics:
+        for row, summary in zip(sweep.rows, comparison.metrics[metric.name], strict=True):
+            if summary.not_finite:
+                values = sum(column.size for column in values_of(sweep, row, metric))
+                parts.append(
+                    f"{metric.heading}, `{row.label}`: {summary.not_finite} of {values} values, "
+                    f"{summary.left_out} cases wholly"
+                )
+    return parts
+
+
+def unfinished(sweep: Sweep) -> list[str]:
+    """Settings of which a point is not done, with how many."""
+    return [
+        f"`{label}`: {total - done} of {total} points"
+        for label, (done, total) in sweep.done.items()
+        if done < total
+    ]
+
+
+def convergence(sweep: Sweep, threshold: float, chosen: bool) -> list[str]:
+    """The share of models of each row that failed to converge, and what that means."""
+    side = "below" if sweep.headline.higher_is_better else "above"
+    share = (
+        f"{FAILED_SHARE:g} times" if sweep.headline.higher_is_better else f"{1 / FAILED_SHARE:.3g}"
+    )
+    origin = "as chosen" if chosen else f"{share} the best row's median; `--failed-below` sets it"
+    lines = [
+        f"A model failed to converge when `{sweep.headline.name}` of its best checkpoint is {side} "
+        f"{threshold:.4g} ({origin}). Points that are not done are not counted.",
+        "",
+    ]
+    for row in sweep.rows:
+        failed = failed_share(row.reached, threshold, sweep.headline.higher_is_better)
+        count = round(failed * len(row.reached))
+        lines.append(f"- `{row.label}`: {count} of {len(row.reached)} failed")
+    return lines

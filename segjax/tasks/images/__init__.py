@@ -1,0 +1,3 @@
+"""What the tasks on photographs share: reading, resizing, batches, evaluation, prediction."""
+
+from segjax.tasks.images.task import ImageTask as ImageTask

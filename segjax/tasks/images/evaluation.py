@@ -1,0 +1,98 @@
+"""Evaluation of a split of photographs: exact means, and a table with a row for each."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from segjax.data.pipeline import share_of
+from segjax.tasks.base import Devices, Evaluation, Experiment
+from segjax.tasks.sums import merged_means
+
+
+class ImageEvaluator:
+    """Holds one split, placed once, and evaluates any state on it (`base.Evaluator`)."""
+
+    def __init__(self, experiment: Experiment, split: str, devices: Devices):
+        self._task, self._split, self._data = experiment.task, split, experiment.data
+        self._batch_size = experiment.config.evaluate.batch_size
+        self._devices = devices
+        self._source = self._task.source(experiment, split)
+        self._step = devices.compile_evaluate(experiment.evaluation_step(devices.axis_name))
+        self._arrays = devices.replicate(self._source.arrays)
+
+    def __call__(
+        self,
+        state: Any,
+        *,
+        final: bool = False,
+        baseline: Any = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Evaluation | None:
+        """Every example once. Predictions leave the devices for a final table only."""
+        totals, parts = defaultdict(list), []
+        state = state.without_optimizer
+        for batch in self._batches():
+            if stop():
+                return None
+            sums, (scores, predictions) = self._step(
+                state, self._arrays, self._devices.place(batch)
+            )
+            for name, pair in sums.items():
+                totals[name].append(pair)
+            rest = self._on_host(batch, predictions, baseline) if final else {}
+            parts.append((batch["weight"], scores, rest))
+        columns = self._gathered(parts)
+        return Evaluation(
+            {name: column for (kind, name), column in columns.items() if kind == "own"},
+            self._data.names(self._split) if final else None,
+            merged_means(totals)[0],
+            {name: column for (kind, name), column in columns.items() if kind == "baseline"}
+            or None,
+        )
+
+    def _batches(self) -> Iterator[dict]:
+        """This process's rows of every batch, still on the host."""
+        rows = share_of(self._batch_size, jax.process_index(), jax.process_count())
+        return self._source.evaluation_batches(self._batch_size, rows)
+
+    def _on_host(self, batch: Mapping, predictions: Mapping, baseline: Any) -> dict:
+        """The columns of this process's rows that are not computed inside the step."""
+        local = {name: self._devices.local_rows(array) for name, array in predictions.items()}
+        fields = self._source.fields_of(batch)
+        found = {("own", name): v for name, v in self._task.rows(local, fields).items()}
+        if baseline is not None:
+            scores = self._task.baseline_scores(baseline, fields)
+            found |= {("baseline", name): values for name, values in scores.items()}
+        return found
+
+    def _gathered(self, parts: list) -> dict[tuple[str, str], np.ndarray]:
+        """The columns of all processes in the order of the split, without padding."""
+        scores = [
+            {("own", name): self._devices.local_rows(v) for name, v in part[1].items()}
+            for part in parts
+        ]
+        names = [*scores[0], *parts[0][2]]
+        rows = [
+            np.stack(
+                [part[0], *(np.asarray((own | part[2])[name], np.float64) for name in names)],
+                axis=-1,
+            )
+            for own, part in zip(scores, parts, strict=True)
+        ]
+        table = of_all_processes(np.ascontiguousarray(np.stack(rows), np.float64))
+        return dict(zip(names, table.T, strict=True))
+
+
+def of_all_processes(table: np.ndarray) -> np.ndarray:
+    """`[batches, rows, 1 + k]`, the weight first -> `[n, k]`: the rows of all, without padding."""
+    if jax.process_count() > 1:
+        # As bytes: JAX would round float64 to float32.
+        joined = multihost_utils.process_allgather(table.view(np.uint8))
+        table = np.ascontiguousarray(joined).view(np.float64)
+        table = np.swapaxes(table, 0, 1)
+    table = table.reshape(-1, table.shape[-1])
+    return table[table[:, 0] > 0, 1:]

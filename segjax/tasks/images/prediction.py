@@ -1,0 +1,75 @@
+"""Predictions for a person's own photographs: a row of the table and pictures of each."""
+
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from segjax.data.images import read_image
+from segjax.tasks.base import Devices, Experiment
+
+
+class ImagePredictor:
+    """Predicts photographs one by one (`base.Predictor`)."""
+
+    kind = "image"
+    spread = False
+    suffixes = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+    def __init__(self, task: Any):
+        self._task, self.columns = task, task.columns
+
+    def cases(self, files: Sequence[pathlib.Path]) -> Mapping[str, Sequence[pathlib.Path]]:
+        """Every file is a case, named after it, with folders in front where two share a name."""
+        return {name: (path,) for name, path in zip(_unique_names(files), files, strict=True)}
+
+    def outputs(self, name: str) -> Sequence[str]:
+        """A picture of that name in each folder of pictures."""
+        return [f"{folder}/{name}.png" for folder in self._task.pictures]
+
+    def check(self, files: Sequence[pathlib.Path]) -> None:
+        """Reads the photograph."""
+        read_image(files[0])
+
+    def load(self, experiment: Experiment, state: Any, devices: Devices) -> None:
+        """Compiles the network with its weights."""
+        task, model = self._task, experiment.model
+        variables = jax.device_get(state.variables)
+        self._size = experiment.config.data.image_size
+
+        @jax.jit
+        def apply(image):
+            inputs = task.inputs({"image": image})
+            return task.predict(model.apply(variables, inputs, train=False))
+
+        self._apply = apply
+
+    def predict(
+        self, name: str, files: Sequence[pathlib.Path], output: pathlib.Path
+    ) -> Sequence[float]:
+        """Writes the pictures; what needs annotations is nan."""
+        task, image = self._task, read_image(files[0])
+        fields = {k: v[None] for k, v in task.record({"image": image}, self._size).items()}
+        predictions = jax.device_get(self._apply(fields["image"]))
+        rows = task.rows(predictions, fields)
+        row = {
+            column: float(rows[column][0]) if column in task.predicted else np.nan
+            for column in self.columns
+        }
+        single = {key: array[0] for key, array in predictions.items()}
+        task.write_pictures(output, name, image, row, single)
+        return list(row.values())
+
+
+def _unique_names(paths: Sequence[pathlib.Path]) -> list[str]:
+    """A name for each file: its own, with folders in front where two files share one."""
+    names = [path.name for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    folders = [path.parent.resolve() for path in paths]
+    root = pathlib.Path(os.path.commonpath(folders))
+    pairs = zip(folders, names, strict=True)
+    return ["__".join((folder / name).relative_to(root).parts) for folder, name in pairs]

@@ -1,0 +1,184 @@
+"""The part of a task that all tasks on photographs share. A task of one's own derives from it."""
+
+import abc
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from segjax.data.augment import default_strengths
+from segjax.data.pipeline import Records, Resident, Streamed
+from segjax.tasks.base import Devices, Experiment, Fields, check_fields
+from segjax.tasks.images.evaluation import ImageEvaluator
+from segjax.tasks.images.prediction import ImagePredictor
+from segjax.tasks.metric import Columns, Metric
+from segjax.types import Array, Float
+
+
+class ImageTask(abc.ABC):
+    """A task whose examples are RGB photographs, resized to one size (`base.Task`).
+
+    A task of this kind says what a record holds (`record`, `blank`), how it is augmented
+    (`augmented`), which arrays losses take (`bind`), what the outputs mean (`predict`), and the
+    columns of its table: those computed inside the compiled step (`scores`), and those that are
+    made on the host for a final table (`rows`). The rest has a meaning without being written anew.
+    """
+
+    fields: Sequence[str] = ("image", "image_id")
+    offers: Sequence[str] = ("logits", "labels")
+    channels = 3
+    classes: Sequence[str] = ()
+    metrics: Sequence[Metric] = ()
+    headline = ""
+    scored: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    # Columns that are known of a photograph without annotation.
+    predicted: Sequence[str] = ()
+    # Folders of the pictures that `write_pictures` may write, NAME.png in each.
+    pictures: Sequence[str] = ()
+
+    # --- what a task has to say ----------------------------------------------------------------
+
+    @abc.abstractmethod
+    def record(self, example: Mapping, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """One example at the working size, `image` uint8 among its fields.
+
+        Of a photograph without annotation the example has `image` alone: the other fields of the
+        record are then blank.
+        """
+
+    @abc.abstractmethod
+    def blank(self, image_size: tuple[int, int], batch: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes and types of a batch of records, for building everything shape-only."""
+
+    @abc.abstractmethod
+    def bind(self, outputs: Fields, fields: Fields) -> dict[str, Array]:
+        """The named arrays that losses take."""
+
+    @abc.abstractmethod
+    def predict(self, outputs: Fields) -> dict[str, Array]:
+        """Predictions from what the model returns."""
+
+    @abc.abstractmethod
+    def scores(self, predictions: Fields, fields: Fields) -> dict[str, Array]:
+        """The columns of `scored`, one value an image, `[b]`."""
+
+    def rows(self, predictions: Mapping, fields: Mapping) -> dict[str, np.ndarray]:
+        """Further columns of a final table, made on the host, `[n]` each."""
+        return {}
+
+    def augmented(self, keys: Array, fields: Fields, strengths: Mapping[str, float]) -> dict:
+        """The fields of a batch, augmented, each example with its own key."""
+        if strengths:
+            raise ValueError(f"`{next(iter(strengths))}`: this task augments nothing")
+        return dict(fields)
+
+    def baseline(self, source: Callable[[], Resident | Streamed]) -> Any:
+        """What a predictor without a model learns from the training split: JSON, or None."""
+        return None
+
+    def baseline_scores(self, answer: Any, fields: Mapping) -> dict[str, np.ndarray]:
+        """The columns of the baseline that metrics are made of."""
+        return {}
+
+    def write_pictures(
+        self,
+        folder: pathlib.Path,
+        name: str,
+        image: np.ndarray,
+        row: Mapping[str, float],
+        prediction: Mapping,
+    ) -> None:
+        """Pictures of the prediction for one photograph, NAME.png in some of `pictures`."""
+        return
+
+    def case_figures(
+        self, open_case: Callable, columns: Columns, names: Sequence[str]
+    ) -> dict[str, Any]:
+        """Figures by name. `open_case(i)` gives image i, its fields, and the model's outputs."""
+        return {}
+
+    # --- what all share ------------------------------------------------------------------------
+
+    def check_features(self, features: Mapping[str, Any], where: str) -> None:
+        """UserError unless the data set has the fields that are read."""
+        check_fields(self.fields, features, where)
+
+    def check_place(self, experiment: Experiment) -> None:
+        """Photographs are read as they are stored: nothing is kept beside them."""
+        return
+
+    # The augmentations that a config may switch on, with their default strength.
+    augmentations = staticmethod(default_strengths)
+
+    def epoch_examples(self, examples: int, batch_size: int) -> int:
+        """An epoch is every example once."""
+        return examples
+
+    def validation_values(self, losses: Callable[[], Iterable[str]]) -> Sequence[str]:
+        """The loss, its terms, and the metrics of the columns that the step computes."""
+        given = dict.fromkeys(self.scored)
+        return [*losses(), *(metric.name for metric in self.metrics if metric.given(given))]
+
+    def inputs(self, fields: Fields) -> Float[Array, "b h w c"]:
+        """What the model sees: intensities in [0, 1]."""
+        return fields["image"].astype(jnp.float32) / 255.0
+
+    def scales(self, outputs: Fields, fields: Fields) -> Sequence[tuple[float, Fields]]:
+        """(weight, named arrays) of each resolution at which losses are taken: one."""
+        return ((1.0, self.bind(outputs, fields)),)
+
+    def records(self, experiment: Experiment, split: str) -> Records:
+        """The examples of a split at the working size."""
+        size = experiment.config.data.image_size
+        source = experiment.data.open(split, self.fields)
+        return Records(source, lambda example: self.record(example, size))
+
+    def source(self, experiment: Experiment, split: str = "train") -> Resident | Streamed:
+        """A split as batches: on the device if it fits and the config lets it, else streamed."""
+        records, section = self.records(experiment, split), experiment.config.data
+        fits = records.megabytes() <= section.resident_megabytes
+        if section.resident == "yes" or (section.resident == "auto" and fits):
+            return Resident(records, label=split)
+        return Streamed(records)
+
+    def evaluator(self, experiment: Experiment, split: str, devices: Devices) -> ImageEvaluator:
+        """Evaluates states on a split, which is read once."""
+        return ImageEvaluator(experiment, split, devices)
+
+    def predictor(self) -> ImagePredictor:
+        """Predicts a person's own photographs."""
+        return ImagePredictor(self)
+
+    def probe(self, experiment: Experiment, split: str, examples: int) -> Fields:
+        """The fields of the first examples of a split."""
+        records = self.records(experiment, split)
+        rows = [records[index] for index in range(min(examples, len(records)))]
+        return {name: jnp.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def figures(
+        self,
+        experiment: Experiment,
+        state: Any,
+        split: str,
+        columns: Columns,
+        names: Sequence[str],
+        devices: Devices,
+    ) -> Mapping[str, Any]:
+        """Pictures of single cases, from the photographs as they are stored."""
+        source = experiment.data.open(split, self.fields)
+        size = experiment.config.data.image_size
+        model, variables = experiment.model, jax.device_get(state.variables)
+        apply = jax.jit(
+            lambda image: model.apply(variables, self.inputs({"image": image}), train=False)
+        )
+
+        def open_case(index: int):
+            example = source[int(index)]
+            fields = {name: array[None] for name, array in self.record(example, size).items()}
+            return example["image"], fields, apply(fields["image"])
+
+        return self.case_figures(open_case, columns, names)

@@ -1,0 +1,202 @@
+"""Localisation of a point through a heat map (the paper on multiscale softmax cross entropy)."""
+
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from segjax import checks
+from segjax.data.augment import augment
+from segjax.data.pipeline import Resident, Streamed
+from segjax.data.png import write_png
+from segjax.data.resizing import resize_image
+from segjax.metrics import euclidean_distance, statistics
+from segjax.ops import heatmap
+from segjax.tasks.base import Fields
+from segjax.tasks.images import ImageTask
+from segjax.tasks.metric import Columns, Metric
+from segjax.types import Array, Float
+
+DECODERS: dict[str, Callable] = {
+    "argmax": heatmap.decode_argmax,
+    "agreement": heatmap.decode_agreement,
+    "subpixel": heatmap.decode_subpixel,
+    "median": heatmap.decode_median,
+    "centroid": heatmap.decode_centroid,
+}
+
+
+class Localization(ImageTask):
+    """Finds one point, such as the fovea, on an image.
+
+    Data: `image`, `image_id`, and the point `target` as (x, y) in continuous pixels.
+    Offers to losses: `heatmap` [b, h, w] and `points` [b, 2], in pixels of the resized image.
+
+    Args:
+        target: the data set's field that holds the point.
+        decode: how a heat map becomes a point: `argmax` of the finest scale (the paper),
+            `agreement`
+            of all scales, `subpixel`, `median`, or `centroid`, which belongs to the coordinate
+            error.
+        pool: pooling between scales when decoding by agreement.
+        reduce: how the map becomes axis logits when decoding; as in the loss.
+    """
+
+    offers = ("heatmap", "points")
+    headline = "r_aed"
+    metrics = (
+        Metric("r_aed", ("distance",), statistics.r_aed, title="R-AED"),
+        Metric("distance", ("distance",), higher_is_better=False, reported=False),
+        Metric("distance_pixels", ("distance_pixels",), higher_is_better=False, reported=False),
+        Metric("distance_widths", ("distance_widths",), higher_is_better=False, reported=False),
+    )
+    scored = ("distance", "distance_pixels", "distance_widths")
+    predicted = ("predicted_x", "predicted_y")
+    columns = ("true_x", "true_y", *predicted, "distance")
+    pictures = ("overlays",)
+
+    def __init__(
+        self,
+        *,
+        target: str = "fovea",
+        decode: str = "argmax",
+        pool: str = "max",
+        reduce: str = "sum",
+    ):
+        checks.require("config.task_options.decode", decode, checks.choice(DECODERS))
+        self.target, self.decode, self.pool, self.reduce = target, decode, pool, reduce
+        self.fields = ("image", "image_id", target)
+
+    # --- from the data set to fields -----------------------------------------------------------
+
+    def record(self, example: Mapping, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """`image` uint8, `points` (nan without annotation), original `size` (w, h)."""
+        image = example["image"]
+        original = np.array([image.shape[1], image.shape[0]], np.float32)
+        working = np.array([image_size[1], image_size[0]], np.float32)
+        points = np.asarray(example.get(self.target, (np.nan, np.nan)), np.float32)
+        return {
+            "image": resize_image(image, image_size),
+            "points": points * (working / original),
+            "size": original,
+        }
+
+    def blank(self, image_size: tuple[int, int], batch: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes and types of a batch of records."""
+        return {
+            "image": jax.ShapeDtypeStruct((batch, *image_size, self.channels), jnp.uint8),
+            "points": jax.ShapeDtypeStruct((batch, 2), jnp.float32),
+            "size": jax.ShapeDtypeStruct((batch, 2), jnp.float32),
+        }
+
+    # --- inside the compiled step --------------------------------------------------------------
+
+    def augmented(self, keys: Array, fields: Fields, strengths: Mapping[str, float]) -> dict:
+        """Fields with images and points augmented together, each image with its own key."""
+        if not strengths:
+            return dict(fields)
+
+        def one(key, image, point):
+            image, points = augment(key, image, point[None], **strengths)
+            return image, points[0]
+
+        image, points = jax.vmap(one)(keys, self.inputs(fields), fields["points"])
+        return {**fields, "image": image * 255.0, "points": points}
+
+    def bind(self, outputs: Fields, fields: Fields) -> dict[str, Array]:
+        """The named arrays that losses take."""
+        return {"heatmap": outputs["logits"][..., 0], "points": fields["points"]}
+
+    def predict(self, outputs: Fields) -> dict[str, Float[Array, "b 2"]]:
+        """`points` [b, 2] in pixels of the resized image."""
+        decode = DECODERS[self.decode]
+        options = {"reduce": self.reduce}
+        if self.decode == "agreement":
+            options["pool"] = self.pool
+        return {"points": decode(outputs["logits"][..., 0], **options)}
+
+    def scores(self, predictions: Fields, fields: Fields) -> dict[str, Float[Array, "b"]]:
+        """Distance in normalised coordinates, in original pixels, in image widths."""
+        height, width = fields["image"].shape[1:3]
+        working = jnp.array([[width, height]], jnp.float32)
+        predicted, true = predictions["points"] / working, fields["points"] / working
+        pixels = euclidean_distance(predicted * fields["size"], true * fields["size"])
+        return {
+            "distance": euclidean_distance(predicted, true),
+            "distance_pixels": pixels,
+            "distance_widths": pixels / fields["size"][:, 0],
+        }
+
+    # --- on the host, after evaluation ---------------------------------------------------------
+
+    def rows(self, predictions: Mapping, fields: Mapping) -> dict[str, np.ndarray]:
+        """The true and the predicted point in pixels of the photograph."""
+        scale = fields["size"] / np.array(fields["image"].shape[2:0:-1], np.float32)
+        true, predicted = fields["points"] * scale, predictions["points"] * scale
+        return {
+            "true_x": true[:, 0],
+            "true_y": true[:, 1],
+            "predicted_x": predicted[:, 0],
+            "predicted_y": predicted[:, 1],
+        }
+
+    def baseline(self, source: Callable[[], Resident | Streamed]) -> list[float]:
+        """The mean normalised position of the training points, which it always answers."""
+        points = np.concatenate([_normalised(fields) for fields in source().parts()])
+        return [float(v) for v in points.mean(axis=0, dtype=np.float64)]
+
+    def baseline_scores(self, answer: Sequence[float], fields: Mapping) -> dict[str, np.ndarray]:
+        """The distance of that position."""
+        offset = _normalised(fields) - np.array([answer])
+        return {"distance": np.linalg.norm(offset, axis=-1)}
+
+    def write_pictures(
+        self,
+        folder: pathlib.Path,
+        name: str,
+        image: np.ndarray,
+        row: Mapping[str, float],
+        prediction: Mapping,
+    ) -> None:
+        """Overlay with a cross at the predicted point and, if known, a ring at the true one."""
+        drawn = image.copy()
+        arm = max(6, round(0.03 * min(image.shape[:2])))
+        width = max(1, arm // 8)
+        true, predicted = (
+            [row[f"{kind}_{axis}"] for axis in "xy"] for kind in ("true", "predicted")
+        )
+        if np.isfinite(true).all():
+            centre = tuple(int(v) for v in true)
+            cv2.circle(drawn, centre, arm // 2, (80, 255, 120), width, cv2.LINE_AA)
+        centre = tuple(int(v) for v in predicted)
+        cv2.drawMarker(drawn, centre, (255, 255, 255), cv2.MARKER_CROSS, 2 * arm, width + 1)
+        write_png(folder / "overlays" / f"{name}.png", drawn)
+
+    def case_figures(self, open_case: Callable, columns: Columns, names: Sequence[str]) -> dict:
+        """Best, median and worst case; the axis logits of the median one; the losses' shapes."""
+        from segjax.tasks.localization import pictures
+        from segjax.tasks.localization.toy import toy_figure
+
+        places = np.stack([columns[name] for name in self.columns[:4]], axis=-1)
+        pixels = np.linalg.norm(places[:, :2] - places[:, 2:], axis=1)
+        panels = []
+        for title, index in pictures.ranked_cases(pixels).items():
+            image, fields, outputs = open_case(index)
+            label = f"{title}: {names[index]}, {pixels[index]:.1f} px of {image.shape[1]}"
+            panels.append((label, image, places[index]))
+            if title == "median":
+                working = np.array(fields["image"].shape[2:0:-1])
+                point = places[index, :2] / fields["size"][0] * working
+                options = {"pool": self.pool, "reduce": self.reduce}
+                heat = np.asarray(outputs["logits"])[0, ..., 0]
+                logits = pictures.axis_logits_figure(fields["image"][0], heat, point, **options)
+        cases = pictures.cases_figure(panels)
+        return {"cases": cases, "axis_logits": logits, "toy_losses": toy_figure()}
+
+
+def _normalised(fields: Fields) -> np.ndarray:
+    """Points as fractions of width and height."""
+    return fields["points"] / np.array(fields["image"].shape[2:0:-1], np.float32)

@@ -1,0 +1,3 @@
+"""Segmentation of photographs."""
+
+from segjax.tasks.segmentation.task import Segmentation as Segmentation

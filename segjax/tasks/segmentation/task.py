@@ -1,0 +1,305 @@
+"""Segmentation of photographs: one class a target, of masks that may overlap."""
+
+import functools
+import importlib.util
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from segjax import checks
+from segjax.data.augment import augment_with_masks
+from segjax.data.pipeline import Resident, Streamed
+from segjax.data.resizing import resize_image, resize_mask
+from segjax.errors import UserError
+from segjax.metrics import betti_error, cl_dice, dice, jaccard
+from segjax.tasks.base import Fields
+from segjax.tasks.deep_supervision import Scales, scales
+from segjax.tasks.images import ImageTask
+from segjax.tasks.metric import Columns, Metric
+from segjax.types import Array, Float, Int
+
+# Measured on the host, if a config asks: titles and better side of the columns of `topology`.
+TOPOLOGY = {
+    "cl_dice": ("clDice", True),
+    "betti_error_0": ("b0 error", False),
+    "betti_error_1": ("b1 error", False),
+}
+TARGETS = "names of mask fields, several joined by + as one class"
+
+
+class Segmentation(ImageTask):
+    """Outlines structures on an image.
+
+    Data: `image`, `image_id`, and a mask (0 and 1, `[h, w, 1]`) for each field that is named.
+    Offers to losses: `logits` [b, h, w, c], `labels` [b, h, w] of class indices, the background 0,
+    and with a field of view `where` [b, h, w]. Losses of `maps` get them from the labels.
+
+    Args:
+        targets: the structures, class 1 first. Each is a mask field, or several joined by `+`,
+            of which the class is the union. Where classes overlap, the later one counts. One
+            target takes a model with one output (sigmoid) or two, k targets one with k + 1.
+        within: a mask field outside which nothing counts, in metrics and in losses that take
+            `where`.
+        cover: the share of a pixel that a structure covers to be its label, when images shrink.
+            Below one half thin lines stay in one piece, a little thicker.
+        topology: adds clDice and the errors of the Betti numbers to each image's row of the table,
+            and their means to the metrics of a split. They are found on the host, at the end only.
+    """
+
+    headline = "dice"
+    pictures = ("overlays", "labels")
+
+    def __init__(
+        self,
+        *,
+        targets: Sequence[str] = ("optic_disc",),
+        within: str | None = None,
+        topology: bool = False,
+        cover: float = 0.5,
+    ):
+        where = "config.task_options"
+        targets = (targets,) if isinstance(targets, str) else targets
+        names = checks.Requirement(TARGETS, lambda t: isinstance(t, str) and all(t.split("+")))
+        checks.require(f"{where}.targets", targets, checks.sequence(names, words=TARGETS))
+        checks.require(f"{where}.targets", targets, checks.Requirement(TARGETS, bool))
+        field = checks.Requirement("a mask field", lambda f: isinstance(f, str) and bool(f))
+        checks.require(f"{where}.within", within, checks.none_or(field))
+        checks.require(f"{where}.cover", cover, checks.number(above=0, most=1))
+        _check_topology(topology)
+        self.cover = float(cover)
+        self.targets, self.within, self.topology = tuple(targets), within, topology
+        self.classes = self.targets
+        masks = [field for target in targets for field in target.split("+")]
+        self.masks = tuple(dict.fromkeys([*masks, *([within] if within else [])]))
+        self.fields = ("image", "image_id", *self.masks)
+        self.offers = ("logits", "labels") + (("where",) if within else ())
+        self.metrics = self._metrics()
+        self.scored = (*(f"dice_{target}" for target in self.targets), "mean_dice", "jaccard")
+        self.predicted = tuple(f"area_{target}" for target in self.targets)
+        kinds = ("true_area", "area", "dice")
+        each = [f"{kind}_{target}" for target in self.targets for kind in kinds]
+        self.columns = (*each, *self._topology_columns(), "mean_dice")
+
+    def _topology_columns(self) -> list[str]:
+        return [f"{name}_{t}" for t in self.targets for name in TOPOLOGY if self.topology]
+
+    def _metrics(self) -> tuple[Metric, ...]:
+        """Each target's metrics, and, of several, the means over them."""
+        several = len(self.targets) > 1
+        kinds = {"dice": ("Dice", True)} | TOPOLOGY
+        each = tuple(
+            Metric(
+                f"{kind}/{target}" if several else kind,
+                (f"{kind}_{target}",),
+                title=f"{title} {target}",
+                higher_is_better=higher,
+            )
+            for kind, (title, higher) in kinds.items()
+            for target in self.targets
+        )
+        jaccard = Metric("jaccard", ("jaccard",), reported=False)
+        if not several:
+            return (*each, jaccard)
+        means = tuple(
+            Metric(
+                kind,
+                tuple(f"{kind}_{target}" for target in self.targets),
+                title=title,
+                higher_is_better=higher,
+                reported=False,
+            )
+            for kind, (title, higher) in TOPOLOGY.items()
+        )
+        return (*each, Metric("dice", ("mean_dice",), title="mean Dice"), jaccard, *means)
+
+    def check_features(self, features: Mapping[str, Any], where: str) -> None:
+        """UserError unless the data set has the fields, and masks are what is to be outlined."""
+        super().check_features(features, where)
+        for name in self.masks:
+            if len(shape := features[name].shape) != 3 or shape[-1] != 1:
+                raise UserError(
+                    f"{where}: its field {name!r} is no mask, which task 'segmentation' wants"
+                )
+
+    # --- from the data set to fields -----------------------------------------------------------
+
+    def record(self, example: Mapping, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """`image` and `labels` uint8, perhaps `where` bool; without masks all is background."""
+        labels = np.zeros(image_size, np.uint8)
+        for index, target in enumerate(self.targets, start=1):
+            masks = [_mask(example, name) for name in target.split("+") if name in example]
+            if masks:
+                inside = resize_mask(np.logical_or.reduce(masks), image_size, cover=self.cover)
+                labels[inside] = index
+        record = {"image": resize_image(example["image"], image_size), "labels": labels}
+        if self.within:
+            known = self.within in example
+            record["where"] = (
+                resize_mask(_mask(example, self.within), image_size)
+                if known
+                else np.ones(image_size, bool)
+            )
+        return record
+
+    def blank(self, image_size: tuple[int, int], batch: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes and types of a batch of records."""
+        shape = (batch, *image_size)
+        fields = {
+            "image": jax.ShapeDtypeStruct((*shape, self.channels), jnp.uint8),
+            "labels": jax.ShapeDtypeStruct(shape, jnp.uint8),
+        }
+        return fields | ({"where": jax.ShapeDtypeStruct(shape, jnp.bool_)} if self.within else {})
+
+    # --- inside the compiled step --------------------------------------------------------------
+
+    def augmented(self, keys: Array, fields: Fields, strengths: Mapping[str, float]) -> dict:
+        """Fields with images and labels augmented together, each image with its own key."""
+        if not strengths:
+            return dict(fields)
+        planes = [fields["labels"] == k for k in range(len(self.targets) + 1)]
+        planes += [fields["where"]] if self.within else []
+        masks = jnp.stack(planes, axis=-1).astype(jnp.float32)
+        together = jax.vmap(functools.partial(augment_with_masks, **strengths))
+        image, masks = together(keys, self.inputs(fields), masks)
+        planes = [masks[..., k] for k in range(len(planes))]
+        classes = planes[: len(self.targets) + 1]
+        changed = {"image": image * 255.0, "labels": _largest(classes).astype(jnp.uint8)}
+        if self.within:
+            changed["where"] = planes[-1] >= 0.5
+        return {**fields, **changed}
+
+    def bind(self, outputs: Fields, fields: Fields) -> dict[str, Array]:
+        """The named arrays that losses take."""
+        logits, classes = outputs["logits"], len(self.targets) + 1
+        if logits.shape[-1] not in ((1, 2) if classes == 2 else (classes,)):
+            raise ValueError(
+                f"{logits.shape[-1]} outputs for {classes - 1} targets; "
+                f"takes {'1 or 2' if classes == 2 else classes}"
+            )
+        named = {"logits": logits, "labels": fields["labels"].astype(jnp.int32)}
+        return named | ({"where": fields["where"]} if self.within else {})
+
+    def scales(self, outputs: Fields, fields: Fields) -> Scales:
+        """(weight, named arrays) of each resolution at which the model has a head."""
+        return scales(self.bind(outputs, fields), outputs.get("deep_logits", ()))
+
+    def predict(self, outputs: Fields) -> dict[str, Int[Array, "b h w"]]:
+        """`labels` [b, h, w], uint8: the most probable class, at the working size."""
+        logits = outputs["logits"]
+        planes = [logits[..., k] for k in range(logits.shape[-1])]
+        planes = planes if len(planes) > 1 else [jnp.zeros_like(planes[0]), planes[0]]
+        return {"labels": _largest(planes).astype(jnp.uint8)}
+
+    def scores(self, predictions: Fields, fields: Fields) -> dict[str, Float[Array, "b"]]:
+        """Dice of each target, and the means of Dice and Jaccard over them, at the working size."""
+        options = {"num_classes": len(self.targets) + 1, "where": fields.get("where")}
+        arrays = [x.astype(jnp.int32) for x in (predictions["labels"], fields["labels"])]
+        each = dice(*arrays, **options)
+        columns = {f"dice_{target}": each[:, k] for k, target in enumerate(self.targets)}
+        means = {
+            "mean_dice": jnp.mean(each, axis=-1),
+            "jaccard": jnp.mean(jaccard(*arrays, **options), axis=-1),
+        }
+        return columns | means
+
+    # --- on the host, after evaluation ---------------------------------------------------------
+
+    def rows(self, predictions: Mapping, fields: Mapping) -> dict[str, np.ndarray]:
+        """Areas as shares of the image, and what there is of `topology`."""
+        columns = {}
+        for index, target in enumerate(self.targets, start=1):
+            here, true = predictions["labels"] == index, fields["labels"] == index
+            for name, mask in (("true_area", true), ("area", here)):
+                columns[f"{name}_{target}"] = mask.mean(axis=(1, 2), dtype=np.float64)
+            if self.topology:
+                found = _topology(here, true, fields)
+                columns |= {f"{name}_{target}": values for name, values in found.items()}
+        return columns
+
+    def baseline(self, source: Callable[[], Resident | Streamed]) -> list[int]:
+        """Every pixel, for each class by itself."""
+        return list(range(1, len(self.targets) + 1))
+
+    def baseline_scores(self, answer: Sequence[int], fields: Mapping) -> dict[str, np.ndarray]:
+        """Dice and Jaccard of calling every pixel a class."""
+        each = [_overlap_of_everything(fields, k) for k in answer]
+        columns = {f"dice_{t}": found[0] for t, found in zip(self.targets, each, strict=True)}
+        means = (np.mean(scores, axis=0) for scores in zip(*each, strict=True))
+        return columns | dict(zip(("mean_dice", "jaccard"), means, strict=True))
+
+    def write_pictures(
+        self,
+        folder: pathlib.Path,
+        name: str,
+        image: np.ndarray,
+        row: Mapping[str, float],
+        prediction: Mapping,
+    ) -> None:
+        """overlays/NAME.png with contours and labels/NAME.png of class indices, at image's size."""
+        from segjax.tasks.segmentation import pictures
+
+        pictures.write_pictures(folder, name, image, np.asarray(prediction["labels"]))
+
+    def case_figures(self, open_case: Callable, columns: Columns, names: Sequence[str]) -> dict:
+        """Best, median and worst case by mean Dice."""
+        from segjax.tasks.segmentation import pictures
+
+        panels, scores = [], columns["mean_dice"]
+        for title, index in pictures.ranked_cases(scores).items():
+            image, fields, outputs = open_case(index)
+            predicted = np.asarray(self.predict(outputs)["labels"])[0]
+            label = f"{title}: {names[index]}, Dice {scores[index]:.3f}"
+            panels.append((label, image, fields["labels"][0], predicted))
+        return {"cases": pictures.cases_figure(panels)}
+
+
+def _mask(example: Mapping, name: str) -> np.ndarray:
+    """A mask field as bool `[h, w]`."""
+    mask = np.asarray(example[name])
+    return (mask[..., 0] if mask.ndim == 3 else mask) > 0
+
+
+def _largest(planes: Sequence[Array]) -> Int[Array, "b h w"]:
+    """The index of the largest plane at each pixel, the first of equals."""
+    best, index = planes[0], jnp.zeros(planes[0].shape, jnp.int32)
+    for k, plane in enumerate(planes[1:], start=1):
+        index = jnp.where(plane > best, k, index)
+        best = jnp.maximum(plane, best)
+    return index
+
+
+def _counted(fields: Mapping) -> np.ndarray:
+    """Which pixels count, `[n, h, w]` bool."""
+    return (
+        np.asarray(fields["where"]) if "where" in fields else np.ones_like(fields["labels"], bool)
+    )
+
+
+def _overlap_of_everything(fields: Mapping, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Dice and Jaccard of calling every pixel a class; 1 where no pixel counts."""
+    counted = _counted(fields)
+    true = (np.asarray(fields["labels"]) == index) & counted
+    both = true.sum(axis=(1, 2), dtype=np.float64)
+    either = counted.sum(axis=(1, 2), dtype=np.float64)
+    share = np.where(either > 0, both / np.maximum(either, 1), 1.0)
+    return 2 * share / (1 + share), share
+
+
+def _check_topology(topology: object) -> None:
+    checks.require("config.task_options.topology", topology, checks.switch())
+    if topology and importlib.util.find_spec("skimage") is None:
+        raise UserError(
+            "config.task_options.topology=True: needs the extra `topology`: "
+            "pip install 'segjax[topology]'"
+        )
+
+
+def _topology(here: np.ndarray, true: np.ndarray, fields: Mapping) -> dict[str, np.ndarray]:
+    """The columns of `TOPOLOGY` of masks `[n, h, w]`."""
+    counted = _counted(fields)
+    masks = here & counted, true & counted
+    return dict(zip(TOPOLOGY, [cl_dice(*masks), *betti_error(*masks).T], strict=True))

@@ -1,0 +1,131 @@
+"""Predictions for a person's own volumes: NIfTI labels with the original affine, and pictures."""
+
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from segjax import files as writing
+from segjax.data.volumes import nifti, preprocess
+from segjax.errors import UserError
+from segjax.tasks.base import Devices, Experiment
+from segjax.tasks.volume_segmentation.data import recipe_of
+from segjax.tasks.volume_segmentation.evaluation import VolumeNetwork
+
+CHANNEL = re.compile(r"(.+)_(\d{4})")
+
+
+class VolumePredictor:
+    """Predicts volumes (`base.Predictor`): CASE.nii.gz and overlays/CASE.png of each."""
+
+    kind = "volume"
+    spread = True
+    suffixes = (".nii", ".nii.gz")
+
+    def __init__(self, task: Any):
+        self._task = task
+        self.columns = tuple(f"volume_{name}" for name in task.classes)
+
+    def cases(self, files: Sequence[pathlib.Path]) -> Mapping[str, Sequence[pathlib.Path]]:
+        """The files of each case by its name, in the order of channels.
+
+        One channel: every file is a case. Several: files of a case share a name and end in _0000,
+        _0001, …, as nnU-Net has them.
+
+        Raises: UserError for a file that is no volume, two files for one channel of a case, and a
+            channel that is lacking or none of the model's.
+        """
+        channels = self._task.channels
+        found: dict[str, dict[int, pathlib.Path]] = {}
+        for path in files:
+            if not path.name.lower().endswith(self.suffixes):
+                raise UserError(f"--input {path}: takes volumes ({', '.join(self.suffixes)})")
+            name, channel = _case_and_channel(path, channels)
+            case = found.setdefault(name, {})
+            if channel in case:
+                which = "" if channels == 1 else f"channel _{channel:04} of "
+                raise UserError(f"--input {path}: {which}case {name} is {case[channel]} already")
+            case[channel] = path
+        for name, case in found.items():
+            if lacking := sorted(set(range(channels)) - set(case)):
+                raise UserError(
+                    f"--input {min(case.values())}: case {name} lacks the channel "
+                    f"_{lacking[0]:04}; the model takes {channels}, _0000 to _{channels - 1:04}"
+                )
+        order = range(channels)
+        return {name: [case[channel] for channel in order] for name, case in found.items()}
+
+    def outputs(self, name: str) -> Sequence[str]:
+        """The label volume and the picture."""
+        return [f"{name}.nii.gz", f"overlays/{name}.png"]
+
+    def check(self, files: Sequence[pathlib.Path]) -> None:
+        """Reads the channels, and looks whether the model would cut them into slices."""
+        _check_axes(files[0], read_case(files)[1], self._task)
+
+    def load(self, experiment: Experiment, state: Any, devices: Devices) -> None:
+        """Compiles the network with its weights."""
+        self._network = VolumeNetwork(experiment, devices)
+        self._network.place(state)
+
+    def predict(
+        self, name: str, files: Sequence[pathlib.Path], output: pathlib.Path
+    ) -> Sequence[float]:
+        """Writes labels in the grid of the file, and slices of them; volumes in ml."""
+        from segjax.tasks.volume_segmentation import pictures
+
+        image, volume = read_case(files)
+        prepared, geometry = preprocess.preprocess(image, volume.spacing, recipe_of(self._task))
+        labels = self._network.labels(prepared, geometry)
+        nifti.write_labels(output / f"{name}.nii.gz", labels, volume.affine, volume.spacing)
+        shown = np.moveaxis(image[..., 0], int(np.argmax(volume.spacing)), 0)
+        drawn = np.moveaxis(labels, int(np.argmax(volume.spacing)), 0)
+        figure = pictures.cases_figure([(name, shown, None, drawn)])
+        writing.write_figure(output / "overlays" / f"{name}.png", figure)
+        millilitres = float(np.prod(volume.spacing)) / 1000
+        classes = range(1, self._task.num_classes)
+        return [float(np.count_nonzero(labels == k)) * millilitres for k in classes]
+
+
+def _case_and_channel(path: pathlib.Path, channels: int) -> tuple[str, int]:
+    """The name of the case that a file belongs to, and its channel."""
+    name = re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+    if channels == 1:
+        return name, 0
+    match = CHANNEL.fullmatch(name)
+    if not match or int(match[2]) >= channels:
+        raise UserError(
+            f"--input {path}: the model takes {channels} files a case, ending in _0000.nii.gz to "
+            f"_{channels - 1:04}.nii.gz"
+        )
+    return match[1], int(match[2])
+
+
+def read_case(files: Sequence[pathlib.Path]) -> tuple[np.ndarray, nifti.Volume]:
+    """Image [d, h, w, c] of a case, and its first channel's volume.
+
+    Raises: UserError for a bad file, and for a channel that is on another grid than the first, by
+        the rule of preparation (`nifti.check_pair`).
+    """
+    volumes = [nifti.read_volume(path) for path in files]
+    for path, volume in zip(files[1:], volumes[1:], strict=True):
+        nifti.check_pair(files[0], volumes[0], path, volume)
+    return np.stack([volume.array for volume in volumes], axis=-1), volumes[0]
+
+
+def _check_axes(path: pathlib.Path, volume: nifti.Volume, task: Any) -> None:
+    """UserError where a model that cuts along a fixed axis would not cut this volume into slices.
+
+    The spacing tells, where it does. Of CT, whose slices are axial, the affine does.
+    """
+    axis = task.slice_axis
+    if axis is None:
+        return
+    nifti.check_slices(path, volume, axis)
+    if "CT" in task.normalization and (found := nifti.slices_by_affine(volume)) != axis:
+        raise UserError(
+            f"{path}: its axial slices lie along {'zyx'[found]} by its affine, the model takes "
+            f"them along {'zyx'[axis]}; reorder its axes"
+        )

@@ -1,0 +1,312 @@
+"""An experiment: a checked config turned into what it names, once.
+
+`build` reads and checks the config, and builds task, data set, model, losses, optimiser and both
+steps shape-only, so that a mistake surfaces before data or device time. What is built is handed on:
+nobody else reads names out of the config.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from segjax.checks import nearest
+from segjax.config import lookup
+from segjax.config.durations import Clock, steps
+from segjax.config.validation import check_fields, check_strengths
+from segjax.data.dataset import Dataset
+from segjax.errors import UserError
+from segjax.optim import loss_weights
+from segjax.optim import transformation as optim
+from segjax.optim.loss_weights import Weights
+from segjax.tasks.base import Task
+from segjax.tasks.binding import Term, bind
+from segjax.train import hyperparameters, models, parallel, step
+from segjax.train import state as states
+
+# What building with wrong options raises while shapes are traced.
+MISFITS = (ArithmeticError, LookupError, TypeError, ValueError)
+NEVER = 10**12  # steps
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a config names, as far as it needs neither a device nor the length of the training."""
+
+    config: ConfigDict
+    task: Task
+    data: Dataset
+    model: Any
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A config turned into the things it names, with all durations in steps.
+
+    Attributes:
+        config: as it was read.
+        task, data, model, terms: what it names; the model as it is called on one device.
+        weights: the schedules among the weights of terms.
+        transformation, schedule: the optimiser and its learning rate.
+        clock: what turns durations into steps, with the number of training examples.
+        total_steps: the length of the training at most.
+        evaluate_every, checkpoint_every, log_every: in steps.
+        patience: steps without a better validation that end the training; None never.
+        parameters: how many there are.
+    """
+
+    config: ConfigDict
+    task: Task
+    data: Dataset
+    model: Any
+    terms: tuple[Term, ...]
+    weights: Weights
+    transformation: optax.GradientTransformation
+    schedule: optax.Schedule
+    clock: Clock
+    total_steps: int
+    evaluate_every: int
+    checkpoint_every: int
+    log_every: int
+    patience: int | None
+    parameters: int = 0
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of what the model sees."""
+        return (*self.config.data.image_size, self.task.channels)
+
+    @property
+    def augment(self) -> dict[str, float] | None:
+        """Augmentations with a strength above 0; None when there are none."""
+        active = {name: float(v) for name, v in self.config.data.augment.items() if v}
+        return active or None
+
+    def initial_state(self) -> states.State:
+        """The state at step 0."""
+        params, collections = models.initial(self.model, self.image_shape, self.config.seed)
+        return states.create(params, collections, self.transformation, self.weights.initial())
+
+    def shapes(self) -> states.State:
+        """Shapes and types of a state, computed without a device."""
+        return jax.eval_shape(self.initial_state)
+
+    def with_hyperparameters(self, values: Mapping[str, Any]) -> "Experiment":
+        """The experiment with other values at some paths of its config, which may be traced."""
+        if not values:
+            return self
+        config = hyperparameters.replaced(self.config, values)
+        weight = hyperparameters.weights_of_terms(values)
+        return dataclasses.replace(
+            self,
+            config=config,
+            terms=tuple(
+                dataclasses.replace(term, weight=weight.get(term.name, term.weight))
+                for term in self.terms
+            ),
+            weights=loss_weights.make(config.loss, self.clock),
+            transformation=optim.transformation(config, self.total_steps),
+            schedule=optim.schedule(config, self.total_steps),
+        )
+
+    def train_step(self, axis_name: str | None) -> Callable:
+        """The training step with the hyperparameters of its state, not yet compiled."""
+        model = models.over_axis(self.model, axis_name)
+
+        def train(state: states.State, arrays: Mapping, batch: Mapping):
+            own = self.with_hyperparameters(state.hyperparameters)
+            made = step.make_train_step(
+                model,
+                own.task,
+                own.terms,
+                own.weights,
+                own.transformation,
+                seed=own.config.seed,
+                augment=self.augment,
+                axis_name=axis_name,
+            )
+            return made(state, arrays, batch)
+
+        return train
+
+    def evaluation_step(self, axis_name: str | None) -> Callable:
+        """The evaluation step with the hyperparameters of its state, not yet compiled."""
+        model = models.over_axis(self.model, axis_name)
+
+        def evaluate(state: states.State, arrays: Mapping, batch: Mapping):
+            own = self.with_hyperparameters(state.hyperparameters)
+            parts = model, own.task, own.terms, own.weights
+            made = step.make_evaluation_step(*parts, axis_name=axis_name)
+            return made(state, arrays, batch)
+
+        return evaluate
+
+
+def name_parts(config: ConfigDict) -> Parts:
+    """Finds what a config names; UserError for what is wrong in its fields, names and options."""
+    check_fields(config)
+    task, data = make_task(config), Dataset(config.data)
+    task.check_features(data.features, f"config.data.name={config.data.name!r}")
+    check_strengths(config.data.augment, task.augmentations())
+    return Parts(config, task, data, models.make_model(config), bind(config.loss, task.offers))
+
+
+def make_task(config: ConfigDict) -> Task:
+    """The task that `config.task` names."""
+    target = lookup.find("tasks", config.task, "config.task")
+    options = dict(config.task_options)
+    lookup.check_options(target.__init__, options, "config.task_options")
+    if "image_size" in inspect.signature(target).parameters:
+        options["image_size"] = config.data.image_size
+    return target(**options)
+
+
+def build(
+    config: ConfigDict, *, devices: int, examples: int | None = None, parts: Parts | None = None
+) -> Experiment:
+    """The experiment of a config; UserError for whatever is wrong in it.
+
+    Args:
+        config: a whole one.
+        devices: how many a batch has to be shared out to.
+        examples: how many make an epoch of the training; None counts them in the data set.
+        parts: what `name_parts` gave, where it was called already.
+    """
+    parts = parts or name_parts(config)
+    for key in ("data", "evaluate"):
+        parallel.check_batch(config[key].batch_size, f"config.{key}.batch_size", devices)
+    if examples is None:
+        examples = epoch_examples(parts)
+    made = with_durations(parts, examples)
+    return dataclasses.replace(made, parameters=_trace(made))
+
+
+def epoch_examples(parts: Parts) -> int:
+    """How many examples make an epoch of the training."""
+    count, size = parts.data.count("train"), parts.config.data.batch_size
+    return parts.task.epoch_examples(count, size)
+
+
+def with_durations(parts: Parts, examples: int) -> Experiment:
+    """The experiment for a training set of `examples`, before its steps have been traced."""
+    config = parts.config
+    clock = make_clock(config, examples)
+
+    def every(section: str) -> int:
+        return steps(config[section], f"config.{section}", "every", clock) or NEVER
+
+    return Experiment(
+        config=config,
+        task=parts.task,
+        data=parts.data,
+        model=parts.model,
+        terms=parts.terms,
+        weights=loss_weights.make(config.loss, clock),
+        transformation=optim.transformation(config, clock.total_steps),
+        schedule=optim.schedule(config, clock.total_steps),
+        clock=clock,
+        total_steps=clock.total_steps,
+        evaluate_every=every("evaluate"),
+        checkpoint_every=every("checkpoint"),
+        log_every=every("log"),
+        patience=steps(config.train, "config.train", "patience", clock),
+    )
+
+
+def make_clock(config: ConfigDict, examples: int) -> Clock:
+    """What turns durations into steps, with the length of the training."""
+    clock = Clock(examples, config.data.batch_size)
+    total = steps(config.train, "config.train", "", clock)
+    if total is None:
+        raise UserError(
+            "config.train.steps: no length of training is set (steps, epochs, examples)"
+        )
+    return dataclasses.replace(clock, total_steps=total)
+
+
+def _trace(made: Experiment) -> int:
+    """Traces both steps without computing; the number of parameters."""
+    config, task, model = made.config, made.task, made.model
+    fields = task.blank(config.data.image_size, 2)
+    try:
+        began = made.shapes()
+        outputs = jax.eval_shape(partial(_outputs, model, task), began.variables, fields)
+        named = jax.eval_shape(partial(_named, task, made.terms), outputs, fields)
+    except MISFITS as error:
+        raise UserError(
+            f"config.model: {_written(config.model)} does not work on {made.image_shape} images: "
+            f"{error}"
+        ) from error
+    models.check_axis(model, began.collections, config.parallel)
+    for term in made.terms:
+        try:
+            _check_values(jax.eval_shape(term, named), 1 if term.pooled else 2)
+        except MISFITS as error:
+            written = _written(config.loss[term.name])
+            raise UserError(f"config.loss.{term.name}: {written} does not work: {error}") from error
+    values = _trace_steps(made, began, fields)
+    if (best := config.evaluate.best) not in values:
+        raise UserError(
+            f"config.evaluate.best={best!r}: evaluation gives no such value{nearest(best, values)} "
+            f"It gives: {', '.join(values)}"
+        )
+    return sum(leaf.size for leaf in jax.tree.leaves(began.params))
+
+
+def _trace_steps(made: Experiment, began: states.State, fields: Mapping) -> list[str]:
+    """Traces both steps; the names of the values that a validation gives."""
+    config, task = made.config, made.task
+    weight = jax.ShapeDtypeStruct((2,), jnp.float32)
+    batch = {**fields, "weight": weight, "slot": jax.ShapeDtypeStruct((2,), jnp.int32)}
+
+    def losses() -> list[str]:
+        evaluate = made.evaluation_step(None)
+        sums, (scores, _) = jax.eval_shape(evaluate, began.without_optimizer, {}, batch)
+        if set(scores) != set(task.scored):
+            raise TypeError(f"the task scores {sorted(scores)}, and says {sorted(task.scored)}")
+        return list(sums)
+
+    try:
+        jax.eval_shape(made.train_step(None), began, {}, batch)
+        return list(task.validation_values(losses))
+    except MISFITS as error:
+        if name := next((n for n in config.data.augment if f"`{n}`" in str(error)), None):
+            raise UserError(f"config.data.augment.{name}: {error}") from error
+        raise UserError(f"config: model, losses and task do not fit together: {error}") from error
+
+
+def _check_values(values: object, images: int) -> None:
+    """TypeError unless a loss gives one number an image of the batch, or one in all if it pools."""
+    shape, dtype = getattr(values, "shape", None), getattr(values, "dtype", None)
+    if shape != (images,) or not jnp.issubdtype(dtype, jnp.floating):
+        got = f"{dtype}{list(shape)}" if shape is not None else type(values).__name__
+        raise TypeError(
+            f"a loss returns one number an image, float[{images}] for a batch of 2; got {got}"
+        )
+
+
+def _outputs(model: Any, task: Task, variables: Mapping, fields: Mapping) -> Mapping:
+    """What the model returns of a batch."""
+    outputs = model.apply(variables, task.inputs(fields), train=False)
+    if not isinstance(outputs, Mapping) or "logits" not in outputs:
+        raise TypeError(f"a model returns a dict with 'logits', got {type(outputs).__name__}")
+    return outputs
+
+
+def _named(task: Task, terms: tuple[Term, ...], outputs: Mapping, fields: Mapping) -> Mapping:
+    """The named arrays that losses take, at the finest resolution."""
+    return step.with_outputs([(1.0, task.bind(outputs, fields))], outputs, terms)[0][1]
+
+
+def _written(section: ConfigDict) -> str:
+    """`name (option=value, …)`."""
+    options = ", ".join(f"{k}={v!r}" for k, v in section.items() if k not in ("name", "weight"))
+    return f"{section.name} ({options})"

@@ -1,0 +1,71 @@
+"""The model that a config names, and how it is called."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from segjax.config import lookup
+from segjax.errors import UserError
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+# What a module keeps by `sow` for a reader of one call: no part of a state.
+PASSING = ("intermediates",)
+
+
+def make_model(config: ConfigDict) -> Any:
+    """The model that `config.model` names, computing in `config.dtype`, for one device."""
+    target, options = lookup.resolve("models", config.model, "config.model")
+    supplied = {"dtype": DTYPES[config.dtype]} if _has(target, "dtype") else {}
+    if not supplied and config.dtype != "float32":
+        raise UserError(f"config.dtype={config.dtype!r}: {config.model.name} has no field `dtype`")
+    try:
+        return target(**options, **supplied)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"config.model: {error}") from error
+
+
+def over_axis(model: Any, axis_name: str | None) -> Any:
+    """The model on the devices of an axis, over which it takes its batch statistics."""
+    if axis_name is None or not _has(type(model), "axis_name"):
+        return model
+    return model.clone(axis_name=axis_name)
+
+
+def check_axis(model: Any, collections: Mapping, parallel: str) -> None:
+    """UserError where batch statistics would be those of each device alone."""
+    if parallel == "pmap" and collections.get("batch_stats") and not _has(type(model), "axis_name"):
+        raise UserError(
+            f"config.parallel='pmap': {type(model).__name__} has batch statistics and no field "
+            "`axis_name` to take them over all devices; take 'sharding'"
+        )
+
+
+def _has(target: type, name: str) -> bool:
+    """Whether a module has a field."""
+    return dataclasses.is_dataclass(target) and name in {f.name for f in dataclasses.fields(target)}
+
+
+def initial(model: Any, image_shape: tuple[int, ...], seed: int) -> tuple[dict, dict]:
+    """Parameters and other collections that `seed` gives; cheap to compile (`rbg`)."""
+    key = jax.random.key(seed, impl="rbg")
+    variables = dict(model.init(key, jnp.zeros((1, *image_shape), jnp.float32), train=False))
+    params = variables.pop("params", {})
+    return params, {name: value for name, value in variables.items() if name not in PASSING}
+
+
+def apply_in_training(
+    model: Any, params: Any, collections: Mapping, image: jax.Array, key: jax.Array
+) -> tuple[Mapping, dict]:
+    """Outputs, and the collections after the call. `key` gives dropout its random numbers."""
+    outputs, changed = model.apply(
+        {"params": params, **collections},
+        image,
+        train=True,
+        mutable=list(collections),
+        rngs={"dropout": key},
+    )
+    return outputs, {name: changed.get(name, value) for name, value in collections.items()}

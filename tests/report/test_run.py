@@ -1,0 +1,44 @@
+"""Files that a run wrote, read again: whole, or named."""
+
+import pytest
+
+from segjax.errors import UserError
+from segjax.report import run, tables
+from segjax.train import workdir
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "image,x,y\na,1,2\n\n",
+        "image,x,y\na,1\nb,1,2\n",
+        "image,x,y\na,1,two\n",
+        "",
+        "image\0,x\n\0",
+    ],
+)
+def test_a_damaged_table_is_named(tmp_path, content):
+    path = tmp_path / "predictions_validation.csv"
+    path.write_text(content)
+    with pytest.raises(UserError, match=f"{path}: cannot read it"):
+        tables.read_table(path)
+
+
+@pytest.mark.parametrize("content", ["[]", "12", '{"split": "validation"}', "{", "\xff"])
+def test_a_damaged_result_is_named(tmp_path, content):
+    path = tmp_path / "metrics_validation.json"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(UserError, match=f"{path}: cannot read it"):
+        tables.read_json(path, *run.RESULT)
+
+
+@pytest.mark.parametrize("name", ["baseline.json", "trivial.json"])
+def test_what_the_baseline_learned(tmp_path, name):
+    path = tmp_path / name
+    assert workdir.read_baseline(tmp_path) is None
+    path.write_text("[1, 0.5]")
+    assert workdir.read_baseline(tmp_path) == [1, 0.5]
+    for content in ("12", "{}", "[]", '["a"]', "[null]", "["):
+        path.write_text(content)
+        with pytest.raises(UserError, match=f"{path}: cannot read it"):
+            workdir.read_baseline(tmp_path)

@@ -25,6 +25,7 @@ FLOORS = [
     {"ops"},
     {"maps"},
     {"losses", "metrics", "models", "data"},
+    {"recipes"},
     {"tasks"},
     {"train", "pipelines", "explore"},
     {"launch"},

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
-from segjax.config.durations import blank, siblings
+from segjax.config import components
+from segjax.config.durations import blank
 
 # Sections whose keys an experiment chooses; what they may hold is checked by those who read them.
 OPEN = ("config.data.splits",)
@@ -62,17 +63,18 @@ def base() -> ConfigDict:
 
 
 def completed(saved: Mapping) -> dict:
-    """A saved config with the fields that came after it was saved, at their defaults."""
-    return _completed(saved, base().to_dict(), "config")
+    """A saved config with the fields that came after it was saved, at their defaults.
+
+    So are the options of what it names: task, model, losses, optimiser, schedules. It then means
+    what it meant when it was saved, for an option left out has always been the default.
+    """
+    return components.completed(_completed(saved, base().to_dict(), "config"))
 
 
 def _completed(saved: Mapping, pattern: Mapping, path: str) -> dict:
-    made = dict(saved)
+    made = components.filled(saved, pattern)
     for key, default in pattern.items():
-        here = f"{path}.{key}"
-        if key not in saved:
-            spelt = any(other in saved for other in siblings(key))
-            made[key] = None if spelt else default
-        elif isinstance(saved[key], Mapping) and isinstance(default, Mapping) and here not in OPEN:
+        here, both = f"{path}.{key}", (made[key], default)
+        if key in saved and here not in OPEN and all(isinstance(part, Mapping) for part in both):
             made[key] = _completed(saved[key], default, here)
     return made

@@ -1,0 +1,47 @@
+"""A run whose saved config lacks an option, as one of an earlier version, is gone on with."""
+
+import json
+
+import pytest
+
+from segjax.cli import main
+from segjax.train import loop
+from tests.train import runs
+
+pytestmark = pytest.mark.usefixtures("command_settings")
+
+DEMO = runs.ROOT / "experiments" / "segmentation" / "demo.py"
+SETTINGS = runs.SMALL | {
+    "model.name": "tests.train.tiny:Tiny",
+    "train.steps": 4,
+    "checkpoint.every_steps": 2,
+}
+
+
+@pytest.fixture
+def train(tmp_path, data_dir):
+    flags = [f"--config.{k}={v}" for k, v in (SETTINGS | {"data.data_dir": data_dir}).items()]
+    words = ["train", "--config", str(DEMO), "--workdir", str(tmp_path / "run"), *flags]
+    return lambda *more: main([*words, *more])
+
+
+def test_a_stripped_run_is_resumed_evaluated_and_shown(train, tmp_path, monkeypatch, capfd):
+    run, stripped = tmp_path / "run", tmp_path / "run" / "config.json"
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Stop, "at", lambda self, step: step == 2)
+        assert train() == 1
+    saved = json.loads(stripped.read_text())
+    assert saved["task_options"].pop("cover") == 0.5
+    assert saved["task_options"].pop("topology") is False
+    assert saved["optimizer"].pop("eps") == 1e-8
+    stripped.write_text(json.dumps(saved))
+    assert list(runs.logged(run, "train", "loss")) == [1, 2]
+    assert train("--config.task_options.cover=0.4") == 2  # of another task than the run's
+    assert "config.task_options.cover: 0.5 there, 0.4 here" in capfd.readouterr().err
+    assert train() == 0
+    assert list(runs.logged(run, "train", "loss")) == [1, 2, 3, 4]
+    assert main(["evaluate", "--workdir", str(run), "--split", "test"]) == 0
+    capfd.readouterr()
+    assert main(["config", "--workdir", str(run)]) == 0
+    assert "config.task_options.cover = 0.5\n" in capfd.readouterr().out
+    assert json.loads(stripped.read_text()) == saved  # readers leave it as it is

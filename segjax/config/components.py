@@ -33,9 +33,10 @@ def completed(config: Mapping) -> dict:
 
 
 def filled(section: Mapping, defaults: Mapping) -> dict:
-    """A section with the keys that it lacks, at their defaults.
+    """A section with the options that it lacks, at their defaults.
 
-    A duration that is set in one spelling keeps its others None, as in `lookup.spec`.
+    A duration that is set in one spelling keeps its others None, as in `lookup.spec`. One that is
+    set in none has its default, for that is what a function takes that is not given it.
     """
     made = dict(section)
     for key, default in defaults.items():

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from ml_collections import ConfigDict
 
 from segjax.config import components
-from segjax.config.durations import blank
+from segjax.config.durations import blank, siblings
 
 # Sections whose keys an experiment chooses; what they may hold is checked by those who read them.
 OPEN = ("config.data.splits",)
@@ -72,9 +72,12 @@ def completed(saved: Mapping) -> dict:
 
 
 def _completed(saved: Mapping, pattern: Mapping, path: str) -> dict:
-    made = components.filled(saved, pattern)
+    made = dict(saved)
     for key, default in pattern.items():
-        here, both = f"{path}.{key}", (made[key], default)
-        if key in saved and here not in OPEN and all(isinstance(part, Mapping) for part in both):
+        here = f"{path}.{key}"
+        if key not in saved:
+            spelt = any(other in saved for other in siblings(key))
+            made[key] = None if spelt else default
+        elif isinstance(saved[key], Mapping) and isinstance(default, Mapping) and here not in OPEN:
             made[key] = _completed(saved[key], default, here)
     return made

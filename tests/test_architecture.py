@@ -112,6 +112,8 @@ def test_libraries_stay_where_they_belong(name):
         ("losses/a.py", "def f():\n    from segjax.models import cellpose"),
         ("config/a.py", "from segjax.ops import checks"),
         ("stats.py", "from segjax.config import files"),
+        ("recipes/a.py", "from segjax.tasks import binding"),
+        ("data/a.py", "from segjax.recipes import nnunet"),
         ("train/a.py", "from segjax.explore import toy"),
         ("train/a.py", "from segjax import cli"),
         ("__init__.py", "from segjax import losses"),

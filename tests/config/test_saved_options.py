@@ -5,7 +5,9 @@ import json
 import pytest
 
 from segjax.cli import main
-from segjax.train import loop
+from segjax.config import files
+from segjax.errors import UserError
+from segjax.train import loop, workdir
 from tests.train import runs
 
 pytestmark = pytest.mark.usefixtures("command_settings")
@@ -45,3 +47,17 @@ def test_a_stripped_run_is_resumed_evaluated_and_shown(train, tmp_path, monkeypa
     assert main(["config", "--workdir", str(run)]) == 0
     assert "config.task_options.cover = 0.5\n" in capfd.readouterr().out
     assert json.loads(stripped.read_text()) == saved  # readers leave it as it is
+
+
+def test_a_file_that_leaves_options_out_goes_on_with_runs_of_either_form(tmp_path):
+    config = files.load(str(DEMO))
+    short = config.copy_and_resolve_references()
+    short.unlock()
+    del short.task_options["cover"], short.model["style"]
+    for saved in (config, short):
+        (tmp_path / "config.json").write_text(files.to_json(saved))
+        workdir.check_new(tmp_path, config)
+        workdir.check_new(tmp_path, short)
+    short.task_options.topology = True
+    with pytest.raises(UserError, match=r"task_options\.topology: False there, True here"):
+        workdir.check_new(tmp_path, short)

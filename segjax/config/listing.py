@@ -11,7 +11,8 @@ def lines(config: ConfigDict) -> Iterator[str]:
     `--config.path=value` sets the field to the same value. Empty sections, in which nothing can be
     set, have no line.
     """
-    return _lines(config.to_dict(), "config")  # a ConfigDict goes through its keys sorted
+    # In the order of config.json, which `items()` of a ConfigDict does not keep.
+    return _lines(config.to_dict(), "config")
 
 
 def _lines(section: Mapping, path: str) -> Iterator[str]:

@@ -1,13 +1,15 @@
 """Every experiment file, with every argument and sweep point, is built shape-only."""
 
+import inspect
+import json
 import pathlib
 import re
 
 import pytest
 
-from segjax.config import files
+from segjax.config import files, lookup
 from segjax.launch import sweep
-from segjax.train import experiment
+from segjax.train import experiment, workdir
 
 pytestmark = pytest.mark.usefixtures("command_settings")
 
@@ -63,6 +65,48 @@ def test_experiment_builds_and_opens_with_its_command(text, tmp_path):
     assert plan.parameters > 0 and plan.total_steps >= 1
     (tmp_path / "config.json").write_text(files.to_json(config))
     assert files.from_json(tmp_path / "config.json").to_dict() == config.to_dict()
+
+
+# The parts of a config that name a thing, with what it is looked up among.
+NAMED = {"model": "models", "optimizer": "optimizers", "schedule": "schedules"}
+
+
+def named_parts(saved):
+    """(path, what it names, the options there) for each part of a saved config that names one."""
+    yield ("task_options",), lookup.find("tasks", saved["task"]), saved["task_options"]
+    for key, family in NAMED.items():
+        yield (key,), lookup.find(family, saved[key]["name"]), saved[key]
+    for name, term in saved["loss"].items():
+        yield ("loss", name), lookup.find("losses", term["name"]), term
+        if isinstance(term["weight"], dict):
+            path = ("loss", name, "weight")
+            yield path, lookup.find("weights", term["weight"]["name"]), term["weight"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_options_are_written_out_and_come_back_when_a_saved_config_lacks_them(path, tmp_path):
+    config = files.load(str(path))
+    saved = json.loads(files.to_json(config))
+    known = lookup.find("tasks", config.task).augmentations()
+    assert set(config.data.augment) == set(known)
+    path = tmp_path / "config.json"
+    for where, target, section in list(named_parts(saved)):
+        options = lookup.options_of(target)
+        assert set(options) <= set(section), f"{'.'.join(where)} is not complete"
+        for name, default in options.items():
+            if default is inspect.Parameter.empty:
+                continue
+            value = section.pop(name)
+            path.write_text(json.dumps(saved))
+            back = files.from_json(path)
+            for key in where:
+                back = back[key]
+            if value == json.loads(json.dumps(default)) or value is None:
+                assert back[name] == (default if value is not None else None)
+                workdir.check_new(tmp_path, config)
+            else:
+                assert back[name] in (default, None)
+            section[name] = value
 
 
 @pytest.mark.parametrize("text", SWEEPS, ids=lambda text: pathlib.Path(text).name)

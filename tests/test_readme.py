@@ -72,7 +72,7 @@ def test_commands_are_found():
     verbs = {command.split()[1] for command in COMMANDS}
     assert verbs == {
         *("train", "evaluate", "predict", "sweep", "report", "bench"),
-        *("data", "check", "landscape", "plan", "export"),
+        *("data", "check", "landscape", "plan", "export", "config"),
     }
 
 

@@ -1,9 +1,11 @@
 """What the fovea experiments share: the model, the three losses of the paper, their decoding."""
 
-from experiments.recipes import quick_optimizer
 from segjax.config.defaults import base
 from segjax.config.lookup import spec
 from segjax.errors import UserError
+from segjax.recipes.augmentation import augmentations
+from segjax.recipes.tasks import task_options
+from segjax.recipes.training import fovea_paper_training, quick_optimizer
 
 LOSSES = ("mse", "sce", "msce")
 FULL = (32, 64, 128, 256)  # the widths of cellpose
@@ -38,17 +40,15 @@ def experiment(data, args):
     config.data.batch_size = args["batch"]
     config.paper = paper_figure(args)
     if args["paper"]:
-        return paper_optimizer(config)
-    config.data.augment = augment(
-        flip_horizontal=0.5, translate=0.08, brightness=0.15, contrast=0.15
-    )
+        return fovea_paper_training(config)
+    config.data.augment.update(flip_horizontal=0.5, translate=0.08, brightness=0.15, contrast=0.15)
     if args["cpu"]:
         return quick_optimizer(config, steps=1000, learning_rate=3e-3)
     config.data.augment.update(rotate=10.0, scale=0.1)
     return quick_optimizer(config, steps=8000, learning_rate=1e-3)
 
 
-def localization(data, loss, network, features, image_size, **task_options):
+def localization(data, loss, network, features, image_size):
     """A config for finding the fovea on `data` with one of the paper's losses and networks."""
     if network not in NETWORKS:
         raise UserError(f"network={network!r}: takes one of {', '.join(NETWORKS)}")
@@ -58,18 +58,13 @@ def localization(data, loss, network, features, image_size, **task_options):
     # A map trained for its centre of mass is decoded by it; the others by the finest scale's
     # argmax.
     decode = "centroid" if loss == "mse" else "argmax"
-    config.task_options = spec_options(decode=decode, pool=pool, reduce=reduce, **task_options)
+    config.task_options = task_options(config.task, decode=decode, pool=pool, reduce=reduce)
     config.model = spec("models", "CellposeUNet", features=features)
     config.loss[loss] = loss_term(loss, pool, reduce)
     config.data.name = data
     config.data.image_size = (image_size, image_size)
-    config.data.augment = augment()
+    config.data.augment = augmentations(config.task)
     return config
-
-
-def spec_options(**options):
-    """The task's options, all written out."""
-    return {"target": "fovea", "decode": "argmax", "pool": "max", "reduce": "sum"} | options
 
 
 def loss_term(loss, pool, reduce):
@@ -84,32 +79,3 @@ def loss_term(loss, pool, reduce):
         raise UserError(f"loss={loss!r}: takes one of {', '.join(LOSSES)}")
     term.weight = 1.0
     return term
-
-
-def augment(**strengths):
-    """Every augmentation, off unless a strength is given."""
-    off = dict.fromkeys(
-        (
-            "flip_horizontal",
-            "flip_vertical",
-            "rotate",
-            "scale",
-            "translate",
-            "brightness",
-            "contrast",
-            "gamma",
-            "noise",
-        ),
-        0.0,
-    )
-    return off | strengths
-
-
-def paper_optimizer(config):
-    """The paper's section 2.4: SGD 0.01, decay 0.9 every 400 steps, 1000 epochs, patience 100."""
-    config.optimizer = spec("optimizers", "sgd", learning_rate=0.01)
-    config.schedule = spec("schedules", "exponential_decay", decay_steps=400, decay_rate=0.9)
-    config.train.steps = None
-    config.train.epochs = 1000
-    config.train.patience_epochs = 100
-    return config

@@ -7,8 +7,8 @@ Expected:  R-AED 8.6 on the held-out photographs (measured; the trivial predicto
 """
 
 from experiments.fovea import common
-from experiments.recipes import quick_optimizer
 from segjax.config.arguments import parse_arg
+from segjax.recipes.training import quick_optimizer
 
 
 def get_config(arg=None):
@@ -16,6 +16,6 @@ def get_config(arg=None):
     config = common.localization(
         "synthetic_fundus/small", args["loss"], "ave/mean", features=(8, 16, 32, 64), image_size=128
     )
-    config.data.augment = common.augment(flip_horizontal=0.5, translate=0.1, brightness=0.1)
+    config.data.augment.update(flip_horizontal=0.5, translate=0.1, brightness=0.1)
     quick_optimizer(config, steps=500, learning_rate=3e-3)
     return config

@@ -3,7 +3,8 @@
 Command:   segjax data prepare acdc --manual_dir DOWNLOADS/ACDC
            segjax train --config experiments/regionwise/acdc.py:rrw,cpu --workdir work/acdc
 Arguments: a loss by its word: rrw, weighted_cross_entropy, dice, focal, boundary (table 2),
-           rw_boundary, and combinations such as rrw+gradual_dice (common.LOSSES);
+           rw_boundary, and combinations such as rrw+gradual_dice (LOSSES in
+           segjax/recipes/region_wise.py);
            cpu       a small network on coarser slices, for two CPU cores
            on_patch  maps from the patch, not from the whole volume
            by_step   scheduled weights move every step, not every epoch
@@ -14,7 +15,7 @@ Expected:  rrw,cpu: mean Dice 0.825 on the validation patients at hand (measured
 """
 
 from experiments.regionwise import common, paper
-from experiments.regionwise.common import Size
+from segjax.recipes.nnunet import Size
 
 CLASSES, MODALITIES = ("RV", "M", "LV"), ("MR",)
 # The plan that nnU-Net made of the paper's 100 training volumes.

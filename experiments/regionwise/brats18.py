@@ -8,7 +8,7 @@ Expected:  not measured here (the data set is not at hand); the paper's figures 
 """
 
 from experiments.regionwise import common, paper
-from experiments.regionwise.common import Size
+from segjax.recipes.nnunet import Size
 
 CLASSES, MODALITIES = ("NCR_NET", "ED", "ET"), ("T2", "T1", "T1ce", "FLAIR")
 FULL = Size(patch=(192, 160), pools=(5, 5), batch_size=107)

@@ -1,14 +1,16 @@
 """Outlines three nested structures in drawn cardiac volumes, with any loss of the paper.
 
 Command:   segjax train --config experiments/regionwise/demo.py --workdir work/regionwise
-Arguments: a loss by its word, as in demo.py:rrw or demo.py:boundary (common.LOSSES);
+Arguments: a loss by its word, as in demo.py:rrw or demo.py:boundary (LOSSES in
+           segjax/recipes/region_wise.py);
            on_patch, by_step: see acdc.py
 Hardware:  two CPU cores.
 Expected:  mean Dice 0.87 over the held-out volumes with rrw, in a minute (measured).
 """
 
 from experiments.regionwise import common
-from experiments.regionwise.common import Size
+from segjax.recipes.nnunet import Size
+from segjax.recipes.training import short_volume_training
 
 CLASSES, MODALITIES = ("RV", "M", "LV"), ("MR",)
 SIZE = Size(patch=(64, 64), pools=(3, 3), batch_size=8, features=16, most_features=64)
@@ -17,4 +19,4 @@ SIZE = Size(patch=(64, 64), pools=(3, 3), batch_size=8, features=16, most_featur
 def get_config(arg=None):
     args = common.arguments(arg)
     config = common.volumes("synthetic_cardiac", CLASSES, MODALITIES, args, full=SIZE, cpu=SIZE)
-    return common.short_training(config, steps=500, learning_rate=5e-3)
+    return short_volume_training(config, steps=500, learning_rate=5e-3)

@@ -8,7 +8,7 @@ Expected:  not measured here (the data set is not at hand); the paper's figures 
 """
 
 from experiments.regionwise import common, paper
-from experiments.regionwise.common import Size
+from segjax.recipes.nnunet import Size
 
 CLASSES, MODALITIES = ("kidney", "tumor"), ("CT",)
 # Slices are resized to 256 x 256 when the set is prepared, and kept in that grid.

@@ -12,8 +12,8 @@ paper's own size of patches cannot be halved six times, and it does not say whic
 """
 
 from experiments.regionwise import acdc, common, paper
-from experiments.regionwise.common import Size
 from segjax.config.sweeps import product
+from segjax.recipes.nnunet import Size
 
 FULL = Size(patch=(320, 320), pools=(6, 6), pixel_spacing=(1.25, 1.25), batch_size=10, features=48)
 

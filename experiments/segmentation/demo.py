@@ -1,7 +1,8 @@
 """Outlines the disc, vessels or lesions of synthetic photographs, with any loss of the library.
 
 Command:   segjax train --config experiments/segmentation/demo.py --workdir work/segmentation
-Arguments: loss=NAME, a sum such as dice+focal, or a loss in the form of its paper (common.RECIPES);
+Arguments: loss=NAME, a sum such as dice+focal, or a loss in the form of its paper
+           (PUBLISHED in segjax/recipes/combinations.py);
            target=disc|vessels|lesions|disc_cup, alone (the loss without its partner)
 Hardware:  two CPU cores, one minute.
 Expected:  Dice on the held-out photographs (measured): disc 0.73 with loss=dice, 0.84 with
@@ -9,9 +10,9 @@ Expected:  Dice on the held-out photographs (measured): disc 0.73 with loss=dice
            at this size, 0.25. Calling every pixel disc gives 0.03.
 """
 
-from experiments.recipes import quick_optimizer
 from experiments.segmentation import common
 from segjax.config.arguments import parse_arg
+from segjax.recipes.training import quick_optimizer
 
 
 def get_config(arg=None):
@@ -24,5 +25,5 @@ def get_config(arg=None):
         features=(8, 16, 32, 64),
         alone=args["alone"],
     )
-    config.data.augment = common.augment(flip_horizontal=0.5, rotate=10.0, brightness=0.1)
+    config.data.augment.update(flip_horizontal=0.5, rotate=10.0, brightness=0.1)
     return quick_optimizer(config, steps=300, learning_rate=3e-3)

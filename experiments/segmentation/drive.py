@@ -3,10 +3,11 @@
 Command:   segjax data prepare drive --manual_dir DOWNLOADS/DRIVE
            segjax train --config experiments/segmentation/drive.py --workdir work/drive
 Arguments: loss=NAME, a sum such as dice+topological, or a loss in the form of its paper
-           (common.RECIPES): soft_cl_dice is half Dice, half clDice; in any sum, soft_cl_dice and
-           topological set in after a third of the training, the latter with weight 0.005 on tiles
-           of 64 pixels; weight=NUMBER (of topological), alone (the loss without its partner),
-           full (576 pixels, about the photographs' own size, and cellpose's widths), steps=N
+           (PUBLISHED in segjax/recipes/combinations.py): soft_cl_dice is half Dice, half clDice; in
+           any sum, soft_cl_dice and topological set in after a third of the training, the latter
+           with weight 0.005 on tiles of 64 pixels; weight=NUMBER (of topological), alone (the loss
+           without its partner), full (576 pixels, about the photographs' own size, and cellpose's
+           widths), steps=N
 Hardware:  two CPU cores, three minutes for 200 steps; full: one GPU or TPU.
 Expected:  steps=200: Dice 0.774, clDice 0.814 with dice; 0.753 and 0.829 with soft_cl_dice, and a
            third of the wrong components (docs/benchmarks.md). The table has clDice and the errors
@@ -14,10 +15,10 @@ Expected:  steps=200: Dice 0.774, clDice 0.814 with dice; 0.753 and 0.829 with s
            when they shrink.
 """
 
-from experiments.recipes import quick_optimizer
 from experiments.segmentation import common
 from segjax.config.arguments import parse_arg
 from segjax.config.lookup import spec
+from segjax.recipes.training import quick_optimizer
 
 TILE = 64  # divides both working sizes
 
@@ -32,12 +33,12 @@ def get_config(arg=None):
         features=(32, 64, 128, 256) if args["full"] else (8, 16, 32, 64),
         alone=args["alone"],
     )
-    config.task_options = {**config.task_options, "within": "field_of_view", "topology": True}
+    config.task_options.update(within="field_of_view", topology=True)
     config.task_options.cover = 0.2  # keeps thin vessels in one piece
     if not args["alone"]:
         add_late(config.loss, args["weight"])
     config.data.batch_size = 4
-    config.data.augment = common.augment(
+    config.data.augment.update(
         flip_horizontal=0.5, flip_vertical=0.5, rotate=20.0, brightness=0.1, contrast=0.2
     )
     config.evaluate.every_epochs, config.evaluate.batch_size = 10, 4

@@ -3,10 +3,48 @@
 import argparse
 import os
 import pathlib
+import sys
 
 from segjax import checks
 from segjax.config import lookup
 from segjax.errors import UserError
+
+
+def config(args: argparse.Namespace) -> None:
+    from segjax.config import files, listing
+    from segjax.train import workdir
+
+    given = [source for source in (args.file, args.config, args.workdir) if source is not None]
+    if len(given) != 1:
+        raise UserError("`segjax config` takes one of FILE[:ARG] and --workdir DIR")
+    points = 0
+    if args.workdir is None:
+        shown = files.load(given[0], args.overrides)
+        points = _check_experiment(given[0], shown)
+    elif args.overrides:
+        raise UserError(
+            f"--config.{next(iter(args.overrides))}: a work folder's config is shown as it is"
+        )
+    else:
+        shown = workdir.open_existing(args.workdir)
+    text = files.to_json(shown) if args.json else "\n".join(listing.lines(shown)) + "\n"
+    try:
+        print(text, end="", flush=True)
+    except BrokenPipeError:  # `| head` has read enough; Python would flush once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if points:
+        print(f"segjax: its sweep() has {points} points", file=sys.stderr)
+
+
+def _check_experiment(text: str, config: object) -> int:
+    """UserError for what `train` refuses before it reads data; how many points its sweep() has."""
+    from segjax.config import files, modules
+    from segjax.launch import sweep
+    from segjax.train import experiment
+
+    experiment.check(config)
+    module = modules.load(files.split_name(text)[0])
+    return len(sweep.load_points(text)) if hasattr(module, "sweep") else 0
 
 
 def train(args: argparse.Namespace) -> int | None:

@@ -12,6 +12,7 @@ from segjax.errors import UserError
 
 EPILOG = """\
 examples:
+  segjax config experiments/fovea/idrid.py:cpu
   segjax train --config experiments/fovea/demo.py --workdir work/demo
   segjax train --config experiments/fovea/idrid.py:cpu --workdir work/idrid --config.seed=1
   segjax predict --workdir work/demo --input photographs/ --output predicted/
@@ -76,6 +77,7 @@ def build_parser(arguments: Sequence[str] = ()) -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"segjax {segjax.__version__}")
     verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_config_verb(verbs)
     _add_train(verbs)
     _add_evaluate(verbs)
     _add_predict(verbs)
@@ -127,6 +129,32 @@ def _add_kind(parser: Parser) -> None:
     parser.add_argument(
         "--checkpoint", choices=("best", "latest"), default="best", help="default: best"
     )
+
+
+def _add_config_verb(verbs) -> None:
+    parser = _command(
+        verbs,
+        "config",
+        commands.config,
+        "Print the config of an experiment or a work folder, with every default written out.",
+        "A line is a field, as in `config.data.image_size = (128, 128)`, and says how to set it,\n"
+        "here and for `train`: '--config.data.image_size=(64, 64)', quoted where the shell wants\n"
+        "that. What `train` would refuse before it reads data is refused here: unknown fields and\n"
+        "names, wrong types and values. Of a duration (steps, epochs, examples, percent) one\n"
+        "spelling is set; setting another clears it. The points of a sweep() are counted.",
+    )
+    parser.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE[:ARG]",
+        help="experiment file; ARG goes to its get_config, as in idrid.py:cpu,loss=sce",
+    )
+    parser.add_argument("--config", metavar="FILE[:ARG]", help="the same, as other verbs take it")
+    parser.add_argument(
+        "--workdir", type=a_path, metavar="DIR", help="or a work folder, whose config it prints"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, as in config.json")
+    parser.set_defaults(takes_overrides=True)
 
 
 def _add_train(verbs) -> None:

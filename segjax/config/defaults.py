@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
+from segjax.config import components
 from segjax.config.durations import blank, siblings
 
 # Sections whose keys an experiment chooses; what they may hold is checked by those who read them.
@@ -62,8 +63,12 @@ def base() -> ConfigDict:
 
 
 def completed(saved: Mapping) -> dict:
-    """A saved config with the fields that came after it was saved, at their defaults."""
-    return _completed(saved, base().to_dict(), "config")
+    """A saved config with the fields that came after it was saved, at their defaults.
+
+    So are the options of what it names: task, model, losses, optimiser, schedules. It then means
+    what it meant when it was saved, for an option left out has always been the default.
+    """
+    return components.completed(_completed(saved, base().to_dict(), "config"))
 
 
 def _completed(saved: Mapping, pattern: Mapping, path: str) -> dict:

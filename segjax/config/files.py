@@ -106,7 +106,7 @@ def to_json(config: ConfigDict) -> str:
 def from_json(path: pathlib.Path) -> ConfigDict:
     """Reads a saved config; UserError naming the file if it is damaged.
 
-    Fields that did not exist yet when it was saved have their defaults.
+    Fields and options that did not exist yet when it was saved have their defaults.
     """
     try:
         content = json.loads(path.read_text())

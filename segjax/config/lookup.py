@@ -85,6 +85,12 @@ def options_of(target: Callable) -> dict[str, object]:
     return {name: value for name, value in found.items() if name not in SUPPLIED}
 
 
+def array_parameters(function: Callable) -> tuple[str, ...]:
+    """The names of a loss's positional parameters: arrays, by the house rule."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(p.name for p in inspect.signature(function).parameters.values() if p.kind in kinds)
+
+
 def check_options(target: Callable, given: Mapping[str, object], path: str) -> None:
     """UserError if `given` holds an option that `target` does not take, or lacks one it needs."""
     options = options_of(target)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
+from segjax.checks import nearest
 from segjax.config import lookup
 from segjax.errors import UserError
 from segjax.explore import gradients, inputs
@@ -252,7 +253,7 @@ def _parameters(loss: Callable, name: str) -> tuple[str, ...]:
         if parameter not in inputs.NAMES:
             raise UserError(
                 f"{name}: no array for its parameter `{parameter}` is known"
-                f"{lookup.nearest(parameter, inputs.NAMES)} Known are: {', '.join(inputs.NAMES)}"
+                f"{nearest(parameter, inputs.NAMES)} Known are: {', '.join(inputs.NAMES)}"
             )
     if not leaves_of(loss):
         raise UserError(f"{name}: takes none of {', '.join(LEAVES)}, so there is no gradient")

@@ -14,19 +14,13 @@ import jax.numpy as jnp
 from segjax.config import lookup
 from segjax.config.values import literal
 from segjax.errors import UserError
+from segjax.recipes.loss_terms import DEFAULT_MAPS, default_map
 from segjax.tasks.binding import Term, array_parameters, make_term
 from segjax.types import Array, Float
 
-# The maps that a loss was published with; `maps=NAME` takes others.
-PUBLISHED_MAPS = {
-    "boundary": "boundary",
-    "region_wise": "rectified",
-    "region_wise_cross_entropy": "rectified",
-}
-
 
 def choose(text: str) -> Term:
-    """The segmentation loss that `NAME[:option=value,…]` names; `maps=NAME` chooses its maps.
+    """The segmentation loss that `NAME[:option=value,…]` names; `maps=NAME` chooses its map.
 
     NAME may be one of your own, as `package.module:loss`.
 
@@ -51,7 +45,7 @@ def choose(text: str) -> Term:
         taken = ", ".join(arrays)
         raise UserError(f"loss {text!r}: takes {taken}; here it is given logits, labels and maps")
     if "maps" in arrays:
-        kind = options.pop("maps", PUBLISHED_MAPS.get(name, "rectified"))
+        kind = options.pop("maps", default_map(name))
         maps = lookup.find("maps", kind, "maps")
     lookup.check_options(function, options, f"loss {name}")
     term = make_term(function, name=name, maps=maps, **options)
@@ -79,7 +73,7 @@ def as_user_error(words: str) -> Iterator[None]:
 def label_of(term: Term) -> str:
     """Name and options as a legend shows them: `focal, gamma 3`."""
     parts = [f"{key} {value}" for key, value in term.options.items()]
-    if term.maps and term.maps.function.__name__ != PUBLISHED_MAPS.get(term.name):
+    if term.maps and term.maps.function.__name__ != DEFAULT_MAPS.get(term.name):
         parts.append(f"{term.maps.function.__name__} maps")
     return ", ".join([term.name.replace("_", " "), *parts])
 

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 
 from segjax.checks import nearest
 from segjax.config import lookup
+from segjax.config.lookup import array_parameters
 from segjax.errors import UserError
 from segjax.types import Array
 
@@ -73,12 +74,6 @@ class Term:
         keywords = {name: fields[name] for name in KEYWORD_ARRAYS if name in fields}
         keywords = {name: array for name, array in keywords.items() if name in taken}
         return self.function(*(fields[name] for name in self.arrays), **keywords, **self.options)
-
-
-def array_parameters(function: Callable) -> tuple[str, ...]:
-    """The names of a loss's positional parameters: arrays, by the house rule."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return tuple(p.name for p in inspect.signature(function).parameters.values() if p.kind in kinds)
 
 
 def make_term(

@@ -1,1 +1,1 @@
-"""The shared training: preflight, step, loop, parallelism, checkpoints, evaluation and reports."""
+"""The shared training: experiment, step, loop, runs, parallelism, checkpoints."""

@@ -34,6 +34,8 @@ from segjax.train import state as states
 # What building with wrong options raises while shapes are traced.
 MISFITS = (ArithmeticError, LookupError, TypeError, ValueError)
 NEVER = 10**12  # steps
+# Stands for the size of a training set that is not at hand, while a config is only looked at.
+PLACEHOLDER = 1000
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,14 @@ def build(
         examples = epoch_examples(parts)
     made = with_durations(parts, examples)
     return dataclasses.replace(made, parameters=_trace(made))
+
+
+def check(config: ConfigDict) -> Experiment:
+    """What `segjax train` refuses before it reads data, though these may not be there yet."""
+    parts = name_parts(config)
+    known = parts.data.is_prepared or parts.data.is_generated
+    examples = epoch_examples(parts) if known else PLACEHOLDER
+    return build(config, devices=1, examples=examples, parts=parts)
 
 
 def epoch_examples(parts: Parts) -> int:

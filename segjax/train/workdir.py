@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from ml_collections import ConfigDict
 
 from segjax.config import files, modules
-from segjax.config.defaults import PLACES
+from segjax.config.defaults import PLACES, completed
 from segjax.errors import Interrupted, UserError
 from segjax.files import write_text
 
@@ -46,8 +46,8 @@ def check_new(workdir: pathlib.Path, config: ConfigDict) -> None:
 
 
 def _experiment(config: ConfigDict) -> dict:
-    """A config as its file has it, without the places of this machine."""
-    content = json.loads(files.to_json(config))
+    """A config as its file has it, options left out at their defaults, without the places."""
+    content = json.loads(json.dumps(completed(config.to_dict())))
     if isinstance(content.get("data"), dict):
         content["data"] = {k: v for k, v in content["data"].items() if k not in PLACES}
     return content

@@ -24,9 +24,9 @@ pytestmark = pytest.mark.usefixtures("command_settings")
 
 EXPERIMENT = """
 from experiments.fovea import common
-from experiments.recipes import quick_optimizer
 from segjax.config.arguments import parse_arg
 from segjax.config.sweeps import product
+from segjax.recipes.training import quick_optimizer
 
 def get_config(arg=None):
     args = parse_arg(arg, loss="msce", broken=False)

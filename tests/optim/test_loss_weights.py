@@ -188,8 +188,8 @@ def test_a_loss_without_where_is_called_without():
 @pytest.fixture(scope="module")
 def made(data_dir):
     """Dice rebalanced against cross entropy, a falling focal loss; epochs of three steps."""
-    from experiments.recipes import quick_optimizer
     from experiments.segmentation import common
+    from segjax.recipes.training import quick_optimizer
 
     config = common.segmentation(
         "synthetic_fundus/48px_24_10_8", "cross_entropy+dice+focal", "disc", 16, (4,)

@@ -13,6 +13,8 @@ from segjax.data.augment import augment, augment_with_masks
 from segjax.data.fundus import generate_fundus
 from segjax.data.resizing import resize_mask
 from segjax.errors import UserError
+from segjax.recipes.loss_terms import segmentation_losses
+from segjax.recipes.loss_terms import term as loss_term
 from segjax.tasks import binding
 from segjax.tasks.metric import values_of
 from segjax.tasks.segmentation import Segmentation
@@ -299,17 +301,15 @@ def test_where_is_offered_only_with_a_field_of_view():
 @pytest.mark.parametrize("outputs", [1, 2, 3])
 def test_every_loss_takes_what_the_task_offers(outputs):
     """Shape-only, whatever the number of classes."""
-    from experiments.segmentation import common
-
     task = Segmentation(
         targets=("optic_disc", "optic_cup")[: max(1, outputs - 1)], within="field_of_view"
     )
     fields = task.blank((32, 32), 2)
     outs = {"logits": jax.ShapeDtypeStruct((2, 32, 32, outputs), jnp.float32)}
     offered = jax.eval_shape(task.bind, outs, fields)
-    names = common.offered()
+    names = segmentation_losses()
     assert {"dice", "cross_entropy"} <= set(names) <= set(losses.__all__)
-    section = ConfigDict({name: common.term(name) for name in names})
+    section = ConfigDict({name: loss_term(name) for name in names})
     for term in binding.bind(section, task.offers):
         value = jax.eval_shape(term, offered)
         assert value.shape == (2,) and value.dtype == jnp.float32, term.name

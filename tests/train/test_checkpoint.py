@@ -209,8 +209,8 @@ def test_a_changed_bit_in_an_array_is_damage(folder, capfd):
         "[]",
     ],
 )
-def test_wrong_bookkeeping_is_damage(folder, capfd, change):
-    path = folder / "checkpoints" / "latest" / "3" / "book" / "metadata"
+def test_a_wrong_loop_state_is_damage(folder, capfd, change):
+    path = folder / "checkpoints" / "latest" / "3" / "loop" / "metadata"
     content = json.loads(path.read_text())
     path.write_text(change if isinstance(change, str) else json.dumps(content | change))
     assert (kernel(load(folder, "latest", made(0.0))) == 2.0).all()
@@ -220,7 +220,7 @@ def test_wrong_bookkeeping_is_damage(folder, capfd, change):
 
 
 def test_checkpoints_of_before_have_neither_digest_nor_sums(folder):
-    path = folder / "checkpoints" / "latest" / "3" / "book" / "metadata"
+    path = folder / "checkpoints" / "latest" / "3" / "loop" / "metadata"
     content = json.loads(path.read_text())
     del content[checkpoint.ARRAYS], content["pending"]
     path.write_text(json.dumps(content))

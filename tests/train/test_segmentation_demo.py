@@ -8,17 +8,19 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.segmentation import common
 from segjax.cli import main
 from segjax.config import files
+from segjax.recipes.augmentation import augmentations
+from segjax.recipes.combinations import PUBLISHED
+from segjax.recipes.loss_terms import segmentation_losses
 from segjax.train import experiment
 from tests.train import runs
 
 pytestmark = pytest.mark.usefixtures("command_settings")
 
 DEMO = str(runs.ROOT / "experiments" / "segmentation" / "demo.py")
-LOSSES = common.offered()
-ALONE = [f"{name},alone" for name in common.RECIPES if name in LOSSES]
+LOSSES = segmentation_losses()
+ALONE = [f"{name},alone" for name in PUBLISHED]
 STRUCTURES = ("disc", "vessels", "lesions")
 BATCH, STEPS = 8, 16
 TINY = "tests.train.tiny:Tiny"
@@ -38,7 +40,7 @@ SETTINGS = {
 def load(arg, data_dir, *, tiny=False):
     config = files.load(f"{DEMO}:{arg}", SETTINGS | {"data.data_dir": str(data_dir)})
     with config.unlocked():
-        config.data.augment = common.augment()
+        config.data.augment = augmentations("segmentation")
         if tiny:
             config.model.name = TINY
     return config
@@ -142,29 +144,3 @@ def test_predict_writes_overlays_and_label_maps(run, tmp_path):
     assert labels.shape == (40, 50) and set(np.unique(labels)) <= {0, 1}
     row = (tmp_path / "out" / "predictions.csv").read_text().splitlines()[1].split(",")
     assert row[1] == row[3] == row[4] == "" and 0 <= float(row[2]) <= 1
-
-
-# --- What the argument `loss` stands for. -------------------------------------------------------
-
-
-def test_recipes_are_those_of_the_papers():
-    for name in set(common.RECIPES) & set(LOSSES):
-        terms = common.loss(name)
-        assert name in terms and len(terms) == 2
-        (alone,) = common.loss(name, alone=True).items()
-        assert alone[0] == name and alone[1].weight == 1.0
-    terms = common.loss("hausdorff_dt")
-    assert terms["dice"].weight.against == "hausdorff_dt" and terms["hausdorff_dt"].weight == 1.0
-
-
-def test_a_sum_adds_its_terms_with_weight_one():
-    terms = common.loss("dice+hausdorff_dt+focal")
-    assert {name: term.weight for name, term in terms.items()} == {
-        "dice": 1.0,
-        "hausdorff_dt": 1.0,
-        "focal": 1.0,
-    }
-
-
-def test_a_loss_the_library_has_not_got_a_recipe_for_is_taken_as_it_is():
-    assert list(common.loss("cross_entropy")) == ["cross_entropy"]

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 
 from segjax.cli.ending import status_of
-from segjax.cli.parser import Parser, build_parser
+from segjax.cli.flags import Parser
+from segjax.cli.parser import build_parser
 from segjax.config import modules
 from segjax.errors import UserError
 

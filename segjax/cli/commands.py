@@ -190,7 +190,7 @@ def plan(args: argparse.Namespace) -> None:
 
 
 def sweep(args: argparse.Namespace) -> None:
-    from segjax.cli.parser import sweep_engines
+    from segjax.cli.engines import sweep_engines
     from segjax.launch import sweep
     from segjax.launch.flags import values_of
 

@@ -1,14 +1,12 @@
 """The `segjax` command line: its subcommands, their flags and their help."""
 
-import argparse
 import os
-import pathlib
 from collections.abc import Callable, Sequence
 
 import segjax
-from segjax.checks import nearest
 from segjax.cli import commands
-from segjax.errors import UserError
+from segjax.cli.engines import sweep_engines
+from segjax.cli.flags import Parser, a_path
 
 EPILOG = """\
 examples:
@@ -19,53 +17,6 @@ examples:
   segjax data prepare idrid --manual_dir downloads/idrid
   segjax plan acdc
 """
-
-
-def a_path(text: str) -> pathlib.Path:
-    """A path; `~` is the home folder, also where no shell has replaced it, as in --flag=~/x."""
-    return pathlib.Path(os.path.expanduser(text))
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, with the nearest flag."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(
-            *args,
-            allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            **kwargs,
-        )
-
-    def error(self, message: str):
-        raise UserError(f"{message} (see `{self.prog} --help`)")
-
-    def parse_known_args(self, args=None, namespace=None):
-        """Names an unknown flag before argparse complains of what its misspelling left out."""
-        if self.get_default("run"):
-            for word in args or ():
-                flag = word.partition("=")[0]
-                if flag.startswith("--") and not flag.startswith("--config."):
-                    self.check_flag(flag)
-        return super().parse_known_args(args, namespace)
-
-    def check_flag(self, flag: str) -> None:
-        """UserError with the nearest flag unless this parser takes `flag`."""
-        flags = [option for action in self._actions for option in action.option_strings]
-        if flag not in flags:
-            hint = nearest(flag, flags)
-            if hint == "." and self.get_default("takes_overrides"):
-                hint = f"; fields of the config are set by --config.{flag.lstrip('-')}"
-            raise UserError(f"{flag}: `{self.prog}` has no such flag{hint}")
-
-    def _check_value(self, action, value):
-        if action.choices is not None and value not in action.choices:
-            name = "/".join(action.option_strings) or action.metavar or action.dest
-            raise UserError(
-                f"{name} {value!r}: `{self.prog}` has no such choice"
-                f"{nearest(value, action.choices)} "
-                f"It has: {', '.join(map(str, action.choices))}"
-            )
 
 
 def build_parser(arguments: Sequence[str] = ()) -> Parser:
@@ -322,17 +273,6 @@ def _add_sweep(verbs, arguments: Sequence[str]) -> None:
             settings = about.settings | {"default": None, "help": f"{name}: {about.described}"}
             parser.add_argument(f"--{flag}", **settings)
     parser.add_argument("--status", action="store_true", help="only say where each point is")
-
-
-def sweep_engines(arguments: Sequence[str]) -> dict[str, type]:
-    """The engines by name: segjax's, and one of the user's that the command line names."""
-    from segjax.config import lookup
-
-    names, words = lookup.names("engines"), list(arguments)
-    given = [word.removeprefix("--engine=") for word in words if word.startswith("--engine=")]
-    given += words[words.index("--engine") + 1 :][:1] if "--engine" in words else []
-    names += [name for name in given if ":" in name]
-    return {name: lookup.find("engines", name, "--engine") for name in names}
 
 
 def _summary(documented: type) -> str:

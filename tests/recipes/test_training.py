@@ -5,10 +5,10 @@ import pytest
 from segjax.config.defaults import base
 from segjax.config.durations import UNITS, key_of
 from segjax.config.lookup import options_of, spec
+from segjax.optim import optimizers, schedules
 from segjax.recipes import training
 from segjax.recipes.combinations import gradual
 from segjax.recipes.nnunet import Size, take_size
-from segjax.train import optimizers, schedules
 
 
 def volumes():

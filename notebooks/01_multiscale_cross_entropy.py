@@ -34,7 +34,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax import losses, ops
-from segjax.data.fundus import generate_fundus
+from segjax.data.synthetic.fundus import generate_fundus
 from segjax.explore import palette, position
 from segjax.tasks.localization_pictures import axis_logits_figure
 from segjax.tasks.toy_pictures import toy_losses

@@ -10,8 +10,8 @@ from ml_collections import ConfigDict
 from segjax import losses, maps
 from segjax.config import lookup
 from segjax.data.augment import augment, augment_with_masks
-from segjax.data.fundus import generate_fundus
 from segjax.data.resizing import resize_mask
+from segjax.data.synthetic.fundus import generate_fundus
 from segjax.errors import UserError
 from segjax.tasks import binding
 from segjax.tasks.segmentation import Segmentation

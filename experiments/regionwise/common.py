@@ -165,7 +165,7 @@ def volumes(data, classes, modalities, args, *, full, cpu):
 
 def augmentations():
     """nnU-Net's, with its probabilities and ranges."""
-    from segjax.data.volumes.augment import default_options
+    from segjax.data.augment import default_options
 
     return default_options()
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax.config import lookup
-from segjax.data.volumes.augment import (
+from segjax.data.augment import (
     EFFECTS,
     augment_slice,
     default_options,

@@ -15,7 +15,7 @@ from segjax.data.synthetic.fundus import generate_fundus
 from segjax.errors import UserError
 from segjax.tasks import binding
 from segjax.tasks.segmentation import Segmentation
-from tests.data.test_augment import EVERYTHING
+from tests.data.augment.test_photographs import EVERYTHING
 
 LESIONS = "microaneurysms+haemorrhages+hard_exudates+soft_exudates"
 

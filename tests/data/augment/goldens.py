@@ -10,9 +10,8 @@ import pathlib
 
 import jax
 import numpy as np
-from segjax.data.volumes.augment import EFFECTS, augment_slice
 
-from segjax.data.augment import augment, augment_with_masks
+from segjax.data.augment import EFFECTS, augment, augment_slice, augment_with_masks
 
 FILE = pathlib.Path(__file__).with_name("goldens.npz")
 KEYS = 4

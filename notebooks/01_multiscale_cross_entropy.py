@@ -34,7 +34,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax import losses, ops
-from segjax.data.fundus import generate_fundus
+from segjax.data.synthetic.fundus import generate_fundus
 from segjax.explore import palette, position
 from segjax.tasks.localization.pictures import axis_logits_figure
 from segjax.tasks.localization.toy import toy_losses

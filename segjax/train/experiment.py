@@ -88,9 +88,9 @@ class Experiment:
 
     @property
     def augment(self) -> dict[str, float] | None:
-        """Augmentations with a strength above 0; None when there are none."""
-        active = {name: float(v) for name, v in self.config.data.augment.items() if v}
-        return active or None
+        """The strengths of augmentations; None where all are 0."""
+        strengths = {name: float(v) for name, v in self.config.data.augment.items()}
+        return strengths if any(strengths.values()) else None
 
     def initial_state(self) -> states.State:
         """The state at step 0."""

@@ -13,7 +13,7 @@ from segjax.data.contact_sheet import (
     mask_colour,
     write_contact_sheet,
 )
-from segjax.data.fundus import MASKS, generate_fundus
+from segjax.data.synthetic.fundus import MASKS, generate_fundus
 
 
 def blank(height=40, width=40, **fields):

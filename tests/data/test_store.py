@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segjax.data import staging, store
-from segjax.data.fundus import MASKS
+from segjax.data.synthetic.fundus import MASKS
 from segjax.errors import UserError
 from tests.train import runs
 

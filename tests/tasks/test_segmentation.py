@@ -10,15 +10,15 @@ from ml_collections import ConfigDict
 from segjax import losses, maps
 from segjax.config import lookup
 from segjax.data.augment import augment, augment_with_masks
-from segjax.data.fundus import generate_fundus
 from segjax.data.resizing import resize_mask
+from segjax.data.synthetic.fundus import generate_fundus
 from segjax.errors import UserError
 from segjax.recipes.loss_terms import segmentation_losses
 from segjax.recipes.loss_terms import term as loss_term
 from segjax.tasks import binding
 from segjax.tasks.metric import values_of
 from segjax.tasks.segmentation import Segmentation
-from tests.data.test_augment import EVERYTHING
+from tests.data.augment.test_photographs import EVERYTHING
 
 LESIONS = "microaneurysms+haemorrhages+hard_exudates+soft_exudates"
 

@@ -1,4 +1,4 @@
-"""What the sets that are drawn, not downloaded, share: sizes, counts and seeds by config."""
+"""What the sets that are generated, not downloaded, share: sizes, counts and seeds by config."""
 
 import dataclasses
 import re
@@ -18,7 +18,7 @@ class GeneratedConfig(tfds.core.BuilderConfig):
     Attributes:
         size: height and width in pixels.
         train, validation, test: number of subjects in each split, each with a seed of its own.
-        smallest: the least size that can be drawn.
+        smallest: the least size that can be generated.
         most: seeds set aside for each split, whatever the config.
         subjects: what is counted, in words.
     """

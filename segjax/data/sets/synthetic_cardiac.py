@@ -1,14 +1,14 @@
-"""The volume set that comes with segjax: drawn short-axis cardiac MR, nothing to download."""
+"""The volume set that comes with segjax: a short-axis cardiac phantom, nothing to download."""
 
 import dataclasses
 
 import tensorflow_datasets as tfds
 
-from segjax.data import cardiac
-from segjax.data.cardiac import SMALLEST, generate_cardiac
-from segjax.data.cardiac_anatomy import PHASES
 from segjax.data.sets import volume_features
 from segjax.data.sets.generated import GeneratedConfig, GeneratedSet
+from segjax.data.synthetic import cardiac
+from segjax.data.synthetic.cardiac import SMALLEST, generate_cardiac
+from segjax.data.synthetic.cardiac_anatomy import PHASES
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -33,7 +33,7 @@ class SyntheticCardiacConfig(GeneratedConfig):
 class SyntheticCardiac(GeneratedSet):
     """Synthetic short-axis cardiac MR of two phases, with both ventricles and the myocardium."""
 
-    # The volumes are a function of seed, size and this version: a change to the drawing bumps it.
+    # The volumes are a function of seed, size and this version: a change to the phantom bumps it.
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}
     CLASSES = cardiac.CLASSES
@@ -54,7 +54,7 @@ class SyntheticCardiac(GeneratedSet):
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features),
             description=(
-                "Drawn short-axis cardiac MR for trying out pipelines, losses and "
+                "Synthetic short-axis cardiac MR for trying out pipelines, losses and "
                 "installations. Nothing measured on it says anything about patients."
             ),
         )

@@ -1,4 +1,4 @@
-"""The data set that comes with segjax: drawn colour fundus photographs, nothing to download."""
+"""The data set that comes with segjax: synthetic fundus photographs, nothing to download."""
 
 import dataclasses
 
@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from segjax.data.features import EncodedImage
-from segjax.data.fundus import MASKS, SMALLEST, generate_fundus
 from segjax.data.sets.generated import GeneratedConfig, GeneratedSet
+from segjax.data.synthetic.fundus import MASKS, SMALLEST, generate_fundus
 
 GRADES = ("none", "microaneurysms", "moderate", "severe")
 
@@ -34,7 +34,7 @@ class SyntheticFundusConfig(GeneratedConfig):
 class SyntheticFundus(GeneratedSet):
     """Synthetic colour fundus photographs with points, masks, findings and grade."""
 
-    # The pictures are a function of seed, size and this version: a change to the drawing bumps it.
+    # The pictures are a function of seed, size and this version: a change to the phantom bumps it.
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}
     CONFIG = SyntheticFundusConfig
@@ -65,7 +65,7 @@ class SyntheticFundus(GeneratedSet):
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features),
             description=(
-                "Drawn colour fundus photographs for trying out pipelines, losses and "
+                "Synthetic colour fundus photographs for trying out pipelines, losses and "
                 "installations. Nothing measured on them says anything about patients."
             ),
         )

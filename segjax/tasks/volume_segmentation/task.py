@@ -10,13 +10,13 @@ import numpy as np
 
 from segjax import checks
 from segjax.config import lookup
-from segjax.data.pipeline import gather
-from segjax.data.volumes.augment import (
+from segjax.data.augment import (
     EFFECTS,
     augment_slice,
     default_options,
     region_shape,
 )
+from segjax.data.pipeline import gather
 from segjax.data.volumes.patches import ResidentPatches, StreamedPatches, cut_region
 from segjax.metrics import statistics
 from segjax.tasks.base import Devices, Experiment, Fields, check_fields

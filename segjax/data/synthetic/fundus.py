@@ -1,24 +1,24 @@
 """Synthetic colour fundus photographs with every structure's mask, point and grade.
 
-Made to try a pipeline, a loss or an installation on, without a download: nothing measured on them
+For trying a pipeline, a loss or an installation without a download: nothing measured on them
 says anything about patients.
 """
 
 import cv2
 import numpy as np
 
-from segjax.data.fundus_anatomy import (
+from segjax.data.synthetic.fundus_anatomy import (
     ARTERY,
     VEIN,
     Anatomy,
     Camera,
     Vessels,
-    draw_anatomy,
-    draw_camera,
     grow_vessels,
+    sample_anatomy,
+    sample_camera,
 )
-from segjax.data.fundus_lesions import KINDS, Lesions, draw_lesions
-from segjax.data.fundus_light import Grid, paint_retina, photograph
+from segjax.data.synthetic.fundus_imaging import Grid, paint_retina, photograph
+from segjax.data.synthetic.fundus_lesions import KINDS, Lesions, sample_lesions
 
 SMALLEST = 32
 CANVAS = 512  # shapes are filled on a canvas of about this size, or twice the image's, if larger
@@ -112,13 +112,13 @@ def _masks(
 
 
 def generate_fundus(seed: int, size: int) -> dict:
-    """Draws one colour fundus photograph and all that is known about it.
+    """A synthetic colour fundus photograph and all that is known about it.
 
     The eye (anatomy, vessels, lesions, colours, light) depends on `seed` alone; `size` decides how
-    finely it is drawn, and the grain of the sensor.
+    finely it is sampled, and the grain of the sensor.
 
-    Source: our own drawing. Proportions follow textbook anatomy: the fovea lies about two and a
-    half disc diameters temporal to the disc's centre and slightly below it.
+    Source: a phantom of our own. Proportions follow textbook anatomy: the fovea lies about two and
+    a half disc diameters temporal to the disc's centre and slightly below it.
     Departures: none.
 
     Args:
@@ -142,10 +142,10 @@ def generate_fundus(seed: int, size: int) -> dict:
         raise ValueError(f"`seed` takes a whole number from 0, got {seed}")
     if size < SMALLEST:
         raise ValueError(f"`size` takes a whole number of pixels from {SMALLEST}, got {size}")
-    anatomy = draw_anatomy(seed)
-    camera = draw_camera(seed, anatomy)
+    anatomy = sample_anatomy(seed)
+    camera = sample_camera(seed, anatomy)
     vessels = grow_vessels(seed, anatomy, camera)
-    lesions, grade = draw_lesions(seed, anatomy, camera, vessels.points())
+    lesions, grade = sample_lesions(seed, anatomy, camera, vessels.points())
     canvas, grid = _Canvas(camera, size), Grid.of(camera, size)
     seen = _field(grid, camera, size)
     layers = _vessel_layers(canvas, vessels)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segjax.data.volumes import intensity
-from segjax.data.volumes.augment import augment_slice
-from tests.data.volumes.test_augment import OFF, compiled, keys, samples, smooth
+from segjax.data.augment import augment_slice, intensity
+from tests.data.augment.test_slices import OFF, compiled, keys, samples
+from tests.data.augment.test_warp import smooth
 
 VALUES = ("noise", "blur", "brightness", "contrast", "low_resolution", "inverted_gamma", "gamma")
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from segjax.data.fundus_anatomy import Anatomy, Camera, stream
+from segjax.data.synthetic.fundus_anatomy import Anatomy, Camera, stream
 
 KINDS = ("microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates")
 SEVERE_HAEMORRHAGES = 10
@@ -144,7 +144,7 @@ def _microaneurysms(rng: np.random.Generator, ground: _Ground, count: int) -> Le
     return Lesions(shapes, centres, radii)
 
 
-def draw_lesions(
+def sample_lesions(
     seed: int, anatomy: Anatomy, camera: Camera, vessels: np.ndarray
 ) -> tuple[dict[str, Lesions], int]:
     """Draws the lesions of one eye; returns them by kind, and the eye's grade.

@@ -1,4 +1,4 @@
-"""The anatomy of the synthetic chest: heart in two phases, and what lies around it.
+"""The anatomy of the cardiac phantom: heart in two phases, and what lies around it.
 
 Lengths are millimetres. The chest's frame has its origin on the axis of the left ventricle, at the
 heart's base as it lies in diastole; x and y are the plane of the slices, z runs to the apex.
@@ -207,7 +207,7 @@ def _spots(spots: np.ndarray, tissue: Tissue, centre: np.ndarray, unit: float) -
     ]
 
 
-def draw_heart(seed: int, phase: str) -> Heart:
+def sample_heart(seed: int, phase: str) -> Heart:
     """The patient's heart at the end of diastole (ED) or of systole (ES).
 
     In systole the cavities shrink, the wall thickens about as much as its volume asks for, and the
@@ -252,7 +252,7 @@ def draw_heart(seed: int, phase: str) -> Heart:
     )
 
 
-def draw_surroundings(seed: int, heart: Heart) -> list[Solid]:
+def sample_surroundings(seed: int, heart: Heart) -> list[Solid]:
     """Everything but the ventricles, in the order of painting.
 
     Much of it looks like a part of the heart: great vessels and atria are as bright as the

@@ -1,15 +1,18 @@
 import functools
-import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import ndimage
 
-from segjax.data.volumes import augment as module
-from segjax.data.volumes import warp
-from segjax.data.volumes.augment import EFFECTS, augment_slice, default_options, region_shape
+from segjax.data.augment import (
+    EFFECTS,
+    augment_slice,
+    default_options,
+    region_shape,
+    slices,
+    vocabulary,
+)
+from tests.data.augment.test_warp import crop, resampled, smooth
 
 OFF = dict.fromkeys(EFFECTS, 0.0)
 # The tests of geometry share one program: one set of options, and one shape of batch.
@@ -25,13 +28,6 @@ def compiled(patch=(24, 20), num_classes=4, **options):
 
 def keys(number, seed=0):
     return jax.random.split(jax.random.key(seed), number)
-
-
-def smooth(*shape, seed=0, sigma=3.0):
-    """Noise filtered along the first two axes, of deviation 1."""
-    rough = np.random.default_rng(seed).normal(size=shape)
-    image = ndimage.gaussian_filter(rough, (sigma, sigma) + (0,) * (len(shape) - 2))
-    return ((image - image.mean()) / image.std()).astype(np.float32)
 
 
 def samples(number=NUMBER, side=40):
@@ -51,84 +47,14 @@ def moved():
     return tuple(np.asarray(x) for x in compiled(**SPATIAL)(keys(NUMBER), *samples()))
 
 
-def crop(array, patch=(24, 20)):
-    """The centre of axes 1 and 2."""
-    rows, columns = ((n - p) // 2 for n, p in zip(array.shape[1:], patch, strict=False))
-    return array[:, rows : rows + patch[0], columns : columns + patch[1]]
-
-
-def resampled(plane, angle, factor, patch):
-    """The published map, in float64 and in one step: out = factor R(angle) source."""
-    starts = [(n - p) // 2 for n, p in zip(plane.shape, patch, strict=True)]
-    y, x = np.meshgrid(
-        *[
-            start + np.arange(p) + 0.5 - n / 2
-            for start, p, n in zip(starts, patch, plane.shape, strict=True)
-        ],
-        indexing="ij",
-    )
-    cos, sin = math.cos(angle) / factor, math.sin(angle) / factor
-    source = [cos * y - sin * x + plane.shape[0] / 2, cos * x + sin * y + plane.shape[1] / 2]
-    at = np.stack(source) - 0.5
-    return ndimage.map_coordinates(np.float64(plane), at, order=1, mode="grid-constant")
-
-
-@functools.cache
-def warped(patch, largest_angle):
-    run = functools.partial(
-        warp.affine, patch=patch, largest_angle=largest_angle, largest_factor=1.4
-    )
-    return jax.jit(run)
-
-
-@pytest.mark.parametrize("factor", [0.75, 1.0, 1.4])
-@pytest.mark.parametrize("region, patch", [((36, 30), (24, 20)), ((31, 31), (17, 20))])
-def test_scaling_alone_is_bilinear_sampling(factor, region, patch):
-    planes = np.random.default_rng(0).normal(size=(2, *region)).astype(np.float32)
-    got = warped(patch, 0.0)(planes, jnp.float32(0), jnp.float32(factor))
-    wanted = [resampled(plane, 0, factor, patch) for plane in planes]
-    np.testing.assert_allclose(got, wanted, atol=1e-5)
-
-
-@pytest.mark.parametrize("factor", [0.72, 1.0, 1.4])
-@pytest.mark.parametrize("degrees", [-45, -30, 8, 45])
-@pytest.mark.parametrize("region, patch", [((60, 60), (52, 44)), ((66, 61), (40, 51))])
-def test_the_two_passes_equal_one_step(degrees, factor, region, patch):
-    # Fading out at the border: there the passes and the single step fall to 0 differently.
-    window = np.outer(*[np.hanning(n) for n in region])
-    plane = (smooth(*region, sigma=4.0) * window).astype(np.float32)
-    angle = math.radians(degrees)
-    got = warped(patch, math.pi / 4)(plane[None], jnp.float32(angle), jnp.float32(factor))[0]
-    difference = np.abs(got - resampled(plane, angle, factor, patch))
-    assert difference.max() < 0.1 and difference.mean() < 0.01
-    other = resampled(plane, angle + 0.1, factor, patch)
-    assert np.abs(got - other).mean() > 5 * difference.mean(), "the test sees no difference"
-
-
-def test_no_angle_and_no_scale_is_the_centre_crop_to_the_bit():
-    planes = np.random.default_rng(0).normal(size=(2, 31, 40)).astype(np.float32)
-    got = warped((20, 25), math.pi / 4)(planes, jnp.float32(0), jnp.float32(1))
-    np.testing.assert_array_equal(got, crop(planes, (20, 25)))
-
-
-@pytest.mark.parametrize("turns", range(4))
-def test_right_angles_are_exact(turns):
-    planes = np.random.default_rng(0).normal(size=(2, 6, 6)).astype(np.float32)
-    got = warp.turn(planes, jnp.int32(turns))
-    np.testing.assert_array_equal(got, np.rot90(planes, -turns, axes=(1, 2)))
-    for plane, turned in zip(planes, got, strict=True):
-        wanted = resampled(plane, turns * math.pi / 2, 1.0, (6, 6))
-        np.testing.assert_allclose(turned, wanted, atol=1e-6)
-
-
 def test_every_angle_and_scale_is_the_drawn_one():
-    chosen = module.Options(**OFF | SPATIAL)
+    chosen = vocabulary.complete("slices", OFF | SPATIAL)
 
     @jax.jit
     @jax.vmap
     def draw(key):
         rotate, scale = jax.random.split(key, len(EFFECTS))[:2]
-        return module._draw_angle(rotate, chosen)[1], module._draw_scale(scale, chosen)[1]
+        return slices._draw_angle(rotate, chosen)[1], slices._draw_scale(scale, chosen)[1]
 
     angles, scales = (np.asarray(x, np.float64) for x in draw(keys(NUMBER)))
     plane = samples()[0][0, ..., 1]

@@ -1,7 +1,7 @@
-"""Synthetic short-axis cardiac MR: volumes of a few thick slices with the ventricles' labels.
+"""A cardiac phantom: short-axis MR of a few thick slices with the labels of the ventricles.
 
-Made to try a pipeline, a loss or an installation on, without a download: nothing measured on them
-says anything about patients.
+For trying a pipeline, a loss or an installation without a download: nothing measured on it says
+anything about patients.
 """
 
 import dataclasses
@@ -9,13 +9,13 @@ import dataclasses
 import cv2
 import numpy as np
 
-from segjax.data.cardiac_anatomy import (
+from segjax.data.synthetic.cardiac_anatomy import (
     BRIGHTNESS,
     CLASS_OF,
     PHASES,
     Tissue,
-    draw_heart,
-    draw_surroundings,
+    sample_heart,
+    sample_surroundings,
     stream,
     turned,
 )
@@ -53,10 +53,10 @@ class Scan:
     origin: np.ndarray
 
 
-def draw_scan(seed: int) -> Scan:
+def sample_scan(seed: int) -> Scan:
     """The scan of a patient, the same for both phases."""
     rng = stream(seed, 3)
-    apex = draw_heart(seed, "ED").apex
+    apex = sample_heart(seed, "ED").apex
     gap = round(rng.uniform(9.7, 10.3), 1)
     first = -gap * rng.uniform(0.3, 1.6)
     slices = int(np.clip(np.ceil((apex - first) / gap) + rng.integers(0, 2), 6, 12))
@@ -88,8 +88,8 @@ def _paint(solids: list, scan: Scan, index: int, depth: float, side: int) -> np.
 
 def _covers(seed: int, phase: str, scan: Scan, size: int) -> np.ndarray:
     """Of every voxel the mean brightness and the shares of RV, M, LV, float32 `[d, h, w, 4]`."""
-    heart = draw_heart(seed, phase)
-    solids = [*draw_surroundings(seed, heart), heart]
+    heart = sample_heart(seed, phase)
+    solids = [*sample_surroundings(seed, heart), heart]
     rng = stream(seed, 4)
     table = np.zeros((len(Tissue), 4), np.float32)
     for tissue in Tissue:
@@ -138,14 +138,14 @@ def _acquire(brightness: np.ndarray, seed: int, phase: str) -> np.ndarray:
 
 
 def generate_cardiac(seed: int, size: int, phase: str = "ED") -> dict:
-    """Draws a short-axis cardiac MR volume and the labels of its ventricles.
+    """A synthetic short-axis cardiac MR volume and the labels of its ventricles.
 
     The patient (heart, organs, brightness, how the slices lie) depends on `seed` alone; `phase` is
-    the end of diastole or of systole of the same heart; `size` decides how finely it is drawn, and
-    the noise. The labels are those of most of a voxel.
+    the end of diastole or of systole of the same heart; `size` decides how finely it is sampled,
+    and the noise. The labels are those of most of a voxel.
 
-    Source: our own drawing. Sizes follow textbook anatomy, but for a heart about a tenth too small;
-    classes, file names and rarity are those of ACDC (Bernard et al., 2018).
+    Source: a phantom of our own. Sizes follow textbook anatomy, but for a heart about a tenth too
+    small; classes, file names and rarity are those of ACDC (Bernard et al., 2018).
     Departures: none.
 
     Args:
@@ -170,7 +170,7 @@ def generate_cardiac(seed: int, size: int, phase: str = "ED") -> dict:
         raise ValueError(f"`size` takes a whole number of pixels from {SMALLEST}, got {size}")
     if phase not in PHASES:
         raise ValueError(f"`phase` takes one of {', '.join(PHASES)}, got {phase!r}")
-    scan = draw_scan(seed)
+    scan = sample_scan(seed)
     covers = _covers(seed, phase, scan, size)
     shares = covers[..., 1:]
     rest = 1 - shares.sum(-1, keepdims=True)

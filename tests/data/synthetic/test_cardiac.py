@@ -1,4 +1,4 @@
-"""The synthetic heart: determinism, anatomy, image against labels, and the TFDS builder."""
+"""The cardiac phantom: determinism, anatomy, image against labels, and the TFDS builder."""
 
 import time
 
@@ -7,12 +7,12 @@ import pytest
 from scipy import ndimage
 
 from segjax.data import store
-from segjax.data.cardiac import generate_cardiac
 from segjax.data.sets.generated import SPLITS
 from segjax.data.sets.synthetic_cardiac import (
     SyntheticCardiac,
     SyntheticCardiacConfig,
 )
+from segjax.data.synthetic.cardiac import generate_cardiac
 from segjax.errors import UserError
 
 SIZE = 64

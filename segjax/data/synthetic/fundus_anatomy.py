@@ -83,7 +83,7 @@ class Anatomy:
     cup_centre: np.ndarray
 
 
-def draw_anatomy(seed: int) -> Anatomy:
+def sample_anatomy(seed: int) -> Anatomy:
     """Draws disc, cup and fovea of one eye."""
     rng = stream(seed, "anatomy")
     squeeze = rng.uniform(0.0, 0.06)
@@ -97,7 +97,7 @@ def draw_anatomy(seed: int) -> Anatomy:
     )
 
 
-def draw_camera(seed: int, anatomy: Anatomy) -> Camera:
+def sample_camera(seed: int, anatomy: Anatomy) -> Camera:
     """Draws a field of view that holds the whole disc and the fovea."""
     rng = stream(seed, "camera")
     radius = rng.uniform(0.43, 0.54)

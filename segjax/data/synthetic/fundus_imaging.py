@@ -5,7 +5,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from segjax.data.fundus_anatomy import Anatomy, Camera, stream
+from segjax.data.synthetic.fundus_anatomy import Anatomy, Camera, stream
 
 # How strongly each substance swallows red, green and blue light at full coverage.
 BLOOD = np.array([0.42, 1.0, 0.75], np.float32)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segjax.data.fundus import MASKS, generate_fundus
-from segjax.data.fundus_lesions import KINDS, grade_of
 from segjax.data.sets.generated import SPLITS
 from segjax.data.sets.synthetic_fundus import SyntheticFundus, SyntheticFundusConfig
+from segjax.data.synthetic.fundus import MASKS, generate_fundus
+from segjax.data.synthetic.fundus_lesions import KINDS, grade_of
 
 SIZE = 96
 FIELDS = ["image", "image_id", "eye", "fovea", "disc", *MASKS, "findings", "grade"]

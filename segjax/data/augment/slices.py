@@ -1,101 +1,29 @@
 """nnU-Net's augmentation of one 2-D slice with its labels and planes, inside jit and under vmap."""
 
-import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from segjax.data.volumes import intensity, warp
+from segjax.data.augment import geometry, intensity, vocabulary, warp
 from segjax.ops import checks
+from segjax.ops.scanline import MAX_ROTATION
 from segjax.types import Array, Float, Int, PRNGKeyArray
 
+KIND = "slices"
+# The probabilities, in the order of their keys: every effect draws from a key of its own.
+EFFECTS = vocabulary.probabilities(KIND)
 # The patch is cut out of a region this much larger, nnU-Net's allowance for scaling.
 ENLARGED = 1 / 0.85
 RIGHT_ANGLE = math.pi / 2
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """Probabilities per sample, and ranges; a probability of 0 means that nothing is computed."""
-
-    rotate: float = 0.2
-    scale: float = 0.2
-    noise: float = 0.1
-    blur: float = 0.2
-    brightness: float = 0.15
-    contrast: float = 0.15
-    low_resolution: float = 0.25
-    inverted_gamma: float = 0.1
-    gamma: float = 0.3
-    mirror: float = 0.5
-    rotate_degrees: float = 180.0
-    scale_low: float = 0.7
-    scale_high: float = 1.4
-    noise_variance: float = 0.1
-    blur_low: float = 0.5
-    blur_high: float = 1.0
-    brightness_low: float = 0.75
-    brightness_high: float = 1.25
-    contrast_low: float = 0.75
-    contrast_high: float = 1.25
-    zoom_low: float = 0.5
-    zoom_high: float = 1.0
-    gamma_low: float = 0.7
-    gamma_high: float = 1.5
-
-    def __post_init__(self):
-        bounds = dict.fromkeys(EFFECTS, (0, 1)) | {
-            "rotate_degrees": (0, 180),
-            "scale_low": (0.1, self.scale_high),
-            "scale_high": (0.1, 10),
-            "noise_variance": (0, math.inf),
-            "blur_low": (0.1, self.blur_high),
-            "blur_high": (0.1, 16),
-            "brightness_low": (0, self.brightness_high),
-            "contrast_low": (0, self.contrast_high),
-            "zoom_low": (0.01, self.zoom_high),
-            "zoom_high": (0.01, 1),
-            "gamma_low": (0.01, self.gamma_high),
-        }
-        for name, (low, high) in bounds.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(
-                    f"`{name}` takes a number from {low} to {high}, got {getattr(self, name)}"
-                )
-
-    @property
-    def moves(self) -> bool:
-        """Whether anything but the mirror moves pixels."""
-        return bool((self.rotate and self.rotate_degrees) or self.scale)
-
-    @property
-    def turns(self) -> bool:
-        """Whether right angles are wanted, and with them a square region."""
-        return bool(self.rotate and self.rotate_degrees > warp.MAX_ROTATION)
-
-
-# In the order of their keys: every effect draws from a key of its own.
-EFFECTS = (
-    "rotate",
-    "scale",
-    "noise",
-    "blur",
-    "brightness",
-    "contrast",
-    "low_resolution",
-    "inverted_gamma",
-    "gamma",
-    "mirror",
-)
-
-
 def default_options() -> dict[str, float]:
     """Every option of `augment_slice` by name, with nnU-Net's value."""
-    return dataclasses.asdict(Options())
+    return vocabulary.defaults(KIND)
 
 
 def region_shape(patch: tuple[int, int], options: Mapping[str, float]) -> tuple[int, int]:
@@ -117,10 +45,10 @@ def region_shape(patch: tuple[int, int], options: Mapping[str, float]) -> tuple[
     Empty cases: none.
     Raises: ValueError on an option out of range, TypeError on an unknown one.
     """
-    chosen, (height, width) = Options(**options), patch
-    if not chosen.moves:
+    chosen, (height, width) = vocabulary.complete(KIND, options), patch
+    if not _moves(chosen):
         return height, width
-    angle = math.radians(min(chosen.rotate_degrees, 90)) if chosen.rotate else 0.0
+    angle = math.radians(min(chosen["rotate_degrees"], 90)) if chosen["rotate"] else 0.0
     sin, cos = math.sin(angle), math.cos(angle)
     sides = (
         max(height, height * cos + width * sin) * ENLARGED,
@@ -128,7 +56,7 @@ def region_shape(patch: tuple[int, int], options: Mapping[str, float]) -> tuple[
     )
     # A billionth less, for a side that is whole up to rounding.
     rows, columns = (math.ceil(side - 1e-9) for side in sides)
-    if chosen.turns:
+    if _turns(chosen):
         rows = columns = max(rows, columns)
         return rows + (rows - height) % 2, columns + (columns - height) % 2
     return rows + (rows - height) % 2, columns + (columns - width) % 2
@@ -170,7 +98,7 @@ def augment_slice(
             distance stays what it was before scaling.
         patch: (h, w), cut from the centre of the region.
         num_classes: classes, the background 0 among them.
-        options: see `Options`; those left out have nnU-Net's values.
+        options: those of slices in `vocabulary.OPTIONS`; those left out have nnU-Net's values.
 
     Returns: image and planes, float32, and labels of their own dtype. Beyond the region's border
         all are 0. Without rotation and scaling, the centre crop of each, exactly.
@@ -183,7 +111,7 @@ def augment_slice(
         `jax.lax.map` only what was drawn. With one channel, one plane and four classes, one core
         takes 19 ms at 256 x 224 under vmap and 4 ms under map; at 96 x 96 1.9 ms and 0.5 ms.
     """
-    chosen = Options(**options)
+    chosen = vocabulary.complete(KIND, options)
     image, labels, planes = jnp.asarray(image), jnp.asarray(labels), jnp.asarray(planes)
     _check(image, labels, planes, patch, num_classes, chosen)
     keys = dict(zip(EFFECTS, jax.random.split(key, len(EFFECTS)), strict=True))
@@ -192,8 +120,8 @@ def augment_slice(
     stack = jnp.concatenate([image.astype(jnp.float32), planes.astype(jnp.float32)], axis=-1)
     stack, labels = _move(keys, jnp.moveaxis(stack, -1, 0), labels, patch, num_classes, chosen)
     image = _change_intensity(keys, stack[:channels], chosen)
-    if chosen.mirror:
-        flipped = jax.random.bernoulli(keys["mirror"], chosen.mirror, (2,))
+    if chosen["mirror"]:
+        flipped = jax.random.bernoulli(keys["mirror"], chosen["mirror"], (2,))
         image, planes, labels = (
             _mirror(flipped, array) for array in (image, stack[channels:], labels[None])
         )
@@ -208,7 +136,7 @@ def _check(
     planes: Array,
     patch: tuple[int, int],
     num_classes: int,
-    chosen: Options,
+    chosen: Mapping[str, float],
 ) -> None:
     checks.check_rank("image", image, 3)
     checks.check_floating("image", image)
@@ -222,11 +150,21 @@ def _check(
         raise ValueError(f"`num_classes` takes a positive integer, got {num_classes}")
     if len(patch) != 2 or not all(1 <= p <= r for p, r in zip(patch, region, strict=True)):
         raise ValueError(f"`patch` takes (h, w) within the region {region}, got {tuple(patch)}")
-    if chosen.turns and region[0] != region[1]:
+    if _turns(chosen) and region[0] != region[1]:
         raise ValueError(
-            f"`image` takes a square region where `rotate_degrees` is above {warp.MAX_ROTATION}, "
+            f"`image` takes a square region where `rotate_degrees` is above {MAX_ROTATION}, "
             f"got {region}"
         )
+
+
+def _moves(chosen: Mapping[str, float]) -> bool:
+    """Whether anything but the mirror moves pixels."""
+    return bool((chosen["rotate"] and chosen["rotate_degrees"]) or chosen["scale"])
+
+
+def _turns(chosen: Mapping[str, float]) -> bool:
+    """Whether right angles are wanted, and with them a square region."""
+    return bool(chosen["rotate"] and chosen["rotate_degrees"] > MAX_ROTATION)
 
 
 def _move(
@@ -235,14 +173,14 @@ def _move(
     labels: Int[Array, "H W"],
     patch: tuple[int, int],
     num_classes: int,
-    chosen: Options,
+    chosen: Mapping[str, float],
 ) -> tuple[Float[Array, "n h w"], Int[Array, "h w"]]:
     """Rotation and scale, where drawn; else the centre crop."""
 
     def crop(stack: Array, labels: Array) -> tuple[Array, Array]:
-        return warp.centre_crop(stack, patch), warp.centre_crop(labels[None], patch)[0]
+        return geometry.centre_crop(stack, patch), geometry.centre_crop(labels[None], patch)[0]
 
-    if not chosen.moves:
+    if not _moves(chosen):
         return crop(stack, labels)
     rotated, angle = _draw_angle(keys["rotate"], chosen)
     scaled, scale = _draw_scale(keys["scale"], chosen)
@@ -250,40 +188,40 @@ def _move(
 
     def moved(stack: Array, labels: Array) -> tuple[Array, Array]:
         labels, n = labels[None], stack.shape[0]
-        if chosen.turns:
+        if _turns(chosen):
             quarter = turns.astype(jnp.int32) % 4
-            stack, labels = warp.turn(stack, quarter), warp.turn(labels, quarter)
+            stack, labels = geometry.turn(stack, quarter), geometry.turn(labels, quarter)
         classes = jnp.arange(1, num_classes, dtype=jnp.int32)[:, None, None]
         shares = (labels.astype(jnp.int32) == classes).astype(jnp.float32)
         stack = warp.affine(
             jnp.concatenate([stack, shares]),
             angle - turns * RIGHT_ANGLE,
             1 / scale,
-            patch=patch,
-            largest_angle=math.radians(min(chosen.rotate_degrees, warp.MAX_ROTATION))
-            if chosen.rotate
+            size=patch,
+            largest_angle=math.radians(min(chosen["rotate_degrees"], MAX_ROTATION))
+            if chosen["rotate"]
             else 0.0,
-            largest_factor=1 / chosen.scale_low if chosen.scale else 1.0,
+            largest_factor=1 / chosen["scale_low"] if chosen["scale"] else 1.0,
         )
         return stack[:n], _largest(stack[n:]).astype(labels.dtype)
 
     return lax.cond(rotated | scaled, moved, crop, stack, labels)
 
 
-def _draw_angle(key: PRNGKeyArray, chosen: Options) -> tuple[Array, Array]:
+def _draw_angle(key: PRNGKeyArray, chosen: Mapping[str, float]) -> tuple[Array, Array]:
     """Whether the sample is rotated, and its angle in radians."""
     choice, level = jax.random.split(key)
-    largest = math.radians(chosen.rotate_degrees)
-    rotated = jax.random.bernoulli(choice, chosen.rotate)
+    largest = math.radians(chosen["rotate_degrees"])
+    rotated = jax.random.bernoulli(choice, chosen["rotate"])
     angle = jax.random.uniform(level, (), jnp.float32, -largest, largest)
     return rotated, jnp.where(rotated, angle, 0.0)
 
 
-def _draw_scale(key: PRNGKeyArray, chosen: Options) -> tuple[Array, Array]:
+def _draw_scale(key: PRNGKeyArray, chosen: Mapping[str, float]) -> tuple[Array, Array]:
     """Whether the sample is scaled, and by what: above 1 it shows more of the region."""
     choice, level = jax.random.split(key)
-    scaled = jax.random.bernoulli(choice, chosen.scale)
-    scale = intensity.factor(level, chosen.scale_low, chosen.scale_high, ())
+    scaled = jax.random.bernoulli(choice, chosen["scale"])
+    scale = intensity.factor(level, chosen["scale_low"], chosen["scale_high"], ())
     return scaled, jnp.where(scaled, scale, 1.0)
 
 
@@ -297,28 +235,30 @@ def _largest(shares: Float[Array, "k h w"]) -> Int[Array, "h w"]:
     return label
 
 
-def _change_intensity(keys: Mapping[str, Array], image: Array, chosen: Options) -> Array:
-    """The effects on values, in nnU-Net's order, on [c, h, w]."""
+def _change_intensity(
+    keys: Mapping[str, Array], image: Array, chosen: Mapping[str, float]
+) -> Array:
+    """The effects on values, in nnU-Net's order."""
     effects = {
-        "noise": (intensity.add_noise, chosen.noise_variance),
-        "blur": (intensity.blur, chosen.blur_low, chosen.blur_high),
-        "brightness": (intensity.multiply, chosen.brightness_low, chosen.brightness_high),
-        "contrast": (intensity.contrast, chosen.contrast_low, chosen.contrast_high),
-        "low_resolution": (intensity.low_resolution, chosen.zoom_low, chosen.zoom_high),
-        "inverted_gamma": (intensity.inverted_gamma, chosen.gamma_low, chosen.gamma_high),
-        "gamma": (intensity.gamma, chosen.gamma_low, chosen.gamma_high),
+        "noise": (intensity.add_noise, "noise_variance"),
+        "blur": (intensity.blur, "blur_low", "blur_high"),
+        "brightness": (intensity.multiply, "brightness_low", "brightness_high"),
+        "contrast": (intensity.contrast, "contrast_low", "contrast_high"),
+        "low_resolution": (intensity.low_resolution, "zoom_low", "zoom_high"),
+        "inverted_gamma": (intensity.inverted_gamma, "gamma_low", "gamma_high"),
+        "gamma": (intensity.gamma, "gamma_low", "gamma_high"),
     }
     for name, (effect, *levels) in effects.items():
-        change = functools.partial(_apply, effect, levels)
-        image = intensity.sometimes(keys[name], getattr(chosen, name), change, image)
+        change = functools.partial(_apply, effect, [chosen[level] for level in levels])
+        image = intensity.sometimes(keys[name], chosen[name], change, image)
     return image
 
 
-def _apply(effect, levels: list[float], key: PRNGKeyArray, image: Array) -> Array:
+def _apply(effect: Callable, levels: list[float], key: PRNGKeyArray, image: Array) -> Array:
     return effect(key, image, *levels)
 
 
 def _mirror(flipped: Array, planes: Array) -> Array:
     for axis in range(2):
-        planes = jnp.where(flipped[axis], jnp.flip(planes, axis + 1), planes)
+        planes = geometry.flip(planes, flipped[axis], axis=axis + 1)
     return planes

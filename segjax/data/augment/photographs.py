@@ -1,0 +1,154 @@
+"""Augmentation of a photograph with its points or masks, on the device, inside jit and vmap."""
+
+import math
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from segjax.data.augment import geometry, intensity, vocabulary, warp
+from segjax.ops import checks
+from segjax.types import Array, Float, PRNGKeyArray
+
+KIND = "photographs"
+INTENSITY = tuple(
+    name
+    for name, option in vocabulary.options_of(KIND).items()
+    if option.effect not in vocabulary.SPATIAL
+)
+
+
+def default_strengths() -> dict[str, float]:
+    """Every option of `augment` by name, with its default strength, 0."""
+    return vocabulary.defaults(KIND)
+
+
+def augment(
+    key: PRNGKeyArray,
+    image: Float[Array, "h w c"],
+    points: Float[Array, "n 2"],
+    **strengths: float,
+) -> tuple[Float[Array, "h w c"], Float[Array, "n 2"]]:
+    """Flips, a small affine about the image's centre, then changes of intensity.
+
+    out = s R (p - centre) + centre + t with uniform angle, s and t; then, clipped to [0, 1],
+    image^g, mean + k (image - mean), + b, + noise. Every strength is a plain number: those at 0 are
+    not computed at all. Each effect draws from a key of its own, so turning one on leaves the
+    others' draws as they were.
+
+    Source: the usual set for fundus photographs; the warp is `warp.affine`.
+    Departures: a point must not leave the image. Where the drawn affine would move any of the
+        points outside, this example keeps the identity affine (its flips and intensity still
+        apply).
+
+    Args:
+        key: one key per example.
+        image: values in [0, 1].
+        points: (x, y) in continuous pixels; a point that is outside already, or not a number,
+            keeps the affine of its example at the identity.
+        strengths: those of photographs in `vocabulary.OPTIONS`; those left out are 0.
+
+    Returns: the image, float32, of the same shape, and its points. Beyond the old border
+        the border's pixels are repeated.
+    Empty cases: no points (n = 0): nothing limits the affine.
+    Raises: ValueError on a wrong rank or a strength out of range; TypeError on integer pixels and
+        unknown strengths.
+    Cost: two products of an image with a matrix of its side, O(h w (h + w)) per channel, and some
+        ten passes over the pixels. With three channels on two CPU cores the affine takes 0.7 ms at
+        128 and 3.5 ms at 256 pixels, everything together 1.5 ms and 8 ms.
+    """
+    chosen, image = vocabulary.complete(KIND, strengths), _checked(image)
+    points = jnp.asarray(points)
+    checks.check_shape("points", points, (None, 2))
+    flips, affine, values = jax.random.split(key, 3)
+    image, points = _move(flips, affine, image, points.astype(jnp.float32), chosen)
+    return _change_intensity(values, image, chosen), points
+
+
+def augment_with_masks(
+    key: PRNGKeyArray,
+    image: Float[Array, "h w c"],
+    masks: Float[Array, "h w m"],
+    **strengths: float,
+) -> tuple[Float[Array, "h w c"], Float[Array, "h w m"]]:
+    """`augment` of an image and of masks that lie on it; masks keep their intensities.
+
+    The draws are those of `augment` with the same key. Masks are interpolated as the image is, so
+    a mask of 0 and 1 comes back with a soft rim: at least 0.5 is inside. Nothing limits the affine.
+
+    Source: as `augment`. Departures: none.
+
+    Args:
+        key: one key per example.
+        image: values in [0, 1].
+        masks: values that belong to the pixels, such as one plane a class.
+        strengths: as of `augment`.
+
+    Returns: the image and the masks, float32, of the same shapes.
+    Empty cases: no masks (m = 0) come back as they are.
+    Raises: as `augment`.
+    Cost: as `augment` on c + m channels.
+    """
+    chosen = vocabulary.complete(KIND, strengths)
+    channels, no_points = image.shape[-1], jnp.zeros((0, 2), jnp.float32)
+    both = _checked(jnp.concatenate([image, masks], axis=-1))
+    flips, affine, values = jax.random.split(key, 3)
+    both, _ = _move(flips, affine, both, no_points, chosen)
+    return _change_intensity(values, both[..., :channels], chosen), both[..., channels:]
+
+
+def _checked(image: Array) -> Array:
+    image = jnp.asarray(image)
+    checks.check_rank("image", image, 3)
+    checks.check_floating("image", image)
+    return image.astype(jnp.float32)
+
+
+def _move(
+    flips: PRNGKeyArray,
+    affine: PRNGKeyArray,
+    image: Array,
+    points: Array,
+    chosen: Mapping[str, float],
+) -> tuple[Array, Array]:
+    """Flips, then the affine."""
+    keys = jax.random.split(flips)
+    for axis, name in enumerate(("flip_horizontal", "flip_vertical")):
+        if chosen[name]:
+            flipped = jax.random.bernoulli(keys[axis], chosen[name])
+            points = geometry.flip_points(points, flipped, image.shape[1 - axis], axis=axis)
+            image = geometry.flip(image, flipped, axis=1 - axis)
+    if chosen["rotate"] or chosen["scale"] or chosen["translate"]:
+        return _random_affine(affine, image, points, chosen)
+    return image, points
+
+
+def _random_affine(
+    key: PRNGKeyArray, image: Array, points: Array, chosen: Mapping[str, float]
+) -> tuple[Array, Array]:
+    """An affine with its points, the identity where it would move a point out of the image."""
+    height, width = image.shape[:2]
+    rotate, scale, translate = math.radians(chosen["rotate"]), chosen["scale"], chosen["translate"]
+    keys = jax.random.split(key, 3)
+    angle = intensity.uniform(keys[0], rotate)
+    factor = 1.0 + intensity.uniform(keys[1], scale)
+    sides = jnp.array([width, height], jnp.float32)
+    shift = intensity.uniform(keys[2], translate, (2,)) * sides
+    moved = geometry.move_points(points, (height, width), angle, factor, shift)
+    kept = jnp.all((moved >= 0) & (moved < sides[None]))
+    planes = warp.affine(
+        jnp.moveaxis(image, -1, 0),
+        jnp.where(kept, angle, 0.0),
+        jnp.where(kept, factor, 1.0),
+        jnp.where(kept, shift, 0.0),
+        size=(height, width),
+        border="repeat",
+        largest_angle=rotate,
+        largest_factor=1 + scale,
+        largest_shift=translate,
+    )
+    return jnp.moveaxis(planes, 0, -1), jnp.where(kept, moved, points)
+
+
+def _change_intensity(key: PRNGKeyArray, image: Array, chosen: Mapping[str, float]) -> Array:
+    return intensity.change_photograph(key, image, **{name: chosen[name] for name in INTENSITY})

@@ -1,0 +1,1 @@
+"""Phantoms behind the sets that are generated: fundus photographs and short-axis cardiac MR."""

@@ -27,6 +27,7 @@ def base() -> ConfigDict:
             "dtype": "float32",  # of the computation; parameters are float32. Also: bfloat16
             "parallel": "sharding",  # one jit over all devices; or pmap
             "model": {},
+            "model_init": "",  # begin with another run, a .safetensors file or cellpose's weights
             "loss": {},  # one section a term: name, weight and the loss's options
             "data": {
                 "name": "",  # data set, or data set/config

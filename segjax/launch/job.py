@@ -28,6 +28,7 @@ from segjax.train import (
     fit,
     holder,
     hyperparameters,
+    model_init,
     parallel,
     processes,
     restore,
@@ -51,7 +52,10 @@ def check(config: ConfigDict, folder: pathlib.Path) -> Experiment:
     processes.first_then_others(parts.data.prepare)
     check_data(config, folder, parts.data.digest)
     made.task.check_place(made)
-    checkpoint.check_fit(folder, made.shapes())
+    shapes = made.shapes()
+    checkpoint.check_fit(folder, shapes)
+    if not checkpoint.has_any(folder, "latest"):  # a run that goes on needs it no more
+        model_init.check(config.model_init, shapes)
     return made
 
 
@@ -194,5 +198,7 @@ def describe(run: Run) -> None:
             "was trained is not known any more",
             file=sys.stderr,
         )
+    if not checkpoint.has_any(folder, "latest"):
+        described["model_init"] = model_init.digest(made.config.model_init)
     described["data"] = {"digest": None if begun else made.data.digest}
     files.write_text(folder / workdir.ENVIRONMENT, json.dumps(described, indent=2) + "\n")

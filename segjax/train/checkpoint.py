@@ -211,6 +211,31 @@ def _read(path: pathlib.Path, template: State) -> tuple[State, LoopState]:
     return _restored(template, fields), memory
 
 
+def read_variables(workdir: pathlib.Path, kind: str) -> dict[str, np.ndarray]:
+    """Parameters and other collections of the newest checkpoint of a kind, on the host, by name.
+
+    Raises: UserError when there is none, or it cannot be read.
+    """
+    require(workdir, kind)
+    path = workdir / FOLDER / kind / str(max(steps_of(workdir, kind)))
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    try:
+        with _reading(path):
+            handler = ocp.StandardCheckpointHandler()
+            stored = handler.metadata(path.resolve() / "state").tree
+            target = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), stored
+            )
+            made = ocp.args.StandardRestore(target)
+            fields = handler.restore(path.resolve() / "state", args=made)
+    except Damaged as error:
+        raise UserError(f"{path}: damaged ({error})") from error
+    kept = {"params": fields["params"], "batch_stats": fields["batch_stats"]}
+    kept |= fields.get("collections", {})
+    flat = ocp.tree.to_flat_dict(kept, sep="/")
+    return {name: np.asarray(leaf) for name, leaf in flat.items() if hasattr(leaf, "shape")}
+
+
 def _digest(fields: Mapping) -> str:
     """SHA-256 of names, types, shapes and bits of all arrays; the format that they are stored in
     notices no changed bit of theirs."""

@@ -12,7 +12,7 @@ import jax
 from segjax import files
 from segjax.errors import UserError
 from segjax.tasks.base import Evaluator, Source
-from segjax.train import hyperparameters, processes, programs, restore, workdir
+from segjax.train import hyperparameters, model_init, processes, programs, restore, workdir
 from segjax.train.checkpoint import Checkpoints
 from segjax.train.experiment import Experiment
 from segjax.train.logs import Log
@@ -110,7 +110,10 @@ def _restore_or_begin(
     restored = restore.newest_common(template, [run.checkpoints for run in runs])
     if restored is None:
         begin = jax.jit(lambda own: runs[0].experiment.with_hyperparameters(own).initial_state())
-        states = [begin(own) for own in values]
+        states = [
+            model_init.applied(run.experiment.config.model_init, jax.device_get(begin(own)))
+            for run, own in zip(runs, values, strict=True)
+        ]
     else:
         states = [state for state, _ in restored]
         for run, (_, memory) in zip(runs, restored, strict=True):

@@ -14,7 +14,7 @@ WORK ?= work
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 
-.PHONY: demo test test-slow test-kills lint bench bench-losses docs clean
+.PHONY: demo test test-slow test-kills lint bench bench-losses bench-device docs clean
 
 $(VENV)/ready: setup.cfg $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +48,10 @@ bench: $(VENV)/ready
 TORCH_PYTHON ?= $(BIN)/python
 bench-losses: $(VENV)/ready
 	$(BIN)/python benchmarks/losses.py --torch-python $(TORCH_PYTHON)
+
+# On whatever device is found, in under eight minutes: a trial on a CPU is DEVICE_FLAGS=--small
+bench-device: $(VENV)/ready
+	$(BIN)/python benchmarks/device.py --torch-python $(TORCH_PYTHON) --output $(WORK)/device.md $(DEVICE_FLAGS)
 
 docs: $(VENV)/ready
 	$(BIN)/python docs/losses_table.py

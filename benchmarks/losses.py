@@ -10,18 +10,18 @@ The peers are MONAI, kornia, GUDHI, SciPy, edt and the authors' own arithmetic
 """
 
 import argparse
-import json
 import math
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
-import time
 
 import numpy as np
+from turns import Worker, best_seconds, serve
 
 BATCH, SIZE, CLASSES = 8, 256, 3
+MASKS = {"2d": (8, 256, 256), "512": (4, 512, 512), "3d": (1, 64, 128, 128)}
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> np.ndarray:
@@ -36,17 +36,19 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float)
     return smooth / smooth.std()
 
 
-def write_inputs(folder: pathlib.Path) -> None:
-    """The arrays that both sides read."""
+def write_inputs(
+    folder: pathlib.Path, batch: int = BATCH, size: int = SIZE, masks: dict | None = None
+) -> None:
+    """The arrays that both sides read: labels, logits and maps, and masks `[b, *s]` by name."""
     rng = np.random.default_rng(0)
-    fields = np.stack([smooth_noise(rng, (BATCH, SIZE, SIZE), 12) for _ in range(CLASSES)], -1)
+    fields = np.stack([smooth_noise(rng, (batch, size, size), 12) for _ in range(CLASSES)], -1)
     labels = fields.argmax(-1).astype(np.int32)
-    rough = np.stack([smooth_noise(rng, (BATCH, SIZE, SIZE), 3) for _ in range(CLASSES)], -1)
+    rough = np.stack([smooth_noise(rng, (batch, size, size), 3) for _ in range(CLASSES)], -1)
     np.save(folder / "labels.npy", labels)
     np.save(folder / "logits.npy", (4 * fields + 2 * rough).astype(np.float32))
     # Ready maps of any kind: each pixel's values decide nothing about the time.
     np.save(folder / "maps.npy", rough.astype(np.float32))
-    for name, shape in {"2d": (8, 256, 256), "512": (4, 512, 512), "3d": (1, 64, 128, 128)}.items():
+    for name, shape in (masks or MASKS).items():
         np.save(folder / f"dense_{name}.npy", smooth_noise(rng, shape, 5) > 0)
         sparse = np.ones(shape, bool)
         sparse[(slice(None), *(n // 3 for n in shape[1:]))] = False
@@ -156,60 +158,28 @@ def print_skeleton_memory() -> None:
     )
 
 
-def best_seconds(call, seconds: float) -> float:
-    """The fastest call within a time budget, after one that warms up."""
-    call()
-    times = []
-    began = time.perf_counter()
-    while len(times) < 3 or (time.perf_counter() - began < seconds and len(times) < 200):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
 def work(side: str, folder: pathlib.Path, threads: int, seconds: float) -> None:
-    """Answers each name on stdin with the seconds of its best call, or null if unknown."""
+    """Answers each name on standard input with the seconds of the best call of each peer."""
     if threads:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     if side == "jax":
-        calls = jax_calls(folder)
+        calls = {name: {"segjax": call} for name, call in jax_calls(folder).items()}
     else:
+        from host_peers import operation_calls
         from torch_losses import torch_calls
 
-        calls = torch_calls(folder)
-    print(json.dumps(sorted(calls)), flush=True)
-    for line in sys.stdin:
-        name = line.strip()
-        print(json.dumps({p: best_seconds(c, seconds) for p, c in _peers(calls, name)}), flush=True)
+        calls = torch_calls(folder) | operation_calls(folder)
+
+    def answer(name: str) -> dict[str, float]:
+        return {peer: best_seconds(call, seconds) for peer, call in calls.get(name, {}).items()}
+
+    serve(calls, answer)
 
 
-def _peers(calls: dict, name: str):
-    """(peer, closure) pairs of a name; a side may have several peers for one loss."""
-    found = calls.get(name, {})
-    return found.items() if isinstance(found, dict) else [("segjax", found)]
-
-
-class Worker:
-    """A process that times what it is asked for."""
-
-    def __init__(self, side: str, python: str, folder: pathlib.Path, args: argparse.Namespace):
-        command = [python, "-W", "ignore", __file__, "--worker", side, "--folder", str(folder)]
-        command += ["--threads", str(args.threads), "--seconds", str(args.seconds)]
-        environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        self.names = json.loads(self.process.stdout.readline())
-
-    def time(self, name: str) -> dict[str, float]:
-        """Seconds by peer."""
-        self.process.stdin.write(name + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            sys.exit(f"{name}: this side failed, see above")
-        return json.loads(answer)
+def worker(side: str, python: str, folder: pathlib.Path, args: argparse.Namespace) -> Worker:
+    """The process of one side."""
+    command = [python, "-W", "ignore", __file__, "--worker", side, "--folder", str(folder)]
+    return Worker([*command, "--threads", str(args.threads), "--seconds", str(args.seconds)])
 
 
 def main() -> None:
@@ -231,8 +201,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         write_inputs(folder)
-        ours = Worker("jax", sys.executable, folder, args)
-        theirs = Worker("torch", args.torch_python, folder, args)
+        ours = worker("jax", sys.executable, folder, args)
+        theirs = worker("torch", args.torch_python, folder, args)
         table(ours, theirs, args)
         if not args.only or "lovasz_softmax" in args.only:
             print_lovasz_routes(folder)
@@ -248,7 +218,7 @@ def table(ours: Worker, theirs: Worker, args: argparse.Namespace) -> None:
         times: dict[str, float] = {}
         for _ in range(args.rounds):
             for side in (ours, theirs):
-                for peer, seconds in side.time(name).items():
+                for peer, seconds in side.ask(name).items():
                     times[peer] = min(seconds, times.get(peer, math.inf))
         mine = times.pop("segjax")
         kind = name.split()[0] if name.split()[0] in ratios else "loss"

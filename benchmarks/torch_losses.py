@@ -1,106 +1,106 @@
-"""The peers of benchmarks/losses.py: what PyTorch users call today for each loss."""
+"""The peers of benchmarks/losses.py: what PyTorch users call today for each loss.
 
-import functools
+MONAI, kornia and GUDHI are taken where they are installed.
+"""
+
 import pathlib
+from collections.abc import Callable
 
-import edt
-import gudhi
-import kornia
 import numpy as np
 import torch
 import torch.nn.functional as F
-from monai import losses as monai
+from host_peers import gudhi, optional
 from scipy import ndimage
 
+kornia = optional("kornia")
+monai = optional("monai.losses")
 
-def torch_calls(folder: pathlib.Path) -> dict:
-    """name -> {peer: closure that makes value and gradient}."""
-    logits, labels = np.load(folder / "logits.npy"), np.load(folder / "labels.npy")
-    z = torch.from_numpy(np.ascontiguousarray(np.moveaxis(logits, -1, 1))).requires_grad_()
-    y = torch.from_numpy(labels.astype(np.int64))
-    ready = torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.load(folder / "maps.npy"), -1, 1)))
-    classes = z.shape[1]
-    options = {"softmax": True, "to_onehot_y": True}
+
+def torch_calls(folder: pathlib.Path, device: str = "cpu") -> dict[str, dict[str, Callable]]:
+    """name -> {peer: closure that makes value and gradient on the device and waits for them}."""
+    z, y, ready = inputs(folder, device)
+    labels, classes = np.load(folder / "labels.npy"), z.shape[1]
 
     def backward(loss):
-        def call():
-            z.grad = None
-            loss().backward()
-
-        return call
-
-    def of_monai(loss, **more):
-        made = loss(**more)
-        return {"MONAI": backward(lambda: made(z, y[:, None]))}
+        return gradient_call(z, loss)
 
     calls = {
         "cross_entropy": {"PyTorch": backward(lambda: F.cross_entropy(z, y))},
-        "focal": of_monai(monai.FocalLoss, use_softmax=True, to_onehot_y=True),
         "top_k_cross_entropy": {"PyTorch": backward(lambda: top_k(z, y))},
+        "lovasz_softmax": {"authors": backward(lambda: lovasz(z, y))},
+        "region_wise": {
+            "authors": backward(lambda: region_wise(z, rectified(labels, classes).to(device)))
+        },
+        "boundary": {"authors": backward(lambda: boundary(z, signed(labels, classes).to(device)))},
+        "region_wise, ready maps": {"authors": backward(lambda: region_wise(z, ready))},
+        "boundary, ready maps": {"authors": backward(lambda: boundary(z, ready))},
+        "active_contour": {"authors": backward(lambda: active_contour(z, y))},
+    }
+    if gudhi:
+        calls["topological"] = {"GUDHI": backward(lambda: topological(z, y))}
+    if kornia:
+        calls["lovasz_softmax"]["kornia"] = backward(
+            lambda: kornia.losses.lovasz_softmax_loss(z, y)
+        )
+        erosions = kornia.losses.HausdorffERLoss(k=10).to(device)
+        calls["hausdorff_er"] = {
+            "kornia": backward(lambda: erosions(torch.softmax(z, 1), y[:, None]))
+        }
+    return calls | (monai_calls(z, y) if monai else {})
+
+
+def inputs(folder: pathlib.Path, device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits `[b, c, h, w]` that want a gradient, labels `[b, h, w]`, ready maps as the logits."""
+
+    def channels_first(name: str) -> torch.Tensor:
+        array = np.moveaxis(np.load(folder / f"{name}.npy"), -1, 1)
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+    labels = torch.from_numpy(np.load(folder / "labels.npy").astype(np.int64)).to(device)
+    return channels_first("logits").requires_grad_(), labels, channels_first("maps")
+
+
+def gradient_call(z: torch.Tensor, loss: Callable[[], torch.Tensor]) -> Callable[[], None]:
+    """A closure that makes the loss and its gradient by z, and waits for them."""
+
+    def call() -> None:
+        z.grad = None
+        loss().backward()
+        if z.is_cuda:
+            torch.cuda.synchronize()
+
+    return call
+
+
+def monai_calls(z: torch.Tensor, y: torch.Tensor) -> dict[str, dict[str, Callable]]:
+    """The losses of MONAI by segjax's names."""
+    options = {"softmax": True, "to_onehot_y": True}
+
+    def of_monai(loss: type, **more) -> dict[str, Callable]:
+        made = loss(**more)
+        return {"MONAI": gradient_call(z, lambda: made(z, y[:, None]))}
+
+    tversky = monai.TverskyLoss(reduction="none", **options)
+    center_line = monai.SoftclDiceLoss(iter_=3)
+    return {
+        "focal": of_monai(monai.FocalLoss, use_softmax=True, to_onehot_y=True),
         "dice": of_monai(monai.DiceLoss, **options),
         "jaccard": of_monai(monai.DiceLoss, jaccard=True, **options),
         "generalized_dice": of_monai(monai.GeneralizedDiceLoss, **options),
         "tversky": of_monai(monai.TverskyLoss, **options),
         "focal_tversky": {
-            "MONAI": backward(
-                lambda: (
-                    monai.TverskyLoss(reduction="none", **options)(z, y[:, None]) ** 0.75
-                ).mean()
-            )
+            "MONAI": gradient_call(z, lambda: (tversky(z, y[:, None]) ** 0.75).mean())
         },
-        "lovasz_softmax": {
-            "authors": backward(lambda: lovasz(z, y)),
-            "kornia": backward(lambda: kornia.losses.lovasz_softmax_loss(z, y)),
-        },
-        "region_wise": {"authors": backward(lambda: region_wise(z, rectified(labels, classes)))},
-        "boundary": {"authors": backward(lambda: boundary(z, signed(labels, classes)))},
-        "region_wise, ready maps": {"authors": backward(lambda: region_wise(z, ready))},
-        "boundary, ready maps": {"authors": backward(lambda: boundary(z, ready))},
         "hausdorff_dt": of_monai(monai.HausdorffDTLoss, **options),
-        "hausdorff_er": {
-            "kornia": backward(
-                lambda: kornia.losses.HausdorffERLoss(k=10)(torch.softmax(z, 1), y[:, None])
-            )
-        },
-        "active_contour": {"authors": backward(lambda: active_contour(z, y))},
         "soft_cl_dice": {
-            "MONAI": backward(
-                lambda: monai.SoftclDiceLoss(iter_=3)(
-                    torch.softmax(z, 1), F.one_hot(y, classes).movedim(-1, 1).float()
-                )
+            "MONAI": gradient_call(
+                z,
+                lambda: center_line(
+                    torch.softmax(z, 1), F.one_hot(y, z.shape[1]).movedim(-1, 1).float()
+                ),
             )
         },
-        "topological": {"GUDHI": backward(lambda: topological(z, y))},
     }
-    return calls | operation_calls(folder, logits)
-
-
-def operation_calls(folder: pathlib.Path, logits: np.ndarray) -> dict:
-    """The same for what losses are made of: persistence and distance transforms."""
-    calls = {}
-    for route in ("host", "device"):
-        calls[f"persistence {route}"] = {
-            "GUDHI": functools.partial(each, both_dimensions, logits[..., 0].astype(np.float64))
-        }
-    for path in sorted(folder.glob("*se_*.npy")):
-        mask = np.load(path)
-        calls[f"edt {path.stem}"] = {
-            "SciPy": functools.partial(each, ndimage.distance_transform_edt, mask),
-            "edt": functools.partial(each, edt.edt, mask),
-        }
-    return calls
-
-
-def each(function, images: np.ndarray) -> list:
-    """What a function of one image makes of every image of a batch."""
-    return [function(image) for image in images]
-
-
-def both_dimensions(image: np.ndarray) -> list:
-    """Pixel pairs of components and holes by the cofaces API."""
-    complex_ = gudhi.CubicalComplex(top_dimensional_cells=image)
-    complex_.persistence()
-    return complex_.cofaces_of_persistence_pairs()
 
 
 def top_k(z, y, fraction=0.1):
@@ -179,15 +179,15 @@ def topological(z, y, threshold=0.03):
     for b in range(z.shape[0]):
         for k in range(1, z.shape[1]):
             f = probs[b, k]
-            wanted = len(pairs((y[b] != k).double().numpy()))
-            birth, death = pairs(1 - f.detach().double().numpy()).T
+            wanted = len(pairs((y[b] != k).double().cpu().numpy()))
+            birth, death = pairs(1 - f.detach().double().cpu().numpy()).T
             flat = f.flatten()
             values = torch.stack([flat[birth], flat[death]], 1)
             order = torch.argsort(values[:, 0] - values[:, 1], descending=True)
             values = values[order]
             kept, gone = values[:wanted], values[wanted:]
             gone = gone[gone[:, 0] - gone[:, 1] > threshold]
-            target = torch.tensor([1.0, 0.0])
+            target = torch.tensor([1.0, 0.0], device=z.device)
             total = (
                 total + ((kept - target) ** 2).sum() + ((gone[:, 0] - gone[:, 1]) ** 2).sum() / 2
             )

@@ -14,8 +14,13 @@ from device_report import Reporter
 from device_sizes import CLASSES, Network
 from turns import Worker, best_seconds
 
-from segjax.data.augment import augment_with_masks, default_strengths
-from segjax.data.volumes.augment import augment_slice, default_options, region_shape
+from segjax.data.augment import (
+    augment_slice,
+    augment_with_masks,
+    default_options,
+    default_strengths,
+    region_shape,
+)
 
 # Every effect of the photographs, at strengths of the fundus recipes.
 PHOTOGRAPHS = {

@@ -37,7 +37,7 @@ def preparation(args: argparse.Namespace) -> None:
     """Reading the official download, planning, preprocessing, whole-volume maps."""
     from segjax.data import store
     from segjax.data.volumes import planning
-    from segjax.train import preflight, volumes
+    from segjax.train import experiment
 
     if args.manual_dir is None:
         print("preparation: needs --manual_dir, the official download of ACDC")
@@ -52,11 +52,11 @@ def preparation(args: argparse.Namespace) -> None:
         planning.write_plan("acdc", folder)
         print(f"preparation: fingerprint and plan in {since(began)}")
         config = acdc_config(args, **{"data.data_dir": folder})
-        task = preflight.make_task(config)
-        for words in ("first time", "from the cache"):
+        parts = experiment.name_parts(config)
+        for which in ("first time", "from the cache"):
             began = time.perf_counter()
-            volumes.open_patches(config, task, "train")
-            print(f"preparation: training slices and their maps, {words}, in {since(began)}")
+            parts.task.source(parts)
+            print(f"preparation: training slices and their maps, {which}, in {since(began)}")
 
 
 def since(began: float) -> str:
@@ -81,23 +81,25 @@ def inference(args: argparse.Namespace) -> None:
     import jax
     import numpy as np
 
-    from segjax.train import datasets, preflight, restore, volumes
+    from segjax.tasks.volume_segmentation.data import open_cases
+    from segjax.tasks.volume_segmentation.evaluation import VolumeNetwork
+    from segjax.train import experiment, parallel
 
     config = acdc_config(args)
-    plan = preflight.build(config, datasets.count(config, "train"), jax.device_count())
-    state = jax.jit(lambda: restore.begin(plan))()
-    evaluator = volumes.evaluator(plan, "validation")
-    variables = evaluator.placed(state)
+    made = experiment.build(config, devices=jax.device_count())
+    network = VolumeNetwork(made, parallel.make("sharding"))
+    network.place(jax.jit(made.initial_state)())
+    cases = open_cases(made, "validation")[:8]
     for mirror in (True, False):
-        plan.task.mirror = mirror
+        made.task.mirror = mirror
         seconds = []
-        for case in evaluator.cases[:8]:
+        for case in cases:
             began = time.perf_counter()
-            evaluator.labels_of(case.image, case.geometry, variables)
+            network.labels(case.image, case.geometry)
             seconds.append(time.perf_counter() - began)
-        slices = np.mean([len(case.image) for case in evaluator.cases[:8]])
-        words = "with 4 mirror images" if mirror else "without mirroring"
-        print(f"inference: {np.mean(seconds[1:]):.2f} s a volume of {slices:.0f} slices, {words}")
+        slices = np.mean([len(case.image) for case in cases])
+        which = "with 4 mirror images" if mirror else "without mirroring"
+        print(f"inference: {np.mean(seconds[1:]):.2f} s a volume of {slices:.0f} slices, {which}")
 
 
 def population(args: argparse.Namespace) -> None:

@@ -35,7 +35,7 @@ import numpy as np
 
 from segjax import losses, ops
 from segjax.data.synthetic.fundus import generate_fundus
-from segjax.explore import palette, position
+from segjax.explore import plotting, position
 from segjax.tasks.localization.pictures import axis_logits_figure
 from segjax.tasks.localization.toy import toy_losses
 
@@ -72,7 +72,7 @@ for column in (63, 64, 71, 79, 128):
 #
 # ## The scales of one heat map
 #
-# A drawn photograph, and a map as a network in training might give it: a broad bump near the fovea,
+# A synthetic photograph, and a map as a network in training might give it: a broad bump near the fovea,
 # a sharper one elsewhere.
 
 # %%
@@ -104,7 +104,7 @@ options = {
 }
 total = lambda given: lambda F: losses.multiscale_softmax_cross_entropy(F, point, **given).sum()  # noqa: E731
 descent = {title: -jax.jit(jax.grad(total(given)))(heatmap)[0] for title, given in options.items()}
-palette.image_row(
+plotting.image_row(
     {title: np.asarray(values) for title, values in descent.items()},
     label="- gradient",
     signed=True,

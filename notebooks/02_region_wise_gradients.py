@@ -29,23 +29,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax import losses, maps
-from segjax.explore import palette, simplex, training_maps
-from segjax.explore.choice import choose, on_one_pixel
+from segjax.explore import plotting, simplex, training_maps
+from segjax.explore.loss_text import on_one_pixel
 
 # %% [markdown]
 # ## The maps
 #
-# A drawn heart with three structures: right ventricle (1), muscle (2), left ventricle (3).
+# A cardiac phantom with three structures: right ventricle (1), muscle (2), left ventricle (3).
 
 # %%
-scene = training_maps.heart(64)
+scene = training_maps.phantom(64)
 labels = jnp.asarray(scene.labels)[None]
 made = {
     "rectified": maps.rectified(labels, 4),
     "boundary": maps.boundary(labels, 4),
     "active contour": maps.active_contour(labels, 4),
 }
-palette.image_row(
+plotting.image_row(
     {"image": scene.grey, "classes": scene.labels}
     | {f"{name}, class 2": np.asarray(values)[0, ..., 2] for name, values in made.items()},
     label="Z",
@@ -85,8 +85,8 @@ simplex.negatives_figure()
 # %%
 vector = jnp.array([1.0, 1.0, -0.6])
 pixel_losses = {
-    "cross entropy": on_one_pixel(choose("cross_entropy"), 2),
-    "region-wise, rectified": on_one_pixel(choose("region_wise"), 2, vector),
+    "cross entropy": on_one_pixel(parse_loss("cross_entropy"), 2),
+    "region-wise, rectified": on_one_pixel(parse_loss("region_wise"), 2, vector),
 }
 simplex.gradient_figure(pixel_losses)
 
@@ -97,7 +97,11 @@ simplex.gradient_figure(pixel_losses)
 # %%
 simplex.loss_figure(
     pixel_losses
-    | {"region-wise, boundary": on_one_pixel(choose("region_wise"), 2, jnp.array([4.0, 7.0, -2.0]))}
+    | {
+        "region-wise, boundary": on_one_pixel(
+            parse_loss("region_wise"), 2, jnp.array([4.0, 7.0, -2.0])
+        )
+    }
 )
 
 # %% [markdown]
@@ -106,11 +110,11 @@ simplex.loss_figure(
 #
 # ## During training
 #
-# A network of four convolutions learns the drawn heart, once with each map. At every step we count
-# the negative components of the gradient at every pixel.
+# A network of four convolutions learns the cardiac phantom, once with each map. At every step we
+# count the negative components of the gradient at every pixel.
 
 # %%
-scene = training_maps.heart(48)
+scene = training_maps.phantom(48)
 labels = jnp.asarray(scene.labels)[None]
 trained = {
     f"{make.__name__} maps": training_maps.train(

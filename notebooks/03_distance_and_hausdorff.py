@@ -30,8 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax import metrics
-from segjax.explore import palette, shapes
-from segjax.explore.choice import choose
+from segjax.explore import plotting, shapes
 from segjax.ops.distance import distance_transform, signed_distance
 
 # %% [markdown]
@@ -43,7 +42,7 @@ from segjax.ops.distance import distance_transform, signed_distance
 # %%
 disc = shapes.family("shift", size=64, radius=12.0, steps=5)
 truth = jnp.asarray(disc.labels[:1]) > 0
-palette.image_row(
+plotting.image_row(
     {
         "D(truth)": np.asarray(distance_transform(truth, spatial_ndim=2))[0],
         "D(not truth)": np.asarray(distance_transform(~truth, spatial_ndim=2))[0],
@@ -69,7 +68,7 @@ palette.image_row(
 
 # %%
 names = ("cross_entropy", "dice", "boundary", "hausdorff_dt", "hausdorff_er", "hausdorff_cv")
-terms = [choose(name) for name in names]
+terms = [parse_loss(name) for name in names]
 shapes.shapes_figure(terms, "shift", size=64, radius=12.0)
 
 # %% [markdown]
@@ -95,10 +94,10 @@ shapes.shapes_figure(terms, "hole", size=64, radius=12.0)
 # %%
 soft, labels = disc.logits[1:2] / 4, disc.labels[1:2]
 descent = {
-    name.replace("_", " "): shapes.descent(choose(name), soft, labels)[0]
+    name.replace("_", " "): shapes.descent(parse_loss(name), soft, labels)[0]
     for name in ("dice", "boundary", "hausdorff_dt")
 }
-palette.image_row(descent, label="- gradient", signed=True, outline=disc.labels[1])
+plotting.image_row(descent, label="- gradient", signed=True, outline=disc.labels[1])
 
 # %% [markdown]
 # *Figure 4. Where a step of descent raises (red) and lowers (blue) the object; black: the truth.

@@ -23,8 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax import metrics, ops
-from segjax.explore import palette, shapes, topology
-from segjax.explore.choice import choose
+from segjax.explore import plotting, shapes, topology
+from segjax.explore.loss_text import parse_loss
 
 # %% [markdown]
 # ## A ring, almost right
@@ -70,7 +70,7 @@ topology.persistence_figure({"prediction": probs, "truth": label.astype(np.float
 # %%
 both = jnp.stack([jnp.asarray(probs), jnp.asarray(label, jnp.float32)])
 skeletons = np.asarray(ops.soft_skeleton(both, iterations=5))
-palette.image_row(
+plotting.image_row(
     {
         "prediction": probs,
         "its soft skeleton": skeletons[0],
@@ -95,10 +95,10 @@ palette.image_row(
 logit = np.log(probs / (1 - probs))[None, ..., None]
 names = ("cross_entropy", "dice", "soft_cl_dice", "topological")
 descent = {
-    name.replace("_", " "): shapes.descent(choose(name), logit, label[None], channel=0)[0]
+    name.replace("_", " "): shapes.descent(parse_loss(name), logit, label[None], channel=0)[0]
     for name in names
 }
-palette.image_row(descent, label="- gradient", signed=True, outline=label)
+plotting.image_row(descent, label="- gradient", signed=True, outline=label)
 
 # %% [markdown]
 # *Figure 3. Where a step of descent raises (red) and lowers (blue) the ring; black: the truth.
@@ -111,7 +111,7 @@ palette.image_row(descent, label="- gradient", signed=True, outline=label)
 # network, which would spread each change over its surroundings.
 
 # %%
-repaired = topology.descend([choose("topological")], probs, label, steps=60, rate=4.0)
+repaired = topology.descend([parse_loss("topological")], probs, label, steps=60, rate=4.0)
 changed = np.abs(repaired - probs) > 0.05
 print(f"{changed.sum()} of {changed.size} pixels have changed by more than 0.05")
 topology.persistence_figure({"before": probs, "after": repaired})

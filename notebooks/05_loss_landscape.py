@@ -36,7 +36,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax import losses
-from segjax.explore import curvature, palette, parameters, training_maps
+from segjax.explore import curvature, parameters, plotting, training_maps
 
 # %% [markdown]
 # ## Lanczos on a known spectrum
@@ -58,11 +58,11 @@ for value, residual in zip(found.eigenvalues, found.residuals, strict=True):
 # %% [markdown]
 # ## Two losses, one network
 #
-# A small network learns a drawn heart: right ventricle, muscle and left ventricle, on noise. Both
-# losses start from the same weights.
+# A small network learns a cardiac phantom: right ventricle, muscle and left ventricle, on noise.
+# Both losses start from the same weights.
 
 # %%
-scene = training_maps.heart(32)
+scene = training_maps.phantom(32)
 truth = jnp.asarray(scene.labels)[None]
 functions = {
     "cross entropy": lambda logits, maps: losses.cross_entropy(logits, truth),
@@ -75,7 +75,9 @@ trained = {
 }
 before = trained["dice"].predictions[0]
 after = {f"{name}, step 80": record.predictions[80] for name, record in trained.items()}
-palette.image_row({"image": scene.grey, "truth": scene.labels, "step 0": before} | after, columns=5)
+plotting.image_row(
+    {"image": scene.grey, "truth": scene.labels, "step 0": before} | after, columns=5
+)
 
 # %% [markdown]
 # *Figure 1. The drawn image, its classes, and the most probable classes before and after training.*
@@ -88,17 +90,17 @@ for name, loss in functions.items():
     value = training_maps.objective(scene, maps, loss)
     params = trained[name].params
     spectrum = curvature.leading_eigenvalues(value, params, key, count=5)
-    around[name] = parameters.look_around(
+    around[name] = parameters.loss_landscape(
         value, params, key, reach=2.0, plane_points=17, spectrum=spectrum
     )
-parameters.surroundings_figure(around["cross entropy"], "cross entropy")
+parameters.landscape_figure(around["cross entropy"], "cross entropy")
 
 # %% [markdown]
 # *Figure 2. Cross entropy around its trained parameters: along two random directions, over both
 # (cross: the trained parameters), and the five largest eigenvalues of its Hessian.*
 
 # %%
-parameters.surroundings_figure(around["dice"], "dice")
+parameters.landscape_figure(around["dice"], "dice")
 
 # %% [markdown]
 # *Figure 3. The same for dice. It cannot exceed 1, so its walls end in a plateau, where descent

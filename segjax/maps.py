@@ -25,7 +25,7 @@ Spacing = Sequence[float] | Float[Array, "s"] | None
 def rectified(
     labels: Int[Array, "b *s"], num_classes: int, *, spacing: Spacing = None
 ) -> Float[Array, "b *s c"]:
-    """Rectified region-wise (RRW) map: +1 off the class, down to -1 at the heart of its region.
+    """Rectified region-wise (RRW) map: +1 off the class, down to -1 deepest inside.
 
     Z_ik = -|i - b_ik| / max_(j in Omega_k) |j - b_jk| for i in Omega_k, else 1; b_ik the nearest
     pixel that is not of class k. All classes that are wrong at a pixel cost the same there, so

@@ -3,7 +3,7 @@
 Command:   segjax sweep --config experiments/regionwise/convergence.py:cpu --engine population
                --workdir work/convergence
            segjax report work/convergence
-Arguments: cpu     drawn volumes and a small network, 12 models a map; otherwise ACDC, 50 models
+Arguments: cpu     synthetic volumes and a small network, 12 models a map; otherwise ACDC, 50 models
            seeds=N models a map, and those of acdc.py
 Hardware:  cpu: two cores, 12 minutes; otherwise one GPU, 100 trainings of 50 epochs.
 Expected:  the figure of the report shows the share of models that reached a Dice of x or less; cpu:

@@ -1,4 +1,4 @@
-"""Outlines three nested structures in drawn cardiac volumes, with any loss of the paper.
+"""Outlines three nested structures in synthetic cardiac MR, with any loss of the paper.
 
 Command:   segjax train --config experiments/regionwise/demo.py --workdir work/regionwise
 Arguments: a loss by its word, as in demo.py:rrw or demo.py:boundary (LOSSES in

@@ -3,7 +3,7 @@
 Command:   segjax sweep --config experiments/regionwise/strategies.py:cpu --engine population
                --workdir work/strategies
            segjax report work/strategies
-Arguments: cpu     drawn volumes and a small network, 3 models a strategy; otherwise ACDC, 50
+Arguments: cpu     synthetic volumes and a small network, 3 models a strategy; otherwise ACDC, 50
            seeds=N models a strategy, and those of acdc.py
 Hardware:  cpu: two cores, 14 minutes for 300 steps; otherwise one GPU.
 Expected:  the learning curves are panels (a) and (b) of the figure, the distribution of

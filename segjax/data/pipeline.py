@@ -40,7 +40,7 @@ class Records:
 
 
 def read_all(records: Records, *, label: str) -> Fields:
-    """Every record, stacked along a leading axis; a progress bar where somebody watches."""
+    """Every record, stacked along a leading axis; a progress bar on a terminal."""
     threads = min(8, os.cpu_count() or 1)
     bar = {"total": len(records), "desc": f"reading {label}", "disable": not sys.stderr.isatty()}
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:

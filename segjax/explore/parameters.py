@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from segjax.explore import palette
+from segjax.explore import plotting
 from segjax.explore.curvature import Spectrum
 from segjax.types import Array, PRNGKeyArray
 
@@ -92,7 +92,7 @@ def _evaluated(at: Callable[..., Array], params, directions, first, second) -> n
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Landscape:
     """The loss around trained parameters.
 
     Args:
@@ -110,7 +110,7 @@ class Surroundings:
     spectrum: Spectrum | None
 
 
-def look_around(
+def loss_landscape(
     loss: Loss,
     params: Params,
     key: PRNGKeyArray,
@@ -119,7 +119,7 @@ def look_around(
     points: int = 41,
     plane_points: int = 21,
     spectrum: Spectrum | None = None,
-) -> Surroundings:
+) -> Landscape:
     """The loss along two random directions and over the plane that they span.
 
     Args:
@@ -141,22 +141,22 @@ def look_around(
     first = _evaluated(at, params, directions, steps, zero)[0]
     second = _evaluated(at, params, directions, zero, steps)[:, 0]
     plane = _evaluated(at, params, directions, sides, sides) if plane_points else None
-    return Surroundings(steps, np.stack([first, second]), plane, sides, spectrum)
+    return Landscape(steps, np.stack([first, second]), plane, sides, spectrum)
 
 
-def surroundings_figure(around: Surroundings, title: str = "") -> Figure:
+def landscape_figure(around: Landscape, title: str = "") -> Figure:
     """Lines, plane with contours (if there is one) and eigenvalues (if there are any)."""
     parts = 1 + (around.plane is not None) + (around.spectrum is not None)
-    figure, grid = palette.panels(1, parts, width=3.4, height=3.0)
+    figure, grid = plotting.panels(1, parts, width=3.4, height=3.0)
     axes, *others = grid[0]
     for index, line in enumerate(around.lines):
-        axes.plot(around.steps, line, label=f"direction {index + 1}", **palette.style_of(index))
+        axes.plot(around.steps, line, label=f"direction {index + 1}", **plotting.style_of(index))
     axes.axvline(0, color="0.5", linewidth=0.8, linestyle=":")
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_yscale("log" if _spans_decades(around.lines) else "linear")
     axes.legend(fontsize=7, frameon=False)
     axes.grid(color="0.92")
-    palette.describe(axes, "along two directions", "distance (filter lengths)", "loss")
+    plotting.describe(axes, "along two directions", "distance (filter lengths)", "loss")
     if around.plane is not None:
         _draw_plane(figure, others.pop(0), around)
     if around.spectrum is not None:
@@ -170,7 +170,7 @@ def _spans_decades(values: np.ndarray) -> bool:
     return finite.size > 0 and finite.min() > 0 and finite.max() > 30 * finite.min()
 
 
-def _draw_plane(figure: Figure, axes, around: Surroundings) -> None:
+def _draw_plane(figure: Figure, axes, around: Landscape) -> None:
     values, label = around.plane, "loss"
     if _spans_decades(values):
         values, label = np.log10(values), "log10 of the loss"
@@ -180,17 +180,17 @@ def _draw_plane(figure: Figure, axes, around: Surroundings) -> None:
     axes.contour(*grid, levels=drawn.levels[::2], colors="white", linewidths=0.4)
     axes.plot(0, 0, "+", color="white", markersize=9)
     axes.set_aspect("equal")
-    palette.describe(axes, "over both", "direction 1 (filter lengths)", "direction 2")
-    palette.colour_bar(figure, drawn, axes, label)
+    plotting.describe(axes, "over both", "direction 1 (filter lengths)", "direction 2")
+    plotting.colour_bar(figure, drawn, axes, label)
 
 
 def _draw_spectrum(axes, spectrum: Spectrum) -> None:
     values = spectrum.eigenvalues
-    colours = [palette.COLOURS[0] if value > 0 else palette.COLOURS[1] for value in values]
+    colours = [plotting.COLOURS[0] if value > 0 else plotting.COLOURS[1] for value in values]
     places = np.arange(1, len(values) + 1)
     axes.bar(places, values, color=colours, yerr=spectrum.residuals, ecolor="0.4", capsize=2)
     axes.axhline(0, color="0.5", linewidth=0.8)
     axes.set_xticks(places)
     axes.grid(color="0.92", axis="y")
     axes.set_axisbelow(True)
-    palette.describe(axes, "Hessian: largest eigenvalues", "rank by magnitude", "eigenvalue")
+    plotting.describe(axes, "Hessian: largest eigenvalues", "rank by magnitude", "eigenvalue")

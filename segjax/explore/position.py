@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from segjax import losses
-from segjax.explore import palette
+from segjax.explore import plotting
 from segjax.ops.heatmap import maximum_scales
 from segjax.tasks.localization.toy import GAP, TITLES, toy_losses
 
@@ -83,20 +83,20 @@ def position_figure(classes: int = 256, target: int = 70, side: int = 64) -> Fig
     curves = toy_losses(classes, target)
     pixel = target * side // classes
     maps = paper_maps(side, (pixel, pixel))
-    figure, grid = palette.panels(2, 4, width=2.7, height=2.5)
+    figure, grid = plotting.panels(2, 4, width=2.7, height=2.5)
     for axes, (name, curve) in zip(grid[0], curves.items(), strict=True):
-        axes.plot(np.arange(classes), curve, color=palette.COLOURS[0], linewidth=1.5)
-        axes.axvline(target, color=palette.TRUTH, linewidth=0.8, linestyle="--")
+        axes.plot(np.arange(classes), curve, color=plotting.COLOURS[0], linewidth=1.5)
+        axes.axvline(target, color=plotting.TRUTH, linewidth=0.8, linestyle="--")
         axes.set_ylim(-0.04, 1.04)
-        palette.describe(axes, _title(name), "predicted position (pixels)")
+        plotting.describe(axes, _title(name), "predicted position (pixels)")
         axes.tick_params(labelleft=axes is grid[0, 0])
     for axes, (name, values) in zip(grid[1], maps.items(), strict=True):
-        drawn = axes.imshow(values, cmap=palette.VALUES, vmin=0, vmax=1)
+        drawn = axes.imshow(values, cmap=plotting.VALUES, vmin=0, vmax=1)
         axes.plot(pixel, pixel, "o", markersize=7, fillstyle="none", color="white")
-        palette.describe(axes, _title(name), "predicted x (pixels)")
+        plotting.describe(axes, _title(name), "predicted x (pixels)")
     grid[0, 0].set_ylabel("loss / largest loss", fontsize=8)
     grid[1, 0].set_ylabel("predicted y (pixels)", fontsize=8)
-    palette.colour_bar(figure, drawn, list(grid.flat), "loss / largest loss")
+    plotting.colour_bar(figure, drawn, list(grid.flat), "loss / largest loss")
     return figure
 
 

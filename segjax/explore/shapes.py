@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from segjax.errors import UserError
-from segjax.explore import palette
-from segjax.explore.choice import label_of
+from segjax.explore import plotting
+from segjax.explore.loss_text import label_of
 from segjax.tasks.binding import Term
 
 KINDS = ("shift", "grow", "hole")
@@ -114,7 +114,7 @@ def shapes_figure(terms: Sequence[Term], kind: str, **options) -> Figure:
     """Losses over one family, each moved and scaled to [0, 1], below pictures of the family.
 
     Args:
-        terms: the losses (`choice.choose`).
+        terms: the losses (`loss_text.parse_loss`).
         kind, options: as in `family`.
     """
     members = family(kind, **options)
@@ -124,16 +124,16 @@ def shapes_figure(terms: Sequence[Term], kind: str, **options) -> Figure:
     for place, index in enumerate(shown):
         axes = figure.add_subplot(grid[0, place])
         object_ = 1 / (1 + np.exp(-members.logits[index, ..., 1]))
-        palette.picture(axes, object_, f"{members.parameter[index]:.3g} px", cmap="Greys_r")
-        axes.contour(members.labels[index], [0.5], colors=palette.TRUTH, linewidths=1.2)
+        plotting.picture(axes, object_, f"{members.parameter[index]:.3g} px", cmap="Greys_r")
+        axes.contour(members.labels[index], [0.5], colors=plotting.TRUTH, linewidths=1.2)
     axes = figure.add_subplot(grid[1, :])
     for index, term in enumerate(terms):
         curve = normalised(values_over(term, members))
-        axes.plot(members.parameter, curve, label=label_of(term), **palette.style_of(index))
+        axes.plot(members.parameter, curve, label=label_of(term), **plotting.style_of(index))
     axes.axvline(members.perfect, color="0.5", linewidth=0.8, linestyle=":")
     axes.set_xlim(members.parameter[0], members.parameter[-1])
     axes.grid(color="0.92")
-    palette.describe(axes, "", members.axis_label, "(loss - least) / (largest - least)")
+    plotting.describe(axes, "", members.axis_label, "(loss - least) / (largest - least)")
     figure.legend(loc="outside right center", fontsize=8, frameon=False)
     figure.suptitle("prediction (white) and truth (orange line)", fontsize=9)
     return figure

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from segjax.errors import UserError
-from segjax.explore import palette
+from segjax.explore import plotting
 from segjax.explore.training_maps import negative_components
 from segjax.types import Array, Float
 
@@ -72,7 +72,7 @@ def loss_figure(losses: Mapping[str, PixelLoss], *, resolution: int = 60) -> Fig
     figure, grid = _triangles(len(losses))
     for axes, (title, loss) in zip(grid, losses.items(), strict=True):
         values, _ = values_and_gradients(loss, probs)
-        drawn = axes.tricontourf(*probs.T, values, levels=24, cmap=palette.VALUES)
+        drawn = axes.tricontourf(*probs.T, values, levels=24, cmap=plotting.VALUES)
         _, gradients = values_and_gradients(loss, coarse)
         moves = descent_direction(coarse, gradients)
         length = np.linalg.norm(moves, axis=-1, keepdims=True)
@@ -96,7 +96,7 @@ def negatives_figure(vectors: Mapping[str, Sequence[float]] = PAPER_VECTORS) -> 
     """
     probs = simplex_grid(150)
     figure, grid = _triangles(len(vectors))
-    colours, norm = palette.counts_scale(3)
+    colours, norm = plotting.counts_scale(3)
     for axes, (title, vector) in zip(grid, vectors.items(), strict=True):
         counts = np.asarray(negatives_on_simplex(probs, vector))
         drawn = axes.scatter(*probs.T, c=counts, s=3.2, cmap=colours, norm=norm, linewidths=0)
@@ -130,7 +130,7 @@ def gradient_figure(losses: Mapping[str, PixelLoss], component: int = 2) -> Figu
         norm = TwoSlopeNorm(0.0, -1.0, 1.0)
         levels = np.linspace(-1, 1, 41)
         drawn = axes.tricontourf(
-            *probs.T, values, levels=levels, cmap=palette.SIGNED, norm=norm, extend="neither"
+            *probs.T, values, levels=levels, cmap=plotting.SIGNED, norm=norm, extend="neither"
         )
         _finish(figure, axes, None, title)
     bar = figure.colorbar(drawn, ax=list(grid), shrink=0.6, aspect=20, ticks=(-1, -0.5, 0, 0.5, 1))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from segjax.explore import palette
+from segjax.explore import plotting
 from segjax.ops.persistence import persistence_pairs
 from segjax.tasks.binding import Term, combine
 from segjax.types import Array, Float
@@ -87,7 +87,7 @@ def descend(
     """Probabilities `[h, w]` after plain gradient descent on the logits of every pixel themselves.
 
     Args:
-        terms: losses of logits and labels (`choice.choose`), added up with their weights.
+        terms: losses of logits and labels (`loss_text.parse_loss`), added up with their weights.
         probs: where to start, inside (0, 1).
         label: the true mask.
         steps, rate: of the descent.
@@ -111,13 +111,13 @@ def persistence_figure(probs: dict[str, np.ndarray], *, least: float = 0.1) -> F
         probs: title -> probability of the object, `[h, w]`.
         least: features that persist over a smaller range are drawn faint and not marked.
     """
-    figure, grid = palette.panels(2, len(probs), width=3.0, height=2.9)
+    figure, grid = plotting.panels(2, len(probs), width=3.0, height=2.9)
     for column, (title, image) in enumerate(probs.items()):
         top, bottom = grid[:, column]
-        palette.picture(top, image, title, cmap="Greys_r", vmin=0, vmax=1)
+        plotting.picture(top, image, title, cmap="Greys_r", vmin=0, vmax=1)
         bottom.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
         for dim, (name, marker) in enumerate(zip(NAMES, MARKERS, strict=True)):
-            found, colour = diagram(image, dim), palette.COLOURS[dim]
+            found, colour = diagram(image, dim), plotting.COLOURS[dim]
             firm = found.birth - found.death >= least
             # Hollow squares leave the dots below them to be seen.
             shape = {"color": colour, "marker": marker, "linestyle": "none"}
@@ -132,5 +132,5 @@ def persistence_figure(probs: dict[str, np.ndarray], *, least: float = 0.1) -> F
         bottom.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal")
         bottom.legend(fontsize=7, loc="lower right")
         ylabel = "birth (probability)" if column == 0 else ""
-        palette.describe(bottom, "", "death (probability)", ylabel)
+        plotting.describe(bottom, "", "death (probability)", ylabel)
     return figure

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from matplotlib.figure import Figure
 
-from segjax.explore import palette
+from segjax.explore import plotting
 from segjax.ops import checks, classes
 from segjax.ops.convolution import conv2d
 from segjax.types import Array, Float, Int, PRNGKeyArray
@@ -72,7 +72,7 @@ class Scene:
         return np.repeat(((self.image - low) / (high - low))[..., None], 3, axis=-1)
 
 
-def heart(size: int = 48, *, noise: float = 0.2, seed: int = 0) -> Scene:
+def phantom(size: int = 48, *, noise: float = 0.2, seed: int = 0) -> Scene:
     """A picture laid out as a short-axis slice of the heart, the structures of the paper's ACDC.
 
     Args:
@@ -209,30 +209,30 @@ def training_figure(scene: Scene, trainings: Mapping[str, Training]) -> Figure:
     """
     number = int(scene.labels.max()) + 1
     watched = list(next(iter(trainings.values())).counts)
-    colours, norm = palette.counts_scale(number)
+    colours, norm = plotting.counts_scale(number)
     figure = Figure(
         figsize=(1.75 * (len(watched) + 1) + 3.4, 1.9 * len(trainings) + 0.3), layout="constrained"
     )
     ratios = [1.0] * (len(watched) + 1) + [1.5]
     grid = figure.subplots(len(trainings), len(ratios), width_ratios=ratios, squeeze=False)
     for index, (row, (title, training)) in enumerate(zip(grid, trainings.items(), strict=True)):
-        palette.picture(row[0], scene.image, "image, true outlines", cmap="Greys_r")
+        plotting.picture(row[0], scene.image, "image, true outlines", cmap="Greys_r")
         row[0].contour(
-            scene.labels, np.arange(number - 1) + 0.5, colors=palette.TRUTH, linewidths=1
+            scene.labels, np.arange(number - 1) + 0.5, colors=plotting.TRUTH, linewidths=1
         )
         row[0].set_ylabel(title, fontsize=9)
         for axes, step in zip(row[1:-1], watched, strict=True):
-            drawn = palette.picture(
+            drawn = plotting.picture(
                 axes, training.counts[step], f"step {step}", cmap=colours, norm=norm
             )
         axes = row[-1]
         steps = np.arange(len(training.shares))
-        axes.plot(steps, training.shares, label="pixels with > 1 negative", **palette.style_of(1))
-        axes.plot(steps, training.accuracies, label="pixels right", **palette.style_of(0))
+        axes.plot(steps, training.shares, label="pixels with > 1 negative", **plotting.style_of(1))
+        axes.plot(steps, training.accuracies, label="pixels right", **plotting.style_of(0))
         axes.set_ylim(-0.03, 1.03)
         axes.grid(color="0.92")
         last = index == len(trainings) - 1
-        palette.describe(axes, "", "step" if last else "", "fraction of pixels")
+        plotting.describe(axes, "", "step" if last else "", "fraction of pixels")
     grid[0, -1].legend(fontsize=7, frameon=False)
     bar = figure.colorbar(drawn, ax=grid[:, 1:-1], shrink=0.8, aspect=25, ticks=range(number))
     bar.set_label("negative gradient components", fontsize=8)

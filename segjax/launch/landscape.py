@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from segjax.config import lookup
-from segjax.explore import curvature, palette, parameters, position, shapes, simplex, training_maps
-from segjax.explore.choice import as_user_error, choose, label_of, on_one_pixel
+from segjax.explore import curvature, parameters, plotting, position, shapes, simplex, training_maps
+from segjax.explore.loss_text import as_user_error, label_of, on_one_pixel, parse_loss
 from segjax.inference.open import Trained, load_trained, open_parts
 from segjax.tasks.binding import combine_scales
 from segjax.train.step import with_outputs
@@ -47,7 +47,7 @@ def parameters_figure(
     eigenvalues: int = 5,
     seed: int = 0,
     places: Mapping[str, str] | None = None,
-) -> palette.Figure:
+) -> plotting.Figure:
     """Lines, plane and curvature of the loss around a work folder's parameters.
 
     Args:
@@ -70,7 +70,7 @@ def parameters_figure(
     spectrum = None
     if eigenvalues:
         spectrum = curvature.leading_eigenvalues(loss, params, start, count=eigenvalues)
-    around = parameters.look_around(
+    around = parameters.loss_landscape(
         loss,
         params,
         directions,
@@ -80,35 +80,35 @@ def parameters_figure(
         spectrum=spectrum,
     )
     title = f"{folder.name}: loss on {split} around step {int(trained.state.step)}"
-    return parameters.surroundings_figure(around, title)
+    return parameters.landscape_figure(around, title)
 
 
-def position_figure(**options) -> palette.Figure:
+def position_figure(**options) -> plotting.Figure:
     """Localisation losses by the predicted position; `options` as in `position.position_figure`."""
     with as_user_error("landscape position"):
         return position.position_figure(**options)
 
 
-def shapes_figure(kind: str, losses: Sequence[str], **options) -> palette.Figure:
+def shapes_figure(kind: str, losses: Sequence[str], **options) -> plotting.Figure:
     """Several losses over one family of predicted objects; `options` as in `shapes.family`."""
-    return shapes.shapes_figure([choose(text) for text in losses], kind, **options)
+    return shapes.shapes_figure([parse_loss(text) for text in losses], kind, **options)
 
 
-def simplex_figure(losses: Sequence[str], vector: tuple[float, ...]) -> palette.Figure:
+def simplex_figure(losses: Sequence[str], vector: tuple[float, ...]) -> plotting.Figure:
     """Several losses of one pixel of class 3 over the softmax triangle; `vector` is its map."""
     functions = {}
     for text in losses:
-        term = choose(text)
+        term = parse_loss(text)
         functions[label_of(term)] = of_pixel = on_one_pixel(term, 2, vector)
         with as_user_error(f"loss {text!r} on one pixel"):
             jax.eval_shape(of_pixel, jax.ShapeDtypeStruct((4, 3), jnp.float32))
     return simplex.loss_figure(functions)
 
 
-def training_figure(maps: Sequence[str], *, size: int, steps: int) -> palette.Figure:
-    """Wrong gradient signs while a small network learns a drawn heart, a row a kind of maps."""
+def training_figure(maps: Sequence[str], *, size: int, steps: int) -> plotting.Figure:
+    """Wrong gradient signs while a small network learns a cardiac phantom, a row a kind of maps."""
     makers = {kind: lookup.find("maps", kind, "maps") for kind in maps}
-    scene = training_maps.heart(size)
+    scene = training_maps.phantom(size)
     labels, classes = jnp.asarray(scene.labels)[None], int(scene.labels.max()) + 1
     loss = lookup.find("losses", "region_wise")
     watched = sorted({0, min(10, steps), steps})

@@ -6,7 +6,7 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
-from segjax.explore import palette
+from segjax.explore import plotting
 from segjax.report.comparison import cdf, failed_share, shown_cases, values_of
 from segjax.report.results import Row, Sweep
 from segjax.tasks.metric import Metric
@@ -27,14 +27,14 @@ def cases_figure(sweep: Sweep, metric: Metric) -> Figure:
     Points are cases averaged over seeds, jittered alike each time; a diamond marks the mean.
     """
     height = 1.2 + sum(0.25 + 0.14 * (1 + _wrapped(r.label).count("\n")) for r in sweep.rows)
-    figure, grid = palette.panels(1, 1, width=7.0, height=height)
+    figure, grid = plotting.panels(1, 1, width=7.0, height=height)
     axes = grid[0, 0]
     # Of a statistic that is no mean, what has one value a case is its column.
     title = metric.heading if metric.is_mean else metric.columns[0].replace("_", " ")
     for index, row in enumerate(sweep.rows):
         values = shown_cases(values_of(sweep, row, metric), metric)
         kept = values[np.isfinite(values)]
-        colour = palette.COLOURS[index % len(palette.COLOURS)]
+        colour = plotting.COLOURS[index % len(plotting.COLOURS)]
         if kept.size:
             _box(axes, index, kept, colour)
         if left_out := values.size - kept.size:
@@ -54,7 +54,7 @@ def cases_figure(sweep: Sweep, metric: Metric) -> Figure:
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    palette.describe(axes, x=f"{title}{f' ({metric.unit})' if metric.unit else ''}, case by case")
+    plotting.describe(axes, x=f"{title}{f' ({metric.unit})' if metric.unit else ''}, case by case")
     return figure
 
 
@@ -91,19 +91,19 @@ def curves_figure(sweep: Sweep) -> Figure | None:
     columns = {1: 1, 2: 2, 4: 2}.get(len(names), 3)
     lines = -(-len(names) // columns)
     width = 5.6 if columns == 1 else 3.6
-    figure, grid = palette.panels(lines, columns, width=width, height=2.8)
+    figure, grid = plotting.panels(lines, columns, width=width, height=2.8)
     titles = {key: metric.heading for metric in sweep.metrics for key in metric.keys}
     for axes, name in zip(grid.flat, names, strict=False):
         for index, row in enumerate(sweep.rows):
             steps, mean, low, high = seed_curves(row, name)
             if steps.size:
-                style = palette.style_of(index)
+                style = plotting.style_of(index)
                 axes.plot(steps, mean, **style)
                 if len(row.seeds) > 1:
                     axes.fill_between(
                         steps, low, high, color=style["color"], alpha=0.16, linewidth=0
                     )
-        palette.describe(axes, titles.get(name, name), "step", "validation")
+        plotting.describe(axes, titles.get(name, name), "step", "validation")
         axes.grid(color="#eeeeee", linewidth=0.6)
         axes.set_axisbelow(True)
     for axes in list(grid.flat)[len(names) :]:
@@ -136,7 +136,7 @@ def seed_curves(row: Row, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 def cdf_figure(sweep: Sweep, threshold: float) -> Figure:
     """The share of models that end at a value or below it, a curve a row."""
-    figure, grid = palette.panels(1, 1, width=5.6, height=3.4)
+    figure, grid = plotting.panels(1, 1, width=5.6, height=3.4)
     axes = grid[0, 0]
     reached = np.concatenate([row.reached for row in sweep.rows])
     known = reached[np.isfinite(reached)]
@@ -147,7 +147,7 @@ def cdf_figure(sweep: Sweep, threshold: float) -> Figure:
     for index, row in enumerate(sweep.rows):
         inside = np.sort(row.reached[np.isfinite(row.reached)])
         x = np.concatenate([[low - margin], inside, [high + margin]])
-        axes.step(x, cdf(row.reached, x), where="post", **palette.style_of(index))
+        axes.step(x, cdf(row.reached, x), where="post", **plotting.style_of(index))
         failed = failed_share(row.reached, threshold, sweep.headline.higher_is_better)
         share = f": {round(failed * len(row.reached))} of {len(row.reached)} failed"
         labels.append(row.label + (share if math.isfinite(threshold) else ""))
@@ -167,7 +167,7 @@ def cdf_figure(sweep: Sweep, threshold: float) -> Figure:
     axes.set_xlim(low - margin, high + margin)
     axes.set_ylim(-0.02, 1.02)
     axes.grid(color="#eeeeee", linewidth=0.6)
-    palette.describe(
+    plotting.describe(
         axes, x=f"{sweep.headline.name} x of the best checkpoint", y="share of models at x or below"
     )
     _legend(figure, sweep, labels)
@@ -178,7 +178,7 @@ def _legend(figure: Figure, sweep: Sweep, labels: list[str]) -> None:
     """One legend for all axes, below them; the figure grows by its height."""
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], **palette.style_of(i)) for i in range(len(sweep.rows))]
+    handles = [Line2D([], [], **plotting.style_of(i)) for i in range(len(sweep.rows))]
     width, height = figure.get_size_inches()
     texts = [_wrapped(label, 64) for label in labels]
     longest = max(len(line) for text in texts for line in text.split("\n"))

@@ -150,15 +150,17 @@ def test_looking_around_and_the_figure():
     def loss(p):
         return jnp.sum(p["conv"] ** 2) + 1e-3
 
-    around = parameters.look_around(loss, params, KEY, points=5, plane_points=3, spectrum=spectrum)
+    around = parameters.loss_landscape(
+        loss, params, KEY, points=5, plane_points=3, spectrum=spectrum
+    )
     assert around.lines.shape == (2, 5) and around.plane.shape == (3, 3)
     np.testing.assert_allclose(around.lines[:, 2], loss(params), rtol=1e-6)
     np.testing.assert_allclose(around.plane[1, 1], loss(params), rtol=1e-6)
     np.testing.assert_allclose(around.plane[1], around.lines[0, ::2], rtol=1e-6)
     np.testing.assert_allclose(around.plane[:, 1], around.lines[1, ::2], rtol=1e-6)
-    figure = parameters.surroundings_figure(around, "a title")
+    figure = parameters.landscape_figure(around, "a title")
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[:2] == ["along two directions", "over both"] and "Hessian" in titles[2]
     assert pixels_of(figure).std() > 10
-    bare = parameters.look_around(loss, params, KEY, points=3, plane_points=0)
-    assert len(parameters.surroundings_figure(bare).axes) == 1 and bare.plane is None
+    bare = parameters.loss_landscape(loss, params, KEY, points=3, plane_points=0)
+    assert len(parameters.landscape_figure(bare).axes) == 1 and bare.plane is None

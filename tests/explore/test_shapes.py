@@ -3,7 +3,7 @@ import pytest
 
 from segjax.errors import UserError
 from segjax.explore import shapes
-from segjax.explore.choice import choose, label_of
+from segjax.explore.loss_text import label_of
 from tests.explore.figures import pixels_of
 
 SMALL = {"size": 32, "radius": 6.0}
@@ -35,7 +35,7 @@ def test_areas_follow_the_parameter():
 
 def test_overlap_is_blind_beyond_contact():
     members = shapes.family("shift", size=64, radius=12.0, steps=19)
-    values = shapes.values_over(choose("dice"), members)
+    values = shapes.values_over(parse_loss("dice"), members)
     assert values.shape == (19,) and np.argmin(values) == 0
     apart = members.parameter > 26
     assert apart.sum() > 3 and np.ptp(values[apart]) < 1e-4 < np.ptp(values[~apart])
@@ -44,15 +44,15 @@ def test_overlap_is_blind_beyond_contact():
 def test_the_best_radius_is_the_true_one_and_a_hole_always_costs():
     for name in ("dice", "cross_entropy"):
         grown = shapes.family("grow", **SMALL)
-        best = grown.parameter[np.argmin(shapes.values_over(choose(name), grown))]
+        best = grown.parameter[np.argmin(shapes.values_over(parse_loss(name), grown))]
         assert abs(best - grown.perfect) <= 0.4
-        values = shapes.values_over(choose(name), shapes.family("hole", **SMALL))
+        values = shapes.values_over(parse_loss(name), shapes.family("hole", **SMALL))
         assert (np.diff(values) > -1e-6).all() and values[-1] > 2 * values[0]
 
 
 def test_descent_is_minus_the_gradient():
     members = shapes.family("shift", **SMALL, steps=3)
-    found = shapes.descent(choose("cross_entropy"), members.logits, members.labels)
+    found = shapes.descent(parse_loss("cross_entropy"), members.logits, members.labels)
     object_ = 1 / (1 + np.exp(members.logits[..., 0] - members.logits[..., 1]))
     np.testing.assert_allclose(found, (members.labels - object_) / 32**2, atol=1e-8)
 
@@ -78,7 +78,11 @@ def test_families_that_cannot_be(kind, options, word):
 
 @pytest.mark.parametrize("kind", shapes.KINDS)
 def test_the_figure_has_a_curve_for_each_loss(kind):
-    terms = [choose("dice"), choose("focal:gamma=3"), choose("tversky:alpha=0.3,beta=0.7")]
+    terms = [
+        parse_loss("dice"),
+        parse_loss("focal:gamma=3"),
+        parse_loss("tversky:alpha=0.3,beta=0.7"),
+    ]
     figure = shapes.shapes_figure(terms, kind, **SMALL, steps=9)
     *strips, panel = figure.axes
     assert len(strips) == 5
@@ -91,8 +95,8 @@ def test_the_figure_has_a_curve_for_each_loss(kind):
 
 
 def test_labels_say_what_was_chosen():
-    assert label_of(choose("dice")) == "dice"
-    assert label_of(choose("focal:gamma=3")) == "focal, gamma 3"
+    assert label_of(parse_loss("dice")) == "dice"
+    assert label_of(parse_loss("focal:gamma=3")) == "focal, gamma 3"
 
 
 @pytest.mark.parametrize(
@@ -108,12 +112,12 @@ def test_labels_say_what_was_chosen():
 )
 def test_losses_that_cannot_be_chosen(text, words):
     with pytest.raises(UserError) as caught:
-        choose(text)
+        parse_loss(text)
     for word in words:
         assert word in str(caught.value)
 
 
 def test_a_loss_of_ones_own_is_chosen_by_module_and_name():
-    term = choose("segjax.losses:tversky:alpha=0.3,beta=0.7")
+    term = parse_loss("segjax.losses:tversky:alpha=0.3,beta=0.7")
     assert label_of(term) == "segjax.losses:tversky, alpha 0.3, beta 0.7"
-    assert choose("segjax.losses:dice").function is choose("dice").function
+    assert parse_loss("segjax.losses:dice").function is parse_loss("dice").function

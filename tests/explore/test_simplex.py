@@ -7,10 +7,10 @@ import pytest
 
 from segjax.errors import UserError
 from segjax.explore import simplex
-from segjax.explore.choice import choose, on_one_pixel
+from segjax.explore.loss_text import on_one_pixel
 from tests.explore.figures import pixels_of
 
-CROSS_ENTROPY = on_one_pixel(choose("cross_entropy"), 2)
+CROSS_ENTROPY = on_one_pixel(parse_loss("cross_entropy"), 2)
 
 
 def region_wise(vector):

@@ -46,12 +46,12 @@ def test_errors_are_static(logits, maps, error):
 
 
 def test_the_scene_has_four_classes_in_place():
-    scene = training_maps.heart(32, noise=0.0)
+    scene = training_maps.phantom(32, noise=0.0)
     assert scene.image.dtype == np.float32 and scene.labels.dtype == np.int32
     assert set(np.unique(scene.labels)) == {0, 1, 2, 3}
     for k in range(4):
         assert len(np.unique(scene.image[scene.labels == k])) == 1
-    np.testing.assert_array_equal(scene.labels, training_maps.heart(32, seed=1).labels)
+    np.testing.assert_array_equal(scene.labels, training_maps.phantom(32, seed=1).labels)
 
 
 def boundary_maps(labels, rectify):
@@ -66,7 +66,7 @@ def boundary_maps(labels, rectify):
 
 @pytest.mark.usefixtures("command_settings")  # optax
 def test_training_learns_and_only_rectified_maps_have_right_signs_throughout():
-    scene = training_maps.heart(24)
+    scene = training_maps.phantom(24)
     trained = {}
     for title, rectify in (("boundary maps", False), ("rectified maps", True)):
         maps = boundary_maps(scene.labels, rectify)

@@ -7,7 +7,6 @@ import pytest
 from segjax import losses, maps
 from segjax.config import lookup
 from segjax.errors import UserError
-from segjax.explore.choice import choose
 from segjax.recipes import loss_terms
 from segjax.recipes.loss_terms import segmentation_losses, term
 
@@ -45,7 +44,9 @@ def test_every_loss_of_maps_has_its_own_default():
 
 @pytest.mark.parametrize("name", OF_MAPS)
 def test_an_experiment_and_a_landscape_take_the_same_map(name):
-    assert term(name).maps == choose(name).maps.function.__name__ == loss_terms.default_map(name)
+    assert (
+        term(name).maps == parse_loss(name).maps.function.__name__ == loss_terms.default_map(name)
+    )
 
 
 def test_the_boundary_loss_is_measured_from_the_outermost_pixels_of_the_class():

@@ -113,9 +113,9 @@ def test_labels_that_were_corrected_are_used_everywhere(tmp_path, manual, capsys
 
 
 @pytest.fixture(scope="module")
-def hearts(tmp_path_factory):
+def cardiac(tmp_path_factory):
     """A prepared set of volumes, its training split preprocessed."""
-    folder = tmp_path_factory.mktemp("hearts") / "data"
+    folder = tmp_path_factory.mktemp("cardiac") / "data"
     config = config_of(folder, "synthetic_cardiac/32px_1_1_1")
     volume_data.open_cases(experiment.name_parts(config), "train")
     return folder
@@ -128,23 +128,23 @@ def open_train(data, **fields):
     return volume_data.open_cases(parts, "train")
 
 
-def test_cases_are_kept_by_digest_and_split(hearts):
-    made = store.builder("synthetic_cardiac/32px_1_1_1", str(hearts))
+def test_cases_are_kept_by_digest_and_split(cardiac):
+    made = store.builder("synthetic_cardiac/32px_1_1_1", str(cardiac))
     kept = json.loads((pathlib.Path(made.data_path) / "digest.json").read_text())["digest"]
-    (index,) = (hearts / cases.FOLDER / kept[:16]).glob("*/cases.json")
+    (index,) = (cardiac / cases.FOLDER / kept[:16]).glob("*/cases.json")
     assert json.loads(index.read_text())["key"] == f"{kept}/train"
 
 
-def test_a_moved_data_folder_keeps_its_caches(hearts, tmp_path, monkeypatch):
-    shutil.copytree(hearts, tmp_path / "moved")
+def test_a_moved_data_folder_keeps_its_caches(cardiac, tmp_path, monkeypatch):
+    shutil.copytree(cardiac, tmp_path / "moved")
     monkeypatch.setattr(cases, "_write", lambda *unused: pytest.fail("preprocessed again"))
     found = open_train(tmp_path / "moved")
     assert pathlib.Path(found[0].image.filename).is_relative_to(tmp_path / "moved")
 
 
-def test_a_data_folder_to_read_only_has_its_cache_elsewhere(hearts, tmp_path):
+def test_a_data_folder_to_read_only_has_its_cache_elsewhere(cardiac, tmp_path):
     data = tmp_path / "data"
-    shutil.copytree(hearts, data, ignore=shutil.ignore_patterns(cases.FOLDER))
+    shutil.copytree(cardiac, data, ignore=shutil.ignore_patterns(cases.FOLDER))
     (data / cases.FOLDER).write_text("nothing can be written here")
     before = {path: path.stat().st_mtime_ns for path in data.rglob("*")}
     with pytest.raises(UserError, match=f"{data / cases.FOLDER}.*--config.data.cache_dir=DIR"):

@@ -1,6 +1,6 @@
 """A segmentation loss by name, with its options, as a term that can be called on named arrays.
 
-choose("focal:gamma=3"), choose("region_wise:maps=signed")
+parse_loss("focal:gamma=3"), parse_loss("region_wise:maps=signed")
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from segjax.tasks.binding import Term, array_parameters, make_term
 from segjax.types import Array, Float
 
 
-def choose(text: str) -> Term:
+def parse_loss(text: str) -> Term:
     """The segmentation loss that `NAME[:option=value,…]` names; `maps=NAME` chooses its map.
 
     NAME may be one of your own, as `package.module:loss`.

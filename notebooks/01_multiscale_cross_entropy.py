@@ -72,8 +72,8 @@ for column in (63, 64, 71, 79, 128):
 #
 # ## The scales of one heat map
 #
-# A synthetic photograph, and a map as a network in training might give it: a broad bump near the fovea,
-# a sharper one elsewhere.
+# A synthetic photograph, and a map as a network in training might give it: a broad bump near the
+# fovea, a sharper one elsewhere.
 
 # %%
 size = 64

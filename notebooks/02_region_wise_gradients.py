@@ -30,7 +30,7 @@ import numpy as np
 
 from segjax import losses, maps
 from segjax.explore import plotting, simplex, training_maps
-from segjax.explore.loss_text import on_one_pixel
+from segjax.explore.loss_text import on_one_pixel, parse_loss
 
 # %% [markdown]
 # ## The maps

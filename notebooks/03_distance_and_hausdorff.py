@@ -31,6 +31,7 @@ import numpy as np
 
 from segjax import metrics
 from segjax.explore import plotting, shapes
+from segjax.explore.loss_text import parse_loss
 from segjax.ops.distance import distance_transform, signed_distance
 
 # %% [markdown]

@@ -3,7 +3,7 @@ import pytest
 
 from segjax.errors import UserError
 from segjax.explore import shapes
-from segjax.explore.loss_text import label_of
+from segjax.explore.loss_text import label_of, parse_loss
 from tests.explore.figures import pixels_of
 
 SMALL = {"size": 32, "radius": 6.0}

@@ -7,7 +7,7 @@ import pytest
 
 from segjax.errors import UserError
 from segjax.explore import simplex
-from segjax.explore.loss_text import on_one_pixel
+from segjax.explore.loss_text import on_one_pixel, parse_loss
 from tests.explore.figures import pixels_of
 
 CROSS_ENTROPY = on_one_pixel(parse_loss("cross_entropy"), 2)

@@ -7,6 +7,7 @@ import pytest
 from segjax import losses, maps
 from segjax.config import lookup
 from segjax.errors import UserError
+from segjax.explore.loss_text import parse_loss
 from segjax.recipes import loss_terms
 from segjax.recipes.loss_terms import segmentation_losses, term
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from segjax import checks
+
 # Resamples are made in blocks of about this many numbers, whatever the number of cases.
 BLOCK = 2**22
 
@@ -82,8 +84,7 @@ def bootstrap_interval(
     """
     values = _values("values", values)
     _check_resamples(resamples)
-    if not 0 < confidence < 1:
-        raise ValueError(f"`confidence` takes a number between 0 and 1, got {confidence}")
+    checks.check("confidence", confidence, checks.number(above=0, below=1))
     if np.all(values == values[0]):
         value = float(statistic(values, axis=-1))
         return value, value
@@ -275,5 +276,4 @@ def _blocks(total: int, width: int) -> Iterator[tuple[int, int]]:
 
 
 def _check_resamples(resamples: int) -> None:
-    if resamples < 1:
-        raise ValueError(f"`resamples` takes 1 or more, got {resamples}")
+    checks.check("resamples", resamples, checks.whole(least=1))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ml_collections import ConfigDict
 
+from segjax import checks
 from segjax.errors import UserError
 
 UNITS = ("steps", "epochs", "examples", "percent")
@@ -55,11 +56,9 @@ def steps(section: ConfigDict, path: str, prefix: str, clock: Clock) -> int | No
         keys = " and ".join(f"{path}.{key_of(prefix, unit)}" for unit in chosen)
         raise UserError(f"{keys} are both set; a duration takes one of {', '.join(UNITS)}")
     unit, value = chosen.popitem()
-    label = f"{path}.{key_of(prefix, unit)}={value!r}"
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 < value < math.inf:
-        raise UserError(f"{label}: takes a number above 0")
-    return _convert(unit, value, clock, label)
+    label = f"{path}.{key_of(prefix, unit)}"
+    checks.require(label, value, checks.number(above=0))
+    return _convert(unit, value, clock, f"{label}={value!r}")
 
 
 def _convert(unit: str, value: float, clock: Clock, label: str) -> int:

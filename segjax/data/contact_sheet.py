@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from segjax import checks
 from segjax.data.png import write_png
 
 CAPTION = 26  # height of a tile's caption, two lines
@@ -80,10 +81,8 @@ def contact_sheet(
     """
     if not examples:
         raise ValueError("`examples` takes at least one example, got none")
-    if columns < 1:
-        raise ValueError(f"`columns` takes a number from 1, got {columns}")
-    if tile < 16:
-        raise ValueError(f"`tile` takes a number of pixels from 16, got {tile}")
+    checks.check("columns", columns, checks.whole(least=1))
+    checks.check("tile", tile, checks.whole(least=16))
     examples = [_flat(example, classes, number) for number, example in enumerate(examples)]
     columns = min(columns, len(examples))
     rows = -(-len(examples) // columns)

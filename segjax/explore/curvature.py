@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from segjax import checks
 from segjax.types import Array, Float, PRNGKeyArray
 
 
@@ -76,10 +77,8 @@ def leading_eigenvalues(
     Cost: m Hessian-vector products, O(m n) memory for n parameters.
     """
     start, unflatten = ravel_pytree(jax.tree.map(jnp.asarray, params))
-    if count < 1:
-        raise ValueError(f"`count` takes at least 1, got {count}")
-    if iterations is not None and iterations < count:
-        raise ValueError(f"`iterations` takes at least `count`, here {count}, got {iterations}")
+    checks.check("count", count, checks.whole(least=1))
+    checks.check("iterations", iterations, checks.none_or(checks.whole(least=count)))
     steps = min(4 * count + 10 if iterations is None else iterations, start.size)
 
     def product(flat: Array, vector: Array) -> Array:

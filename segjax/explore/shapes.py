@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
+from segjax import checks
 from segjax.errors import UserError
 from segjax.explore import plotting
 from segjax.explore.loss_text import label_of
@@ -61,12 +62,10 @@ def family(kind: str, *, size: int = 64, radius: float = 12.0, steps: int = 33) 
         boundary in pixels, at most `LIMIT`: fractions of a pixel count.
     Raises: UserError for another kind, or a disc that does not fit into the image.
     """
-    if kind not in KINDS:
-        raise UserError(f"kind {kind!r}: takes one of {', '.join(KINDS)}")
+    checks.require("kind", kind, checks.choice(KINDS))
     if not 2 <= radius <= size / 4:
         raise UserError(f"radius {radius:g}: takes 2 to a quarter of the size, here {size / 4:g}")
-    if steps < 2:
-        raise UserError(f"steps {steps}: takes at least 2")
+    checks.require("steps", steps, checks.whole(least=2))
     row, column = np.mgrid[:size, :size] + 0.5
     middle = size / 2
     start = radius + 2 if kind == "shift" else middle

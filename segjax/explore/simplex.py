@@ -13,6 +13,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from segjax import checks
 from segjax.errors import UserError
 from segjax.explore import plotting
 from segjax.explore.training_maps import negative_components
@@ -32,10 +33,8 @@ def simplex_grid(resolution: int = 60, *, margin: float = 0.05) -> np.ndarray:
 
     Raises: ValueError for a resolution below 1 or a margin of 0 or less.
     """
-    if resolution < 1 or margin <= 0:
-        raise ValueError(
-            f"`resolution` takes at least 1 and `margin` more than 0, got {resolution}, {margin}"
-        )
+    checks.check("resolution", resolution, checks.whole(least=1))
+    checks.check("margin", margin, checks.number(above=0))
     first, second = np.mgrid[: resolution + 1, : resolution + 1].reshape(2, -1)
     kept = first + second <= resolution
     steps = np.stack([first, second, resolution - first - second], axis=-1)[kept]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from segjax.metrics.masks import cropped_pairs, mask_pairs
+from segjax.ops import checks
 from segjax.types import Array, Bool, Float
 
 Spacing = float | Sequence[float] | np.ndarray | None
@@ -46,8 +47,7 @@ def hausdorff_distance(
         classes; TypeError on floats.
     Cost: host. A k-d tree of the boundary pixels: O(m log m) for m of them, O(n) to find them.
     """
-    if not 0 <= percentile <= 100:
-        raise ValueError(f"`percentile` takes a number from 0 to 100, got {percentile}")
+    checks.check_number("percentile", percentile, least=0, most=100)
 
     def score(outward: np.ndarray, inward: np.ndarray) -> float:
         return max(np.percentile(outward, percentile), np.percentile(inward, percentile))
@@ -121,8 +121,7 @@ def surface_dice(
         classes; TypeError on floats.
     Cost: host, as `hausdorff_distance`.
     """
-    if not tolerance >= 0:
-        raise ValueError(f"`tolerance` takes a number >= 0, got {tolerance}")
+    checks.check_number("tolerance", tolerance, least=0)
     reach = tolerance * (1 + 1e-9)
 
     def score(outward: np.ndarray, inward: np.ndarray) -> float:

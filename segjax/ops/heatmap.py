@@ -205,8 +205,7 @@ def decode_centroid(heatmap: Float[Array, "b h w"], *, reduce: str = "sum") -> F
 
 
 def _check_scales(scales: int, height: int, width: int) -> None:
-    if scales < 1:
-        raise ValueError(f"`scales` takes 1 or more, got {scales}")
+    checks.check_integer("scales", scales, least=1)
     factor = 2 ** (scales - 1)
     if height % factor or width % factor:
         raise ValueError(

@@ -6,12 +6,14 @@ All are functions of the step alone, so that a resumed run has the rate of an un
 
 import optax
 
+from segjax import checks
+from segjax.optim.options import POSITIVE, require
+
 __all__ = ["constant", "cosine_decay", "exponential_decay", "polynomial_decay"]
 
 
 def _warm_up(schedule, learning_rate: float, total_steps: int, warmup_percent: float):
-    if warmup_percent > 100:
-        raise ValueError(f"warmup_percent={warmup_percent!r}: takes at most 100")
+    require("config.schedule.warmup_percent", warmup_percent, checks.number(least=0, most=100))
     steps = round(total_steps * warmup_percent / 100)
     if not steps:
         return schedule
@@ -36,8 +38,7 @@ def exponential_decay(
     staircase: bool = False,
 ):
     """rate(t) = learning_rate * decay_rate^(t / decay_steps), the exponent whole if `staircase`."""
-    if not decay_steps > 0:
-        raise ValueError(f"decay_steps={decay_steps!r}: takes a number above 0")
+    require("config.schedule.decay_steps", decay_steps, POSITIVE)
     return optax.exponential_decay(learning_rate, decay_steps, decay_rate, staircase=staircase)
 
 

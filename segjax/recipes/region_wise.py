@@ -7,8 +7,7 @@ RW-boundary maps, equation (3), to which Dice gives way (section 4.1).
 
 from collections.abc import Callable
 
-from segjax.checks import nearest
-from segjax.errors import UserError
+from segjax import checks
 from segjax.recipes.combinations import Terms, equal, gradual
 from segjax.recipes.loss_terms import term
 
@@ -62,6 +61,5 @@ def region_wise_loss(word: str, every: str = "epoch") -> Terms:
 
     Raises: UserError for another word.
     """
-    if word not in LOSSES:
-        raise UserError(f"loss={word!r}: takes one of {', '.join(LOSSES)}{nearest(word, LOSSES)}")
+    checks.require("loss", word, checks.choice(LOSSES))
     return LOSSES[word](every)

@@ -147,8 +147,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     ("examples", "options", "message"),
     [
         ([], {}, "`examples` takes at least one example"),
-        ([blank()], {"columns": 0}, "`columns` takes a number from 1, got 0"),
-        ([blank()], {"tile": 8}, "`tile` takes a number of pixels from 16, got 8"),
+        ([blank()], {"columns": 0}, "`columns` takes a whole number of at least 1, got 0"),
+        ([blank()], {"tile": 8}, "`tile` takes a whole number of at least 16, got 8"),
         ([blank(), {"grade": 1}], {}, "example 1 has no `image`"),
         ([{"image": np.zeros((4, 4, 2), np.uint8)}], {}, r"got \(4, 4, 2\) in example 0"),
         ([{"image": np.zeros((4, 4, 3), np.float32)}], {}, "uint8 or uint16, got float32"),

@@ -68,7 +68,7 @@ def test_normalised():
         ("turn", {}, "'turn'"),
         ("shift", {"radius": 17.0}, "radius 17"),
         ("shift", {"radius": 1.0}, "radius 1"),
-        ("grow", {"steps": 1}, "steps 1"),
+        ("grow", {"steps": 1}, "steps=1"),
     ],
 )
 def test_families_that_cannot_be(kind, options, word):

@@ -26,7 +26,7 @@ def test_the_grid_covers_the_triangle_evenly():
     np.testing.assert_allclose(probs.mean(axis=0), 1 / 3)
     assert probs.min() > 0 and len(np.unique(probs.round(9), axis=0)) == 66
     for wrong in ({"resolution": 0}, {"resolution": 3, "margin": 0.0}):
-        with pytest.raises(ValueError, match="`resolution`"):
+        with pytest.raises(ValueError, match=f"`{list(wrong)[-1]}`"):
             simplex.simplex_grid(**wrong)
 
 

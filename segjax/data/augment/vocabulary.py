@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
+from segjax import checks
 from segjax.ops.scanline import MAX_ROTATION
 
 PROBABILITY = "probability"
@@ -134,7 +135,6 @@ def complete(kind: str, given: Mapping[str, float]) -> dict[str, float]:
         low, high = (
             chosen[end] if isinstance(end, str) else end for end in (option.low, option.high)
         )
-        # Written so that a nan fails.
-        if not low <= chosen[name] <= high:
-            raise ValueError(f"`{name}` takes a number from {low} to {high}, got {chosen[name]}")
+        bounds = {"least": low} | ({} if high == math.inf else {"most": high})
+        checks.check(name, chosen[name], checks.number(**bounds))
     return chosen

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
+from segjax import checks
 from segjax.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -32,12 +33,9 @@ class GeneratedConfig(tfds.core.BuilderConfig):
     subjects: ClassVar[str]
 
     def __post_init__(self):
-        if self.size < self.smallest:
-            raise ValueError(f"`size` takes pixels from {self.smallest}, got {self.size}")
+        checks.check("size", self.size, checks.whole(least=self.smallest))
         for split in SPLITS:
-            count = getattr(self, split)
-            if not 1 <= count <= self.most:
-                raise ValueError(f"`{split}` takes 1 to {self.most} {self.subjects}, got {count}")
+            checks.check(split, getattr(self, split), checks.whole(least=1, most=self.most))
 
     def seeds(self, split: str) -> range:
         """The seeds of a split; those of different splits are disjoint, whatever the configs."""

@@ -9,6 +9,7 @@ import dataclasses
 import cv2
 import numpy as np
 
+from segjax import checks
 from segjax.data.synthetic.cardiac_anatomy import (
     BRIGHTNESS,
     CLASS_OF,
@@ -164,12 +165,9 @@ def generate_cardiac(seed: int, size: int, phase: str = "ED") -> dict:
     Raises:
         ValueError: `seed` is below 0, `size` below 32, or another `phase`.
     """
-    if seed < 0:
-        raise ValueError(f"`seed` takes a whole number from 0, got {seed}")
-    if size < SMALLEST:
-        raise ValueError(f"`size` takes a whole number of pixels from {SMALLEST}, got {size}")
-    if phase not in PHASES:
-        raise ValueError(f"`phase` takes one of {', '.join(PHASES)}, got {phase!r}")
+    checks.check("seed", seed, checks.whole(least=0))
+    checks.check("size", size, checks.whole(least=SMALLEST))
+    checks.check("phase", phase, checks.choice(PHASES))
     scan = sample_scan(seed)
     covers = _covers(seed, phase, scan, size)
     shares = covers[..., 1:]

@@ -7,6 +7,7 @@ says anything about patients.
 import cv2
 import numpy as np
 
+from segjax import checks
 from segjax.data.synthetic.fundus_anatomy import (
     ARTERY,
     VEIN,
@@ -138,10 +139,8 @@ def generate_fundus(seed: int, size: int) -> dict:
     Raises:
         ValueError: `seed` is below 0 or `size` below 32.
     """
-    if seed < 0:
-        raise ValueError(f"`seed` takes a whole number from 0, got {seed}")
-    if size < SMALLEST:
-        raise ValueError(f"`size` takes a whole number of pixels from {SMALLEST}, got {size}")
+    checks.check("seed", seed, checks.whole(least=0))
+    checks.check("size", size, checks.whole(least=SMALLEST))
     anatomy = sample_anatomy(seed)
     camera = sample_camera(seed, anatomy)
     vessels = grow_vessels(seed, anatomy, camera)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
+from segjax import checks
 from segjax.types import Array, Float
 
 Starts = list[tuple[int, int]]
@@ -30,8 +31,7 @@ def tile_starts(size: int, patch: int, step: float = 0.5) -> list[int]:
     Empty cases: size equal to patch is one tile.
     Raises: ValueError on an image smaller than the patch and a step out of range.
     """
-    if not 0 < step <= 1:
-        raise ValueError(f"`step` takes a number above 0 and up to 1, got {step}")
+    checks.check("step", step, checks.number(above=0, most=1))
     if not 1 <= patch <= size:
         raise ValueError(f"`patch` takes 1 to {size} pixels, the size of the image, got {patch}")
     last = size - patch

@@ -164,8 +164,8 @@ def test_it_is_quick():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((-1, 64), "`seed` takes a whole number from 0, got -1"),
-        ((0, 16), "`size` takes a whole number of pixels from 32, got 16"),
+        ((-1, 64), "`seed` takes a whole number of at least 0, got -1"),
+        ((0, 16), "`size` takes a whole number of at least 32, got 16"),
         ((0, 64, "diastole"), "`phase` takes one of ED, ES, got 'diastole'"),
     ],
 )
@@ -193,7 +193,10 @@ def test_configs_by_name(tmp_path):
     made = store.builder("synthetic_cardiac/96px_20_5_6", str(tmp_path)).builder_config
     assert (made.size, made.train, made.validation, made.test) == (96, 20, 5, 6)
     assert SyntheticCardiac.config_named("tiny") is None
-    for name, message in (("16px_1_1_1", "`size`"), ("64px_1_0_1", "`validation` takes 1 to")):
+    for name, message in (
+        ("16px_1_1_1", "`size`"),
+        ("64px_1_0_1", "`validation` takes a whole number from 1 to"),
+    ):
         with pytest.raises(UserError, match=f"synthetic_cardiac/{name}: {message}"):
             SyntheticCardiac.config_named(name)
 

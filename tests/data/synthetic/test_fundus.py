@@ -195,16 +195,16 @@ def test_grade_of(counts, grade):
 
 
 def test_generator_errors():
-    with pytest.raises(ValueError, match="`seed` takes a whole number from 0, got -1"):
+    with pytest.raises(ValueError, match="`seed` takes a whole number of at least 0, got -1"):
         generate_fundus(-1, 64)
-    with pytest.raises(ValueError, match="`size` takes a whole number of pixels from 32, got 31"):
+    with pytest.raises(ValueError, match="`size` takes a whole number of at least 32, got 31"):
         generate_fundus(0, 31)
 
 
 def test_config_errors_and_disjoint_splits():
-    with pytest.raises(ValueError, match="`size` takes pixels from 32, got 8"):
+    with pytest.raises(ValueError, match="`size` takes a whole number of at least 32, got 8"):
         SyntheticFundusConfig(name="x", size=8)
-    with pytest.raises(ValueError, match="`test` takes 1 to"):
+    with pytest.raises(ValueError, match="`test` takes a whole number from 1 to"):
         SyntheticFundusConfig(name="x", test=0)
     most = SyntheticFundusConfig(name="x", train=10_000_000)
     ranges = [most.seeds(split) for split in SPLITS]

@@ -32,7 +32,10 @@ class Requirement:
     def refusal(self, value: object) -> str:
         """`takes …`, with the nearest of the options where there is one."""
         near = nearest(value, self.options) if self.options else "."
-        return f"takes {self.words}{'' if near == '.' else near}"
+        words = self.words
+        if isinstance(value, float) and not math.isfinite(value):
+            words = words.replace("a number", "a finite number", 1)
+        return f"takes {words}{'' if near == '.' else near}"
 
 
 def number(

@@ -26,7 +26,14 @@ class Dataset:
     def __init__(self, section: ConfigDict):
         self.name, self.folder = section.name, section.data_dir
         self.splits: Mapping[str, str] = section.splits
-        self._builder = store.builder(self.name, self.folder, path="config.data.name")
+        self._made = store.builder(self.name, self.folder, path="config.data.name")
+
+    @property
+    def _builder(self) -> Any:
+        """The builder, made anew where another process has prepared the set since."""
+        if store.is_prepared(self._made) and not self._made.info.splits:
+            self._made = store.builder(self.name, self.folder, path="config.data.name")
+        return self._made
 
     @property
     def features(self) -> Mapping[str, Any]:

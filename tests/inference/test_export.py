@@ -83,7 +83,7 @@ def saved(folder, kinds=("latest", "best"), experiment="segmentation", **setting
             collections = jax.tree.map(np.abs, collections)
             state = began.replace(step=jnp.int32(step), params=params, collections=collections)
             checkpoints.save(kind, step, state, LoopState())
-            variables[kind] = state.variables
+            variables[kind] = {"batch_stats": {}} | state.variables
     return made.model, variables
 
 

@@ -125,5 +125,5 @@ def test_arrays_are_checked():
             op(jnp.zeros(8))
         with pytest.raises(TypeError, match="`x` takes floating-point"):
             op(jnp.zeros((1, 8, 8), jnp.int32))
-    with pytest.raises(ValueError, match="`radius` takes an integer"):
+    with pytest.raises(ValueError, match="`radius` takes a whole number"):
         ops.disk(-1)

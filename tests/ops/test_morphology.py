@@ -166,7 +166,7 @@ def test_errors_are_static(op):
 
 @pytest.mark.parametrize("iterations", [-1, 1.5, True])
 def test_iterations_are_counted(iterations):
-    with pytest.raises(ValueError, match="`iterations` takes an integer of at least 0"):
+    with pytest.raises(ValueError, match="`iterations` takes a whole number of at least 0"):
         ops.soft_skeleton(jnp.zeros((1, 8, 8)), iterations=iterations)
 
 

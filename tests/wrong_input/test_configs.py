@@ -238,6 +238,10 @@ class NoField(nn.Module):
     @nn.compact
     def __call__(self, image, *, train):
         return {"logits": nn.Dense(1)(image)}
+class Statistics(NoField):
+    @nn.compact
+    def __call__(self, image, *, train):
+        return {"logits": nn.BatchNorm(use_running_average=not train)(nn.Dense(1)(image))}
 class NoDict(NoField):
     dtype: object = None
     axis_name: object = None
@@ -248,10 +252,18 @@ class NoDict(NoField):
 
 
 @pytest.mark.parametrize(
-    "model, part",
-    [("NoField", "has the fields dtype and axis_name, this one no dtype"), ("NoDict", "'logits'")],
+    "model, settings, part",
+    [
+        (
+            "NoField",
+            {"dtype": "bfloat16"},
+            "config.dtype='bfloat16': mymodels:NoField has no field",
+        ),
+        ("Statistics", {"parallel": "pmap"}, "config.parallel='pmap': Statistics has batch stat"),
+        ("NoDict", {}, "'logits'"),
+    ],
 )
-def test_a_model_that_is_no_model_of_segjax(refuses, data_dir, tmp_path, model, part):
+def test_a_model_that_is_no_model_of_segjax(refuses, data_dir, tmp_path, model, settings, part):
     (tmp_path / "mymodels.py").write_text(MODELS)
-    words = runs.words("run", data_dir, model__name=f"mymodels:{model}")
-    refuses(*words, names=["config.model", part])
+    words = runs.words("run", data_dir, model__name=f"mymodels:{model}", **settings)
+    refuses(*words, names=["config.", part])

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from segjax.data.images import read_image
+from segjax.data.outputs import check_names
 from segjax.tasks.base import Devices, Experiment
 
 
@@ -24,7 +25,10 @@ class ImagePredictor:
 
     def cases(self, files: Sequence[pathlib.Path]) -> Mapping[str, Sequence[pathlib.Path]]:
         """Every file is a case, named after it, with folders in front where two share a name."""
-        return {name: (path,) for name, path in zip(_unique_names(files), files, strict=True)}
+        pairs = list(zip(_unique_names(files), files, strict=True))
+        # Two files may share a name still; a mapping would lose one of them without a word.
+        check_names((output, path) for name, path in pairs for output in self.outputs(name))
+        return {name: (path,) for name, path in pairs}
 
     def outputs(self, name: str) -> Sequence[str]:
         """A picture of that name in each folder of pictures."""

@@ -29,7 +29,8 @@ def whole_batch(fields: Mapping, *, weight: jax.Array, axis_name: str | None) ->
     """What a loss that pools the batch takes: the rows of all devices, without the padding.
 
     Rows of weight 0 are left out by `where`. Under pmap every device computes the pooled value from
-    the gathered rows; the gradient goes back to the device of each row.
+    the gathered rows; the gradient goes back to the device of each row. `where` has the shape of
+    the labels: `[b, *s]` beside logits `[b, *s, c]`, `[b]` beside those of whole images, `[b, c]`.
     """
     fields = dict(fields)
     if axis_name:

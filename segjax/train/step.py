@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from segjax.checks import nearest
 from segjax.data.pipeline import gather
+from segjax.errors import UserError
 from segjax.optim.loss_weights import Weights
 from segjax.tasks.base import Task
 from segjax.tasks.binding import Term, combine, combine_scales
@@ -104,16 +106,21 @@ def with_outputs(
 ) -> list[tuple[float, Mapping]]:
     """The outputs that terms ask for by name, such as auxiliary logits, beside the finest scale.
 
-    Raises: TypeError where the model gives no such output.
+    Raises: UserError where neither task nor model gives what a term asks for.
     """
-    asked = [name for term in terms for name in term.inputs.values()]
     (share, finest), *coarser = scales
-    for name in asked:
-        if name not in finest and name not in outputs:
-            given = ", ".join(dict.fromkeys([*finest, *outputs]))
-            raise TypeError(f"`inputs` names {name!r}; task and model give {given}")
-    more = {name: outputs[name] for name in asked if name not in finest}
-    return [(share, {**finest, **more}), *coarser]
+    named = dict(finest)
+    for term in terms:
+        for parameter, name in term.inputs.items():
+            if name not in finest and name not in outputs:
+                given = dict.fromkeys([*finest, *outputs])
+                raise UserError(
+                    f"config.loss.{term.name}.inputs.{parameter}={name!r}: no array of the task and "
+                    f"no output of the model{nearest(name, given)} They are: {', '.join(given)}"
+                )
+            if name not in finest:
+                named[name] = outputs[name]
+    return [(share, named), *coarser]
 
 
 def _advance(state: State, transformation, grads, changed: Mapping, witness: jax.Array) -> State:

@@ -116,6 +116,18 @@ def test_predict_gives_the_probability_of_evaluation(run, data_dir, tmp_path):
     assert predicted["label"] == [""] == predicted["correct"]
 
 
+def test_export(run, tmp_path):
+    from segjax.inference.export import load_function
+
+    assert main(["export", "--workdir", str(run), "--output", str(tmp_path / "exported")]) == 0
+    described = json.loads((tmp_path / "exported" / "model.json").read_text())
+    assert described["output"]["axes"] == "batch, outputs"
+    assert described["output"]["shape"] == ["b", 1]
+    assert described["task"]["meaning"].startswith("Tells a right eye (1) from a left one (0)")
+    image = np.random.default_rng(0).random((3, 16, 16, 3), np.float32)
+    assert load_function(tmp_path / "exported")(image).shape == (3, 1)
+
+
 def test_report(run):
     assert main(["report", str(run)]) == 0
     text = (run / "report.md").read_text()

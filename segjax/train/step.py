@@ -115,8 +115,8 @@ def with_outputs(
             if name not in finest and name not in outputs:
                 given = dict.fromkeys([*finest, *outputs])
                 raise UserError(
-                    f"config.loss.{term.name}.inputs.{parameter}={name!r}: no array of the task and "
-                    f"no output of the model{nearest(name, given)} They are: {', '.join(given)}"
+                    f"config.loss.{term.name}.inputs.{parameter}={name!r}: neither task nor model "
+                    f"has it{nearest(name, given)} They are: {', '.join(given)}"
                 )
             if name not in finest:
                 named[name] = outputs[name]

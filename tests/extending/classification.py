@@ -73,7 +73,7 @@ class TinyClassifier(nn.Module):
     def __call__(self, image, *, train):
         for _ in range(2):
             image = nn.relu(nn.Conv(self.features, (3, 3), strides=2)(image))
-        return {"logits": nn.Dense(self.outputs)(image.reshape(len(image), -1))}
+        return {"logits": nn.Dense(self.outputs)(image.reshape(image.shape[0], -1))}
 
 
 def get_config(arg=None):

@@ -119,8 +119,7 @@ def stopped():
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-@pytest.mark.parametrize("how", [kill, stopped])
-@pytest.mark.parametrize("step", [5, 6])
+@pytest.mark.parametrize("how, step", [(kill, 5), (stopped, 6)])
 def test_a_run_that_was_ended_goes_on_with_the_same_batches(
     undisturbed, tmp_path, data_dir, how, step
 ):

@@ -109,9 +109,13 @@ def bootstrap_interval(
     return float(interval.low), float(interval.high)
 
 
+def _mean(column: np.ndarray) -> np.ndarray:
+    return np.mean(column, axis=-1)
+
+
 def crossed_bootstrap_interval(
     *columns: ArrayLike,
-    statistic: Callable[..., np.ndarray] = np.mean,
+    statistic: Callable[..., np.ndarray] = _mean,
     confidence: float = 0.95,
     resamples: int = 10000,
     seed: int = 0,
@@ -125,7 +129,7 @@ def crossed_bootstrap_interval(
 
     Args:
         columns: what the statistic takes, `[seeds, cases]` each, the same cases under every seed.
-        statistic: from columns `[..., cases]` to `[...]`, as in `metrics/statistics.py`.
+        statistic: from columns `[..., cases]` to `[...]`, as in `metrics/statistics.py`; the mean.
         confidence: level, between 0 and 1.
         resamples: number of bootstrap samples.
         seed: of the samples.

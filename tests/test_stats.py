@@ -8,6 +8,7 @@ import pytest
 import scipy.stats
 
 from segjax import stats
+from segjax.metrics import statistics
 
 
 def test_the_exact_permutation_test_counts_every_sign():
@@ -197,16 +198,158 @@ def test_crossed_interval_covers_the_mean_and_reduces_to_its_parts():
     low, high = stats.crossed_bootstrap_interval(same)
     wanted = 2 * 1.96 * same[0].std() / np.sqrt(80)
     assert high - low == pytest.approx(wanted, rel=0.1)
-    # Seeds that differ widen it, and a falling transform turns the ends around.
+    # Seeds that differ widen it, and a falling statistic turns the ends around.
     apart = values + np.array([[-1.0], [0.0], [1.0]])
     wide = stats.crossed_bootstrap_interval(apart)
     assert wide[1] - wide[0] > 3 * (high - low)
-    score = stats.crossed_bootstrap_interval(same, transform=lambda mean: 1 / (mean + 0.1))
-    assert score[0] == pytest.approx(1 / (high + 0.1), rel=1e-9)
+    score = stats.crossed_bootstrap_interval(same, statistic=statistics.r_aed)
+    assert score[0] == pytest.approx(1 / (high + 0.1), rel=1e-4)
+    assert score[1] == pytest.approx(1 / (low + 0.1), rel=1e-4)
     assert stats.crossed_bootstrap_interval(np.full((2, 5), 3.0)) == (3.0, 3.0)
 
 
 @pytest.mark.parametrize("values", [np.zeros(3), np.zeros((0, 3)), [[1.0, np.nan]]])
 def test_crossed_interval_refuses(values):
-    with pytest.raises(ValueError, match="`values`"):
+    with pytest.raises(ValueError, match=r"columns take finite numbers \[seeds, cases\]"):
         stats.crossed_bootstrap_interval(values)
+
+
+def test_crossed_interval_of_two_columns():
+    """AUROC under each seed, the cases drawn with their labels, as resampling by hand."""
+    generator = np.random.default_rng(1)
+    label = np.tile(generator.integers(0, 2, 30), (3, 1))
+    score = label + generator.normal(0, 1.2, (3, 30))
+    low, high = stats.crossed_bootstrap_interval(score, label, statistic=statistics.roc_auc)
+    mean = statistics.roc_auc(score, label).mean()
+    assert 0.4 < low < mean < high < 1
+    drawn = []
+    for _ in range(3000):
+        cases, seeds = generator.integers(0, 30, 30), generator.integers(0, 3, 3)
+        values = statistics.roc_auc(score[:, cases], label[:, cases])
+        drawn.append(values[seeds].mean())
+    assert (low, high) == pytest.approx(tuple(np.nanquantile(drawn, [0.025, 0.975])), abs=0.015)
+    narrow = stats.crossed_bootstrap_interval(
+        score, label, statistic=statistics.roc_auc, confidence=0.5, seed=3
+    )
+    assert low < narrow[0] < narrow[1] < high
+
+
+def test_crossed_interval_leaves_out_resamples_that_are_not_defined():
+    """With one positive among four, a third of the resamples has none."""
+    label, score = np.array([[0.0, 0, 0, 1]]), np.array([[0.1, 0.2, 0.9, 0.5]])
+    low, high = stats.crossed_bootstrap_interval(score, label, statistic=statistics.roc_auc)
+    assert (low, high) == (0.0, 1.0)
+
+
+def test_crossed_interval_wants_columns_of_one_shape():
+    with pytest.raises(ValueError, match="columns take finite numbers"):
+        stats.crossed_bootstrap_interval(np.zeros((2, 3)), np.zeros((2, 4)))
+    with pytest.raises(ValueError, match="at least one column"):
+        stats.crossed_bootstrap_interval()
+    with pytest.raises(ValueError, match="`resamples`"):
+        stats.crossed_bootstrap_interval(np.zeros((2, 3)), resamples=0)
+
+
+# --- the paired test of a statistic ---------------------------------------------------------------
+
+
+def last_mean(column):
+    return np.mean(column, axis=-1)
+
+
+@pytest.mark.parametrize("cases", [1, 8, 12])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_exchanged_means_are_the_exact_permutation_test(cases, seeds):
+    generator = np.random.default_rng(cases)
+    a, b = generator.normal(0.4, 1, (seeds, cases)), generator.normal(0, 1, (seeds, cases))
+    wanted = stats.paired_permutation_test(a.mean(axis=0), b.mean(axis=0))
+    assert stats.paired_statistic_test([a], [b], last_mean) == wanted
+    assert stats.paired_statistic_test([b], [a], statistics.mean) == wanted
+
+
+def test_exchanged_means_are_the_random_permutation_test_to_the_draw():
+    """Both draw signs from the same generator in the same blocks."""
+    a, b = np.random.default_rng(4).normal(0.2, 1, (2, 1, 25))
+    for seed in (0, 1):
+        options = {"resamples": 500, "seed": seed}
+        wanted = stats.paired_permutation_test(a[0], b[0], **options)
+        assert 1 / 501 < wanted < 1
+        assert stats.paired_statistic_test([a], [b], last_mean, **options) == wanted
+
+
+def test_a_clear_difference_is_rarely_reached_and_none_always():
+    generator = np.random.default_rng(0)
+    label = np.tile(generator.integers(0, 2, 40), (2, 1))
+    good, chance = label + generator.normal(0, 0.5, (2, 40)), generator.normal(0, 1, (2, 40))
+    options = {"statistic": statistics.roc_auc, "resamples": 999}
+    assert stats.paired_statistic_test([good, label], [chance, label], **options) < 0.01
+    assert stats.paired_statistic_test([chance, label], [good, label], **options) < 0.01
+    assert stats.paired_statistic_test([good, label], [good, label], **options) == 1
+    few = slice(0, 8)
+    same = [good[:, few], label[:, few]]
+    assert stats.paired_statistic_test(same, same, **options) == 1  # exact
+
+
+def test_every_column_of_a_case_is_exchanged_under_all_seeds_at_once():
+    """All exchanges by hand, of a ratio of two columns."""
+    generator = np.random.default_rng(2)
+    a, b = generator.random((2, 2, 3, 6)) + 0.5
+
+    def ratio(upper, lower):
+        return upper.sum(axis=-1) / lower.sum(axis=-1)
+
+    sizes = []
+    for bits in itertools.product((False, True), repeat=6):
+        one, two = np.where(bits, b, a), np.where(bits, a, b)
+        sizes.append(abs(np.mean(ratio(*one) - ratio(*two))))
+    wanted = np.mean(np.array(sizes) >= sizes[0] - 1e-12)
+    assert stats.paired_statistic_test([*a], [*b], ratio) == wanted
+
+
+def test_under_no_difference_small_p_values_of_auroc_are_rare():
+    generator = np.random.default_rng(6)
+    p_values = []
+    for _ in range(150):
+        label = np.tile(np.arange(24) % 2, (1, 1))
+        a, b = (label + generator.normal(0, 1, (1, 24)) for _ in range(2))
+        given = [a, label], [b, label], statistics.roc_auc
+        p_values.append(stats.paired_statistic_test(*given, resamples=199))
+    assert np.mean(np.array(p_values) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
+    assert np.mean(np.array(p_values) <= 0.5) >= 0.3
+
+
+def test_an_exchange_that_is_not_defined_counts_as_reaching():
+    """Of two cases: exchanging one of them leaves only one kind under each condition."""
+    score, first, second = np.array([[0.1, 0.9]]), np.array([[0, 1]]), np.array([[1, 0]])
+    given = [score, first], [score, second], statistics.roc_auc
+    assert stats.paired_statistic_test(*given) == 1
+
+
+def test_the_test_of_a_statistic_does_not_depend_on_the_block(monkeypatch):
+    a, b = np.random.default_rng(8).normal(0.3, 1, (2, 2, 10))
+    whole = stats.paired_statistic_test([a], [b], last_mean)
+    monkeypatch.setattr(stats, "BLOCK", 10 * 7)
+    assert stats.paired_statistic_test([a], [b], last_mean) == whole
+
+
+@pytest.mark.parametrize(
+    "a, b, options, message",
+    [
+        ([], [], {}, "at least one column"),
+        ([np.zeros((1, 3))], [np.zeros((1, 4))], {}, "the same shapes"),
+        ([np.zeros((1, 3))], [np.zeros((2, 3))], {}, "the same shapes"),
+        ([np.zeros((1, 3))] * 2, [np.zeros((1, 3))], {}, "the same shapes"),
+        ([np.zeros(3)], [np.zeros(3)], {}, "columns take finite numbers"),
+        ([np.full((1, 3), np.nan)], [np.zeros((1, 3))], {}, "columns take finite numbers"),
+        ([np.zeros((1, 3))], [np.zeros((1, 3))], {"resamples": 0}, "`resamples`"),
+    ],
+)
+def test_the_test_of_a_statistic_refuses(a, b, options, message):
+    with pytest.raises(ValueError, match=message):
+        stats.paired_statistic_test(a, b, last_mean, **options)
+
+
+def test_a_statistic_that_is_not_defined_is_refused():
+    one_kind = [np.zeros((1, 3)), np.ones((1, 3))]
+    with pytest.raises(ValueError, match="`statistic` is not defined on the cases given"):
+        stats.paired_statistic_test(one_kind, one_kind, statistics.roc_auc)

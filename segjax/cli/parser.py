@@ -1,12 +1,14 @@
 """The `segjax` command line: its subcommands, their flags and their help."""
 
+import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import segjax
 from segjax.cli import commands
 from segjax.cli.engines import sweep_engines
 from segjax.cli.flags import Parser, a_path
+from segjax.errors import UserError
 
 EPILOG = """\
 examples:
@@ -268,11 +270,25 @@ def _add_sweep(verbs, arguments: Sequence[str]) -> None:
         metavar="NAME",
         help=f"{', '.join(engines)}, or your own as package.module:Class; default: local",
     )
+    parser.add_argument("--status", action="store_true", help="only say where each point is")
+    _add_engine_flags(parser, engines)
+
+
+def _add_engine_flags(parser: Parser, engines: Mapping[str, type]) -> None:
+    """The flags of engines; of one that several have, the last says how it is read: the user's."""
+    flags: dict[str, dict] = {}
     for name, engine in engines.items():
         for flag, about in engine.flags.items():
-            settings = about.settings | {"default": None, "help": f"{name}: {about.described}"}
+            flags.setdefault(flag, {})[name] = about
+    for flag, owners in flags.items():
+        described = "; ".join(f"{name}: {about.described}" for name, about in owners.items())
+        settings = list(owners.values())[-1].settings | {"default": None, "help": described}
+        try:
             parser.add_argument(f"--{flag}", **settings)
-    parser.add_argument("--status", action="store_true", help="only say where each point is")
+        except argparse.ArgumentError as error:
+            owner = ", ".join(owners)
+            line = f"--engine {owner}: its flag --{flag} is one of `{parser.prog}` already"
+            raise UserError(line) from error
 
 
 def _summary(documented: type) -> str:

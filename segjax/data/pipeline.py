@@ -61,6 +61,12 @@ class Stateless:
         """Nothing changes in the course of a training."""
 
 
+def is_stateless(source: object) -> bool:
+    """Whether a source remembers nothing: it has the three methods of `Stateless` as they are."""
+    names = ("remembered", "remember", "before_step")
+    return all(getattr(type(source), n, None) is getattr(Stateless, n) for n in names)
+
+
 class Resident(Stateless):
     """A split as one array a field, to be placed on the device once."""
 

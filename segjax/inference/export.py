@@ -33,6 +33,8 @@ from segjax.train.experiment import MISFITS, Experiment
 
 FUNCTION, WEIGHTS, DESCRIPTION = "model.stablehlo", "weights.safetensors", "model.json"
 PLATFORMS = ("cpu", "cuda", "tpu")
+# Of the logits, by their number.
+AXES = {2: "batch, outputs", 4: "batch, height, width, outputs"}
 COLLECTIONS = ("params", "batch_stats")
 LIBRARIES = ("jax", "jaxlib", "flax", "numpy", "safetensors")
 # Files are complete here before the first of them takes its place.
@@ -85,7 +87,7 @@ def export(
 
 
 def load_function(path: str | pathlib.Path) -> Callable[[Any], jax.Array]:
-    """The exported function, image [b, h, w, c] -> logits [b, h, w, k], compiled per batch size.
+    """The exported function, image [b, h, w, c] -> logits [b, ..., k], compiled per batch size.
 
     Args:
         path: the folder of an export, whose checksums are then compared, or a model.stablehlo.
@@ -203,7 +205,7 @@ def _describe(trained: Trained, exported: jax_export.Exported, why: str | None) 
             "name": "logits",
             "shape": _shape(logits.shape),
             "dtype": str(logits.dtype),
-            "axes": "batch, height, width, outputs",
+            "axes": AXES[logits.ndim] if logits.ndim in AXES else "batch first, outputs last",
             "meaning": "raw values, before any sigmoid or softmax",
             **_reading(task),
         },
@@ -212,7 +214,7 @@ def _describe(trained: Trained, exported: jax_export.Exported, why: str | None) 
         "parameters": trained.experiment.parameters,
         "task": {
             "name": config.task,
-            "meaning": _summary(type(task)),
+            "meaning": _summary(task),
             "options": config.task_options.to_dict(),
         },
         "platforms": list(exported.platforms),

@@ -9,7 +9,10 @@ from segjax import checks
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag: default, help, the least value of a number, and what else argparse wants."""
+    """A flag: default, help, the least value of a number, and what else argparse wants.
+
+    The value is of the default's type; a default of True or False makes `--name` and `--no-name`.
+    """
 
     default: object
     help: str
@@ -26,6 +29,12 @@ class Flag:
     @property
     def settings(self) -> dict[str, object]:
         """Arguments of `add_argument`."""
+        if isinstance(self.default, bool):  # --name and --no-name
+            return {
+                "default": self.default,
+                "action": argparse.BooleanOptionalAction,
+                "help": self.described,
+            }
         several = self.nargs is not None
         kind = type(self.default[0]) if several else type(self.default)
         return {
@@ -49,7 +58,7 @@ def values_of(flags: Mapping[str, Flag], args: argparse.Namespace) -> dict[str, 
     for name, flag in flags.items():
         value = getattr(args, name)
         for each in value if flag.nargs and value is not None else [value]:
-            if isinstance(each, (int, float)):
+            if isinstance(each, (int, float)) and not isinstance(each, bool):
                 checks.require_flag(f"--{name}", each, _wanted(flag, each))
         values[name] = value
     return values

@@ -1,4 +1,7 @@
-"""Losses that judge each pixel for itself: cross entropy, its weighted forms, focal, top-k."""
+"""Losses that judge each pixel for itself: cross entropy, its weighted forms, focal, top-k.
+
+Those without maps also judge whole images, each as a single pixel: logits `[b, c]`, labels `[b]`.
+"""
 
 from collections.abc import Sequence
 
@@ -37,8 +40,9 @@ def cross_entropy(
     change the size of the loss.
 
     Args:
-        logits: raw scores, channels last.
-        labels: class indices, or target shares `[b, *s, c]` as floats.
+        logits: raw scores, channels last; `[b, c]` of whole images.
+        labels: class indices, `[b]` of whole images, or target shares as floats, of the logits'
+            shape.
         class_weights: v, one finite number >= 0 a class (two for one channel: background,
             foreground).
         label_smoothing: eps in [0, 1).
@@ -53,7 +57,7 @@ def cross_entropy(
     Raises: ValueError on shapes, options and weights; TypeError on dtypes.
     Cost: one pass over the logits; no sort, no host.
     """
-    classes.check_segmentation(logits, labels, where=where, weights=weights)
+    classes.check_segmentation(logits, labels, where=where, weights=weights, spatial=0)
     checks.check_option("normalize", normalize, ("weights", "pixels"))
     label_smoothing = checks.check_number("label_smoothing", label_smoothing, least=0, below=1)
     counts = classes.counted(labels, logits, where)
@@ -144,8 +148,9 @@ def focal(
     number of classes too.
 
     Args:
-        logits: raw scores, channels last.
-        labels: class indices, or target shares `[b, *s, c]` as floats.
+        logits: raw scores, channels last; `[b, c]` of whole images.
+        labels: class indices, `[b]` of whole images, or target shares as floats, of the logits'
+            shape.
         gamma: >= 0; 0 is cross entropy.
         alpha: None, the share in [0, 1] of every class but the background (which gets 1 - alpha),
             or one finite number >= 0 a class (two for one channel).
@@ -159,7 +164,7 @@ def focal(
     Raises: ValueError on shapes and options; TypeError on dtypes.
     Cost: one pass over the logits; a whole gamma is a product, any other a power.
     """
-    classes.check_segmentation(logits, labels, where=where)
+    classes.check_segmentation(logits, labels, where=where, spatial=0)
     gamma = checks.check_number("gamma", gamma, least=0)
     counts = classes.counted(labels, logits, where)
     planes, targets = classes.class_logits(logits, counts), classes.class_targets(labels, logits)
@@ -195,8 +200,9 @@ def top_k_cross_entropy(
     published code does. Pixels equal to the last chosen one share its place.
 
     Args:
-        logits: raw scores, channels last.
-        labels: class indices, or target shares `[b, *s, c]` as floats.
+        logits: raw scores, channels last; `[b, c]` of whole images.
+        labels: class indices, `[b]` of whole images, or target shares as floats, of the logits'
+            shape.
         fraction: share of the pixels that count, in (0, 1].
         over: 'image' or 'batch'.
         where: True counts; elsewhere logits and labels may hold anything.
@@ -207,7 +213,7 @@ def top_k_cross_entropy(
     Raises: ValueError on shapes and options; TypeError on dtypes.
     Cost: 31 passes over the pixels' losses to find the edge; no sort.
     """
-    classes.check_segmentation(logits, labels, where=where)
+    classes.check_segmentation(logits, labels, where=where, spatial=0)
     checks.check_option("over", over, ("image", "batch"))
     fraction = checks.check_number("fraction", fraction, above=0, most=1)
     counts = classes.counted(labels, logits, where)

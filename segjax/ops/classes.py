@@ -17,10 +17,19 @@ Planes = tuple[Array, ...]  # one [b, *s] array for each class, the background f
 
 
 def check_segmentation(
-    logits: Array, labels: Array, *, where: Array | None = None, weights: Array | None = None
+    logits: Array,
+    labels: Array,
+    *,
+    where: Array | None = None,
+    weights: Array | None = None,
+    spatial: int = 1,
 ) -> None:
-    """Raises unless the arrays fit together as `[b, *s, c]`, labels and per-pixel arrays."""
-    check_logits(logits)
+    """Raises unless the arrays fit together as `[b, *s, c]`, labels and per-pixel arrays.
+
+    `spatial` is the least number of spatial axes: 0 where a loss also judges whole images, of which
+    logits are `[b, c]` and labels `[b]`.
+    """
+    check_logits(logits, spatial=spatial)
     pixels = tuple(logits.shape[:-1])
     if jnp.issubdtype(labels.dtype, jnp.floating):
         checks.check_shape("labels", labels, tuple(logits.shape))
@@ -34,9 +43,9 @@ def check_segmentation(
         checks.check_shape("weights", weights, pixels)
 
 
-def check_logits(logits: Array) -> None:
-    """Raises unless `logits` is floating point, `[b, *s, c]` with one to three spatial axes."""
-    checks.check_rank("logits", logits, 3, 4, 5)
+def check_logits(logits: Array, *, spatial: int = 1) -> None:
+    """Raises unless `logits` is floating point, `[b, *s, c]` with `spatial` to three axes `s`."""
+    checks.check_rank("logits", logits, *range(spatial + 2, 6))
     checks.check_floating("logits", logits)
     if 0 in logits.shape:
         raise ValueError(

@@ -55,6 +55,10 @@ class Experiment(Protocol):
 class Source(Protocol):
     """Training batches, as a pure function of (seed, step, the sampler's state).
 
+    One whose sampler remembers nothing leaves the last three methods to `data/pipeline.py:
+    Stateless`; it serves all runs of a population, and may read ahead. Any other serves one run, is
+    told of every step by `before_step`, and makes each batch when it is asked for.
+
     Attributes:
         arrays: fields to be placed on the devices once; batches then hold an `index` into them.
         examples: how many examples count as an epoch.
@@ -74,7 +78,10 @@ class Source(Protocol):
         ...
 
     def remembered(self) -> Any:
-        """The sampler's state as JSON, which is saved with every checkpoint; None for none."""
+        """The sampler's state as JSON, which is saved with every checkpoint; None for none.
+
+        It is that before `before_step` of the step at which the checkpoint is made.
+        """
         ...
 
     def remember(self, content: Any) -> None:
@@ -82,7 +89,7 @@ class Source(Protocol):
         ...
 
     def before_step(self, step: int, state: Any) -> None:
-        """Called before the batch of every step, with the state that it will train."""
+        """Called before the batch of every step, with the run's state that it will train."""
         ...
 
 

@@ -65,9 +65,16 @@ class Term:
         default = options["over"].default if "over" in options else None
         return self.options.get("over", default) == "batch"
 
-    def __call__(self, fields: Mapping) -> Array:
-        """One value per image, float32 `[b]`, without the weight; one in all where it pools."""
+    def __call__(
+        self, fields: Mapping, pool: Callable[[Mapping], Mapping] = lambda fields: fields
+    ) -> Array:
+        """One value per image, float32 `[b]`, without the weight; one in all where it pools.
+
+        `pool` gives what a term that pools the batch takes instead of `fields`.
+        """
         fields = {**fields, **{name: fields[other] for name, other in self.inputs.items()}}
+        if self.pooled:  # behind the renaming: padding is left out in the shape of its own logits
+            fields = pool(fields)
         if self.maps is not None:
             fields = {**fields, "maps": self.maps(fields)}
         taken = inspect.signature(self.function).parameters
@@ -141,7 +148,7 @@ def combine_scales(
 
 def _sum(terms: Sequence[Term], fields: Mapping, weights: Mapping | None, pool: Callable) -> dict:
     """The weighted sum of terms, and each of them."""
-    values = {term.name: term(pool(fields) if term.pooled else fields) for term in terms}
+    values = {term.name: term(fields, pool) for term in terms}
     scale = {term.name: term.weight for term in terms}
     scale |= {name: jax.lax.stop_gradient(weight) for name, weight in (weights or {}).items()}
     total = sum(scale[name] * value for name, value in values.items())

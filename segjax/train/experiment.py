@@ -168,7 +168,14 @@ def make_task(config: ConfigDict) -> Task:
     lookup.check_options(target.__init__, options, "config.task_options")
     if "image_size" in inspect.signature(target).parameters:
         options["image_size"] = config.data.image_size
-    return target(**options)
+    task = target(**options)
+    known = [metric.name for metric in task.metrics]
+    if task.headline not in known:
+        raise UserError(
+            f"config.task={config.task!r}: its headline {task.headline!r} is none of its metrics, "
+            f"{', '.join(known)}"
+        )
+    return task
 
 
 def build(

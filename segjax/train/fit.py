@@ -1,6 +1,5 @@
 """Training of a list of runs: from their checkpoints, or from step 0, to the end."""
 
-import json
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 import jax
 
 from segjax import files
+from segjax.data.pipeline import is_stateless
 from segjax.errors import UserError
 from segjax.tasks.base import Evaluator, Source
 from segjax.train import hyperparameters, model_init, processes, programs, restore, workdir
@@ -54,7 +54,7 @@ def fit(
             keep = max(least, run.experiment.config.checkpoint.keep)
             run.checkpoints = stack.enter_context(Checkpoints(run.folder, keep))
         states = _restore_or_begin(experiment, runs, paths, devices)
-        source.remember(runs[0].memory.sampler)
+        _give_sources(experiment, runs, source)
         done = int(states[0].step)
         for run in runs:
             run.log = Log(
@@ -66,13 +66,26 @@ def fit(
             )
             stack.callback(run.log.close)
         evaluator = evaluator or experiment.task.evaluator(experiment, "validation", devices)
-        program = programs.make(runs, devices, source)
+        program = programs.make(runs, devices)
         arrays = devices.replicate(source.arrays)
-        loop = Loop(runs, program, source, evaluator, arrays, failed)
+        loop = Loop(runs, program, evaluator, arrays, failed)
         loop.pending = programs.joined([run.memory.pending for run in runs])
         processes.wait()
         stop = stack.enter_context(Stop()) if stop is None else stop
         loop.train(program.start(states), done, stop)
+
+
+def _give_sources(experiment: Experiment, runs: Sequence[Run], source: Source) -> None:
+    """Gives each run the source of its batches, with what its sampler remembered.
+
+    One that remembers nothing serves all. Any other belongs to one run alone: its sampler sees the
+    states of that run. The fields on the devices are those of the first for all runs.
+    """
+    for place, run in enumerate(runs):
+        shared = place == 0 or is_stateless(source)
+        run.source = source if shared else experiment.task.source(experiment)
+        if run.memory.sampler is not None:
+            run.source.remember(run.memory.sampler)
 
 
 def write_baselines(
@@ -86,7 +99,7 @@ def write_baselines(
     if lacking and jax.process_index() == 0:
         answer = experiment.task.baseline(source)
         for folder in lacking if answer is not None else ():
-            files.write_text(folder / workdir.BASELINE, json.dumps(answer) + "\n")
+            workdir.write_baseline(folder, answer)
 
 
 def has_baseline(folder: pathlib.Path) -> bool:

@@ -6,6 +6,7 @@ seen the batches 0 … s-1, and everything the loop remembers besides the state 
 with it: a run killed anywhere goes on as if nothing had happened.
 """
 
+import json
 import os
 import signal
 import sys
@@ -19,8 +20,9 @@ import jax
 from jax.experimental import multihost_utils
 from tqdm import tqdm
 
+from segjax.data.pipeline import is_stateless
 from segjax.errors import Interrupted
-from segjax.tasks.base import Evaluator, Source
+from segjax.tasks.base import Evaluator
 from segjax.tasks.sums import merged_means
 from segjax.train.experiment import Experiment
 from segjax.train.profiling import Profile
@@ -73,18 +75,16 @@ class Loop:
     """Training of a list of runs.
 
     Attributes:
-        runs: whose experiments have the same durations.
+        runs: whose experiments have the same durations, with the sources of their batches.
         program: the compiled step, and how runs lie in its state.
-        source: of the batches.
         evaluator: of the validation split.
-        arrays: of the source, on the devices.
+        arrays: of the sources, on the devices.
         failed: called with a run whose loss is not finite any more; the others go on. None: the
             FloatingPointError ends the loop.
     """
 
     runs: Sequence[Run]
     program: Program
-    source: Source
     evaluator: Evaluator
     arrays: Any
     failed: Callable[[Run], None] | None = None
@@ -127,7 +127,7 @@ class Loop:
                     self._save(done, state)
                 if final:
                     return state
-                self.source.before_step(done, state)
+                self._before_step(done, state)
                 batch = next(batches)
                 profile.before_step()
                 with jax.profiler.StepTraceAnnotation("train", step_num=done):
@@ -149,6 +149,12 @@ class Loop:
         made = self.experiment
         return done % made.evaluate_every == 0 or done % made.checkpoint_every == 0
 
+    def _before_step(self, done: int, state: State) -> None:
+        """Tells samplers; for one that remembers nothing no state is taken out of the others."""
+        for place, run in self.live:
+            if not is_stateless(run.source):
+                run.source.before_step(done, self.program.state_of(state, place))
+
     def _wait(self) -> None:
         for run in self.runs:
             run.checkpoints.wait()
@@ -159,7 +165,8 @@ class Loop:
             self._wait()
         for place, run in enumerate(self.runs):
             if run.error is None:
-                run.memory.sampler = self.source.remembered()
+                # A copy: it is written while the sampler goes on.
+                run.memory.sampler = json.loads(json.dumps(run.source.remembered()))
                 pending = self.program.pending_of(self.pending, place)
                 run.save(done, self.program.state_of(state, place), pending)
 

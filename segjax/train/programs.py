@@ -14,7 +14,6 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from segjax.data.pipeline import share_of
-from segjax.tasks.base import Source
 from segjax.tasks.sums import reading
 from segjax.train import parallel
 from segjax.train.experiment import Experiment
@@ -50,18 +49,18 @@ class Program(Protocol):
         ...
 
 
-def host_batches(run: Run, source: Source, done: int) -> Iterator[dict]:
+def host_batches(run: Run, done: int) -> Iterator[dict]:
     """A run's batches from step `done` on: this process's rows, on the host."""
     config = run.experiment.config
     rows = share_of(config.data.batch_size, jax.process_index(), jax.process_count())
-    return source.train_batches(config.seed, done, config.data.batch_size, rows)
+    return run.source.train_batches(config.seed, done, config.data.batch_size, rows)
 
 
 class Single:
     """The training of one run."""
 
-    def __init__(self, run: Run, devices: Any, source: Source):
-        self._run, self._devices, self._source = run, devices, source
+    def __init__(self, run: Run, devices: Any):
+        self._run, self._devices = run, devices
         step = run.experiment.train_step(devices.axis_name)
         self.step = devices.compile_train(step)
 
@@ -71,7 +70,7 @@ class Single:
 
     def batches(self, done: int) -> Iterator[dict]:
         """The run's batches."""
-        return map(self._devices.place, host_batches(self._run, self._source, done))
+        return map(self._devices.place, host_batches(self._run, done))
 
     @staticmethod
     def state_of(state: State, place: int) -> State:
@@ -92,8 +91,8 @@ class Single:
 class Stacked:
     """The training of several runs in one program, for one process on a mesh of its devices."""
 
-    def __init__(self, runs: Sequence[Run], devices: parallel.Sharding, source: Source):
-        self._runs, self._devices, self._source = runs, devices, source
+    def __init__(self, runs: Sequence[Run], devices: parallel.Sharding):
+        self._runs, self._devices = runs, devices
         step = stacked_step(runs[0].experiment, devices.axis_name)
         self.step = devices.compile_train(step)
         self._take = jax.jit(_one, out_shardings=devices.whole)
@@ -105,7 +104,7 @@ class Stacked:
     def batches(self, done: int) -> Iterator[dict]:
         """The runs' batches, stacked."""
         split = NamedSharding(self._devices.mesh, PartitionSpec(None, parallel.AXIS))
-        each = [host_batches(run, self._source, done) for run in self._runs]
+        each = [host_batches(run, done) for run in self._runs]
         for batches in zip(*each, strict=True):
             yield {
                 name: jax.make_array_from_process_local_data(
@@ -132,11 +131,9 @@ class Stacked:
         return [bool(halted) for halted in jax.device_get(state.halted)]
 
 
-def make(runs: Sequence[Run], devices: Any, source: Source) -> Program:
+def make(runs: Sequence[Run], devices: Any) -> Program:
     """The program of a list of runs, whose experiments differ in hyperparameters alone."""
-    if len(runs) == 1:
-        return Single(runs[0], devices, source)
-    return Stacked(runs, devices, source)
+    return Single(runs[0], devices) if len(runs) == 1 else Stacked(runs, devices)
 
 
 def joined(each: Sequence[Pending]) -> dict[str, list]:

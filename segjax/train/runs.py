@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import jax
 
-from segjax.tasks.base import Evaluation
+from segjax.tasks.base import Evaluation, Source
 from segjax.tasks.sums import reading
 from segjax.train.checkpoint import Checkpoints
 from segjax.train.experiment import Experiment
@@ -36,6 +36,7 @@ class Run:
         say: takes what a person is told on the way, a line at a time.
         memory: what the loop remembers of it.
         error: why it failed, in one line.
+        source: of its batches, while it trains.
         checkpoints, log: what it writes, while it trains.
     """
 
@@ -44,6 +45,7 @@ class Run:
     say: Callable[[str], None] = say_on_stderr
     memory: LoopState = field(default_factory=LoopState)
     error: str | None = None
+    source: Source | None = None
     checkpoints: Checkpoints | None = None
     log: Log | None = None
 

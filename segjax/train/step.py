@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from segjax.checks import nearest
 from segjax.data.pipeline import gather
+from segjax.errors import UserError
 from segjax.optim.loss_weights import Weights
 from segjax.tasks.base import Task
 from segjax.tasks.binding import Term, combine, combine_scales
@@ -29,7 +31,8 @@ def whole_batch(fields: Mapping, *, weight: jax.Array, axis_name: str | None) ->
     """What a loss that pools the batch takes: the rows of all devices, without the padding.
 
     Rows of weight 0 are left out by `where`. Under pmap every device computes the pooled value from
-    the gathered rows; the gradient goes back to the device of each row.
+    the gathered rows; the gradient goes back to the device of each row. `where` has the shape of
+    the labels: `[b, *s]` beside logits `[b, *s, c]`, `[b]` beside those of whole images, `[b, c]`.
     """
     fields = dict(fields)
     if axis_name:
@@ -103,16 +106,21 @@ def with_outputs(
 ) -> list[tuple[float, Mapping]]:
     """The outputs that terms ask for by name, such as auxiliary logits, beside the finest scale.
 
-    Raises: TypeError where the model gives no such output.
+    Raises: UserError where neither task nor model gives what a term asks for.
     """
-    asked = [name for term in terms for name in term.inputs.values()]
     (share, finest), *coarser = scales
-    for name in asked:
-        if name not in finest and name not in outputs:
-            given = ", ".join(dict.fromkeys([*finest, *outputs]))
-            raise TypeError(f"`inputs` names {name!r}; task and model give {given}")
-    more = {name: outputs[name] for name in asked if name not in finest}
-    return [(share, {**finest, **more}), *coarser]
+    named = dict(finest)
+    for term in terms:
+        for parameter, name in term.inputs.items():
+            if name not in finest and name not in outputs:
+                given = dict.fromkeys([*finest, *outputs])
+                raise UserError(
+                    f"config.loss.{term.name}.inputs.{parameter}={name!r}: neither task nor model "
+                    f"has it{nearest(name, given)} They are: {', '.join(given)}"
+                )
+            if name not in finest:
+                named[name] = outputs[name]
+    return [(share, named), *coarser]
 
 
 def _advance(state: State, transformation, grads, changed: Mapping, witness: jax.Array) -> State:

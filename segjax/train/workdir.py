@@ -7,6 +7,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -20,6 +21,7 @@ ENVIRONMENT = "env.json"
 HOLDER = ".holder"  # who writes there (`train/holder.py`)
 PROBE = ".segjax-"  # a folder that is there for a moment, to see whether one can be made
 TABLE = "metrics_validation.json"
+LEARNED = "learned"
 BASELINE, BASELINE_BEFORE = "baseline.json", "trivial.json"  # now, and of older versions
 PREDICTIONS = "predictions_sha256"  # in metrics_<split>.json: of predictions_<split>.csv
 DONE = "done.json"  # written last: how training ended, and the step that TABLE is of
@@ -135,14 +137,23 @@ def examples(workdir: pathlib.Path) -> int | None:
     return found if isinstance(found, int) and found > 0 else None
 
 
-def read_baseline(workdir: pathlib.Path) -> list | None:
-    """What the baseline learned, a list of numbers; None where none was kept."""
+def write_baseline(workdir: pathlib.Path, learned: Any) -> None:
+    """Keeps what the baseline learned: numbers as a list of them, other JSON in an object."""
+    numbers = isinstance(learned, list) and all(type(x) in (int, float) for x in learned)
+    content = learned if numbers and learned else {LEARNED: learned}
+    write_text(workdir / BASELINE, json.dumps(content) + "\n")
+
+
+def read_baseline(workdir: pathlib.Path) -> Any:
+    """What the baseline learned, as its task gave it; None where none was kept."""
     paths = [workdir / name for name in (BASELINE, BASELINE_BEFORE)]
     path = next((path for path in paths if path.exists()), None)
     if path is None:
         return None
     try:
         content = json.loads(path.read_bytes())
+        if isinstance(content, dict) and LEARNED in content:
+            return content[LEARNED]
         if not isinstance(content, list) or not content:
             raise ValueError("it holds no list")
         return [value if type(value) is int else float(value) for value in content]

@@ -211,7 +211,7 @@ def test_the_kth_largest_is_that_of_a_sort(dtype):
 @pytest.mark.parametrize(
     "name, change, error, message",
     [
-        ("cross_entropy", {"logits": LOGITS[0, 0]}, ValueError, "`logits`"),
+        ("cross_entropy", {"logits": LOGITS[0, 0, 0]}, ValueError, "`logits`"),
         ("cross_entropy", {"logits": LOGITS.astype(np.int32)}, TypeError, "`logits`"),
         ("cross_entropy", {"labels": LABELS[:1]}, ValueError, "`labels`"),
         ("cross_entropy", {"labels": LOGITS[..., 0]}, ValueError, "`labels`"),

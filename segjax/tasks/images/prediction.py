@@ -44,10 +44,14 @@ class ImagePredictor:
         variables = jax.device_get(state.variables)
         self._size = experiment.config.data.image_size
 
+        # Those that a task computes inside the step: it need not say them again in `rows`.
+        scored = sorted({*task.predicted} & {*task.scored})
+
         @jax.jit
-        def apply(image):
-            inputs = task.inputs({"image": image})
-            return task.predict(model.apply(variables, inputs, train=False))
+        def apply(fields):
+            predictions = task.predict(model.apply(variables, task.inputs(fields), train=False))
+            scores = task.scores(predictions, fields) if scored else {}
+            return predictions, {name: scores[name] for name in scored}
 
         self._apply = apply
 
@@ -57,8 +61,8 @@ class ImagePredictor:
         """Writes the pictures; what needs annotations is nan."""
         task, image = self._task, read_image(files[0])
         fields = {k: v[None] for k, v in task.record({"image": image}, self._size).items()}
-        predictions = jax.device_get(self._apply(fields["image"]))
-        rows = task.rows(predictions, fields)
+        predictions, scores = jax.device_get(self._apply(fields))
+        rows = {**scores, **task.rows(predictions, fields)}
         row = {
             column: float(rows[column][0]) if column in task.predicted else np.nan
             for column in self.columns

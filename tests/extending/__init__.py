@@ -1,0 +1,1 @@
+"""One of each thing that a researcher adds, written outside the package."""

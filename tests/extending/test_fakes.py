@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from segjax.cli import main
+from segjax.data.pipeline import Resident, is_stateless
 from segjax.data.png import write_png
 from segjax.inference.open import load_trained
 from segjax.train.checkpoint import parameters_digest
@@ -113,6 +114,13 @@ def test_the_sampler_sees_the_state_of_every_step(undisturbed):
     assert drawn[0, 0] == fakes.order.batch_indices(0, 0, 8, 24).tolist()
     assert drawn[0, 7][3:] == plain[:5] and drawn[0, 7][:3] != plain[:3]
     assert [index // 3 for index in drawn[0, 7][:3]] == [0, 1, 2]
+
+
+def test_a_source_that_remembers_is_known_by_its_methods():
+    """Also one that derives from segjax's own."""
+    told = type("Told", (Resident,), {"before_step": lambda self, step, state: None})
+    for kind, stateless in ((Resident, True), (told, False), (fakes.FocusedSource, False)):
+        assert is_stateless(kind.__new__(kind)) is stateless
 
 
 def stopped():

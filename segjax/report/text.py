@@ -88,7 +88,8 @@ def interval_text(metric: Metric) -> str:
     if not metric.is_mean:
         return (
             "The interval is over seeds and cases (percentile bootstrap of both): another choice "
-            "of either. The test exchanges cases between the two rows (10,000 times at random)."
+            "of either. The test exchanges cases between the two rows: 10,000 times at random, or "
+            "in all ways where there are fewer."
         )
     return (
         "The interval is over cases (BCa bootstrap, 10,000 resamples): another choice of cases "

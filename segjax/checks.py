@@ -143,11 +143,15 @@ def _within(value, least, above, most, below) -> bool:
 def _bounds(least, above, most, below) -> str:
     """Bounds in words."""
     if least is not None and most is not None:
-        return f" from {least:g} to {most:g}"
-    low = f" of at least {least:g}" if least is not None else ""
-    low = f" above {above:g}" if above is not None else low
-    high = f"at most {most:g}" if most is not None else ""
-    high = f"below {below:g}" if below is not None else high
+        return f" from {_shown(least)} to {_shown(most)}"
+    low = f" of at least {_shown(least)}" if least is not None else ""
+    low = f" above {_shown(above)}" if above is not None else low
+    high = f"at most {_shown(most)}" if most is not None else ""
+    high = f"below {_shown(below)}" if below is not None else high
     if not high:
         return low
     return f"{low} and {high}" if low else f" of {high}" if most is not None else f" {high}"
+
+
+def _shown(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"

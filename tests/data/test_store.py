@@ -29,8 +29,11 @@ def test_names_and_configs_are_found(tmp_path):
         ("idird", ["did you mean 'idrid'?", "It has: acdc, ", "synthetic_fundus"]),
         ("idrid/gradin", ["did you mean 'grading'?", "localization, segmentation, grading"]),
         ("synthetic_fundus/smal", ["did you mean 'small'?", "SIZEpx_TRAIN_VALIDATION_TEST"]),
-        ("synthetic_fundus/1px_2_2_2", ["synthetic_fundus/1px_2_2_2", "from"]),
-        ("synthetic_fundus/48px_0_2_2", ["synthetic_fundus/48px_0_2_2", "`train` takes 1"]),
+        ("synthetic_fundus/1px_2_2_2", ["synthetic_fundus/1px_2_2_2", "of at least 32"]),
+        (
+            "synthetic_fundus/48px_0_2_2",
+            ["synthetic_fundus/48px_0_2_2", "`train` takes a whole number from 1"],
+        ),
         ("", ["''"]),
     ],
 )

@@ -38,13 +38,13 @@ def read(text: str) -> dict[str, np.ndarray]:
         kind = "best" if checkpoint.has_any(path, "best") else "latest"
         return checkpoint.read_variables(path, kind)
     file = path / WEIGHTS if path.is_dir() else path
+    if not file.exists():
+        raise UserError(f"{PATH}={text!r}: neither a work folder nor an export")
     if file.suffix == ".safetensors":
         try:
             return safetensors.numpy.load_file(file)
         except (OSError, safetensors.SafetensorError) as error:
             raise UserError(f"{PATH}={text!r}: {file}: not a safetensors file: {error}") from error
-    if path.is_dir():
-        raise UserError(f"{PATH}={text!r}: neither a work folder nor an export")
     return _published(text, path)
 
 

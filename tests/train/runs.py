@@ -38,22 +38,26 @@ def command(workdir: pathlib.Path, data_dir: pathlib.Path, *more: str, **setting
     return [*head, "--workdir", str(workdir), *flags, *more]
 
 
-def environment(devices: int = 1) -> dict[str, str]:
+def environment(devices: int = 1, *, optimised: bool = True) -> dict[str, str]:
     """The environment of a child with so many simulated devices, as a user has it.
 
-    Threads are of its own choice, and it compiles with optimisation, unlike the tests themselves.
+    Threads are of its own choice, and it compiles with optimisation, unlike the tests themselves,
+    unless it is told not to.
     """
     own = {name: value for name, value in os.environ.items() if name != "NPROC"}
     flags = own.pop("XLA_FLAGS", "").split()
-    own["XLA_FLAGS"] = " ".join(flag for flag in flags if "optimization_level" not in flag)
+    flags = [flag for flag in flags if "optimization_level" not in flag]
+    flags += [] if optimised else ["--xla_backend_optimization_level=0"]
+    own["XLA_FLAGS"] = " ".join(flags)
     return own | {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_PLATFORMS": "cpu"}
 
 
-def train(words: list[str], devices: int = 1) -> subprocess.CompletedProcess:
+def train(
+    words: list[str], devices: int = 1, *, optimised: bool = True
+) -> subprocess.CompletedProcess:
     """Runs a command to its end, which must be a good one."""
-    done = subprocess.run(
-        words, env=environment(devices), capture_output=True, text=True, timeout=300
-    )
+    own = environment(devices, optimised=optimised)
+    done = subprocess.run(words, env=own, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return done
 

@@ -198,7 +198,10 @@ def describe(run: Run) -> None:
             "was trained is not known any more",
             file=sys.stderr,
         )
-    if not checkpoint.has_any(folder, "latest"):
-        described["model_init"] = model_init.digest(made.config.model_init)
+    # A run that goes on has begun with what it says, whatever lies there now.
+    goes_on = checkpoint.has_any(folder, "latest")
+    described["model_init"] = (
+        workdir.model_init_digest(folder) if goes_on else model_init.digest(made.config.model_init)
+    )
     described["data"] = {"digest": None if begun else made.data.digest}
     files.write_text(folder / workdir.ENVIRONMENT, json.dumps(described, indent=2) + "\n")

@@ -115,10 +115,8 @@ def _restore_or_begin(
     experiment: Experiment, runs: Sequence[Run], paths: Sequence[str], devices: Any
 ) -> list[State]:
     """The runs' states on the host, with their hyperparameters; their memories are set."""
-    values = [
-        hyperparameters.arrays(run.experiment.config, paths if len(runs) > 1 else ())
-        for run in runs
-    ]
+    # Also of a run that is left alone: the evaluator of all takes them from the state.
+    values = [hyperparameters.arrays(run.experiment.config, paths) for run in runs]
     template = restore.template(experiment, devices)
     restored = restore.newest_common(template, [run.checkpoints for run in runs])
     if restored is None:

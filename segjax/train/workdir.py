@@ -131,6 +131,12 @@ def data_digest(workdir: pathlib.Path) -> str | None:
     return data.get("digest") if isinstance(data, dict) else None
 
 
+def model_init_digest(workdir: pathlib.Path) -> str | None:
+    """The digest of the parameters that a run began with; None for random ones."""
+    found = (_read(workdir / ENVIRONMENT) or {}).get("model_init")
+    return found if isinstance(found, str) else None
+
+
 def examples(workdir: pathlib.Path) -> int | None:
     """The number of training examples of a run; None where it is not known."""
     found = (_read(workdir / ENVIRONMENT) or {}).get("examples")

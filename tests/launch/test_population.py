@@ -153,6 +153,16 @@ def test_stopped_population_goes_on_from_the_newest_step_that_all_have(tmp_path,
         assert runs.logged(left, "train", "loss").keys() == {2, 3, 4, 6, 7}
 
 
+def test_a_member_left_alone_is_evaluated_with_its_own_hyperparameters(tmp_path, together):
+    """Of two that differ in a weight one has ended: the other goes on alone, and is itself."""
+    path, undisturbed = together
+    workdir = tmp_path / "sweep"
+    first, second = jobs_of(path, workdir)[:2]
+    job.train_together([first], (), Stop())
+    job.train_together([first, second], PATHS, Stop())
+    same_run(folders(path, workdir)[1], folders(path, undisturbed)[1])
+
+
 def test_diverging_member_leaves_the_other_and_finished_ones_rest(tmp_path, data_dir, together):
     path, workdir = written(tmp_path, data_dir, rate=1e30, seeds=(0,)), tmp_path / "sweep"
     with pytest.raises(Interrupted, match="1 of 2 points failed.*not finite"):

@@ -74,10 +74,11 @@ def test_a_run_that_goes_on_needs_it_no_more(trained, tmp_path, data_dir, capfd)
     safetensors.numpy.save_file(model_init.read(str(trained)), path)
     words = runs.words(tmp_path / "run", data_dir, model_init=path)
     assert main(words) == 0
+    began = json.loads((tmp_path / "run" / "env.json").read_text())["model_init"]
     path.unlink()
     (tmp_path / "run" / "done.json").unlink()
     assert main(words) == 0
-    assert json.loads((tmp_path / "run" / "env.json").read_text()).get("model_init") is None
+    assert json.loads((tmp_path / "run" / "env.json").read_text())["model_init"] == began
     assert main(runs.words(tmp_path / "new", data_dir, model_init=path)) == 2
     assert "start.safetensors': no such file or folder" in capfd.readouterr().err
     assert not (tmp_path / "new").exists()

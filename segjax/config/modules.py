@@ -77,7 +77,7 @@ class _Search:
                 if entry in sys.path:
                     sys.path.remove(entry)
             sys.path[:0] = self.entries
-            _forget({*before} - {*sys.path})
+            _forget_others({*self.entries})
         if self.hook not in sys.path_hooks:
             sys.path_hooks.insert(0, self.hook)
         for text in list(sys.path_importer_cache):
@@ -113,8 +113,8 @@ def _folders(file: pathlib.Path | None) -> list[pathlib.Path]:
     return list(dict.fromkeys(path for path in found if path.is_dir()))
 
 
-def _forget(folders: set[str]) -> None:
-    """Forgets the modules that were imported from these entries of `sys.path`."""
+def _forget_others(folders: set[str]) -> None:
+    """Forgets the user's modules that were imported from any other folder than these."""
     for name, module in list(sys.modules.items()):
         specification = getattr(module, "__spec__", None)
         if specification is None or not isinstance(specification.loader, _Loader):
@@ -122,7 +122,7 @@ def _forget(folders: set[str]) -> None:
         if name.startswith(EXPERIMENT):
             continue
         depth = name.count(".") + (specification.submodule_search_locations is not None)
-        if str(pathlib.Path(specification.origin).parents[depth]) in folders:
+        if str(pathlib.Path(specification.origin).parents[depth]) not in folders:
             del sys.modules[name]
             parent, _, own = name.rpartition(".")
             if getattr(sys.modules.get(parent), own, None) is module:

@@ -49,6 +49,14 @@ def test_siblings_of_one_name_in_two_folders_do_not_see_each_other(tmp_path):
     assert [files.load(str(path)).seed for path in (first, second, first)] == [2, 20, 2]
 
 
+def test_siblings_do_not_see_each_other_where_their_folders_are_in_the_path_anyway(
+    tmp_path, monkeypatch
+):
+    first, second = seeded(tmp_path / "a", 1), seeded(tmp_path / "b", 10)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "a"), str(tmp_path / "b")])
+    assert [files.load(str(path)).seed for path in (first, second, first)] == [2, 20, 2]
+
+
 def test_siblings_of_a_file_above_do_not_stand_in(tmp_path):
     above, below = seeded(tmp_path, 1), seeded(tmp_path / "below", 10)
     assert [files.load(str(path)).seed for path in (below, above, below)] == [20, 2, 20]

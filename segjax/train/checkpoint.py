@@ -306,21 +306,26 @@ def _check_text(path: pathlib.Path) -> None:
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Ends what still runs before it closes, of which Python would print a traceback each.
+    """Ends what still runs before it closes, and prints no traceback of what failed beside it.
 
-    Orbax reads all arrays at once, and closes the loop as soon as one of them fails. What a signal
-    has interrupted may never end by itself, so nothing is waited for without a limit.
+    Orbax reads all arrays at once, and closes the loop as soon as one of them fails: that error is
+    raised, and the others say no more. What a signal has interrupted may never end by itself, so
+    nothing is waited for without a limit.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_exception_handler(lambda loop, context: None)
+
     def close(self) -> None:
-        if not self.is_closed() and (left := asyncio.all_tasks(self)):
-            self.run_until_complete(asyncio.wait(left, timeout=PATIENCE))
-            for task in left:
-                task.cancel()
-            done, _ = self.run_until_complete(asyncio.wait(left, timeout=PATIENCE))
-            for task in done:
-                task.cancelled() or task.exception()  # looked at, so that Python is silent
-        super().close()
+        try:
+            if not self.is_closed() and (left := asyncio.all_tasks(self)):
+                self.run_until_complete(asyncio.wait(left, timeout=PATIENCE))
+                for task in left:
+                    task.cancel()
+                self.run_until_complete(asyncio.wait(left, timeout=PATIENCE))
+        finally:  # a task that waited for an interrupted one is interrupted as well, here
+            super().close()
 
 
 class _Policy(asyncio.DefaultEventLoopPolicy):

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import json
 import shutil
 import time
@@ -284,6 +285,23 @@ def test_a_signal_while_reading_ends_the_process():
     assert loop.is_closed() and time.monotonic() - began < 10 * checkpoint.PATIENCE
 
 
+def test_a_signal_in_one_of_many_readings_is_raised_once_and_not_printed(caplog):
+    async def interrupt():
+        raise KeyboardInterrupt
+
+    async def read():
+        await asyncio.gather(interrupt(), asyncio.Future())
+
+    loop = checkpoint._Loop()
+    with pytest.raises(KeyboardInterrupt):
+        try:
+            loop.run_until_complete(read())
+        finally:
+            loop.close()
+    gc.collect()  # Python tells of a task's error when it deletes the task
+    assert loop.is_closed() and not caplog.records
+
+
 def test_readings_beside_a_failed_one_are_ended_in_silence(caplog):
     async def fail():
         await asyncio.sleep(0.05)
@@ -299,4 +317,5 @@ def test_readings_beside_a_failed_one_are_ended_in_silence(caplog):
     with pytest.raises(ValueError, match="first"):
         loop.run_until_complete(read())
     loop.close()
+    gc.collect()
     assert loop.is_closed() and not caplog.records

@@ -85,9 +85,12 @@ class Job:
 
 def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, float]:
     """Trains to the end (or goes on from the latest checkpoint), evaluates the best, reports."""
-    processes.agree(config)
+    same = "start all processes of a job with the same config"
+    processes.agree("config", config.to_dict(), same)
     made = check(config, folder)
-    processes.wait()  # all have seen the folder as it was
+    content = {"data": made.data.digest, "model_init": _begins_with(made, folder)}
+    # When all agree, all have seen the folder as it was.
+    processes.agree("content", content, "all processes of a job need the same files")
     run = Run(made, folder)
     with holder.hold(folder, first=processes.is_first(), told=processes.of_first):
         workdir.check_new(folder, config)  # another run may have begun here since
@@ -182,6 +185,14 @@ def finish(
     return values
 
 
+def _begins_with(made: Experiment, folder: pathlib.Path) -> str | None:
+    """A digest of the parameters that a run begins with; None for random ones."""
+    # A run that goes on has begun with what it says, whatever lies there now.
+    if checkpoint.has_any(folder, "latest"):
+        return workdir.model_init_digest(folder)
+    return model_init.digest(made.config.model_init)
+
+
 def describe(run: Run) -> None:
     """Writes config.json and env.json of a work folder."""
     made, folder = run.experiment, run.folder
@@ -198,10 +209,6 @@ def describe(run: Run) -> None:
             "was trained is not known any more",
             file=sys.stderr,
         )
-    # A run that goes on has begun with what it says, whatever lies there now.
-    goes_on = checkpoint.has_any(folder, "latest")
-    described["model_init"] = (
-        workdir.model_init_digest(folder) if goes_on else model_init.digest(made.config.model_init)
-    )
+    described["model_init"] = _begins_with(made, folder)
     described["data"] = {"digest": None if begun else made.data.digest}
     files.write_text(folder / workdir.ENVIRONMENT, json.dumps(described, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Several processes of one job: they join, agree on the config, wait for each other, end together.
+"""Several processes of one job: they join, agree, wait for each other, and end together.
 
 Collectives are no means to wait: on CPU one that others reach 30 s later fails. What the processes
 tell each other goes through the coordination service of JAX, which process 0 runs.
@@ -9,11 +9,10 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import jax
-from ml_collections import ConfigDict
 
 from segjax.config import files
 from segjax.errors import UserError
@@ -72,29 +71,32 @@ def of_first(answer: bool) -> bool:
     return _service().blocking_key_value_get(key, LONGEST_WAIT * 1000) == str(True)
 
 
-def agree(config: ConfigDict) -> None:
-    """UserError in every process, naming the first field, unless all have the same config."""
+def agree(name: str, values: Mapping[str, Any], advice: str) -> None:
+    """UserError in every process, naming the first difference, unless all have the same values.
+
+    Args:
+        name: of what is compared, as messages have it; every process calls it once.
+        values: plain ones, of which JSON can be made.
+        advice: what to do, for the message.
+    """
     if jax.process_count() == 1:
         return
-    service, text = _service(), files.to_json(config)
+    service, text = _service(), json.dumps(values)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    service.key_value_set(f"segjax/config/{jax.process_index()}", text)
-    service.key_value_set(f"segjax/digest/{jax.process_index()}", digest)
+    service.key_value_set(f"segjax/{name}/{jax.process_index()}", text)
+    service.key_value_set(f"segjax/{name}_digest/{jax.process_index()}", digest)
     wait()
-    digests = dict(service.key_value_dir_get("segjax/digest/"))
+    digests = dict(service.key_value_dir_get(f"segjax/{name}_digest/"))
     found = {int(key.rpartition("/")[2]): digest for key, digest in digests.items()}
     others = [process for process in sorted(found) if found[process] != found[0]]
     if not others:
         return
     first, other = (
-        json.loads(service.blocking_key_value_get(f"segjax/config/{process}", 10_000))
+        json.loads(service.blocking_key_value_get(f"segjax/{name}/{process}", 10_000))
         for process in (0, others[0])
     )
     places = "in process 0", f"in process {others[0]}"
-    raise UserError(
-        f"{files.first_difference(first, other, places=places)}; "
-        "start all processes of a job with the same config"
-    )
+    raise UserError(f"{files.first_difference(first, other, name, places)}; {advice}")
 
 
 def before_leaving(error: BaseException | None) -> None:

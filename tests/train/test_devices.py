@@ -20,8 +20,8 @@ SETTINGS = {
 }
 
 
-def start_two(workdir, data_dir, own=None):
-    """A job of two processes, the second with settings of its own."""
+def start_two(workdir, data_dir, own=None, folders=(None, None), **settings):
+    """A job of two processes, the second with settings of its own, each in a folder."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -33,12 +33,13 @@ def start_two(workdir, data_dir, own=None):
             f"--coordinator=localhost:{port}",
             "--processes=2",
             f"--process={process}",
-            **(SETTINGS | (own or {} if process else {})),
+            **(SETTINGS | settings | (own or {} if process else {})),
         )
         jobs.append(
             subprocess.Popen(
                 words,
-                env=runs.environment(2),
+                env=runs.environment(2) | {"PYTHONPATH": str(runs.ROOT)},
+                cwd=folders[process],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -2,6 +2,9 @@
 
 import time
 
+import safetensors.numpy
+
+from segjax.train import model_init
 from tests.train.test_devices import start_two
 
 
@@ -14,4 +17,19 @@ def test_processes_with_different_configs_all_end(tmp_path, data_dir):
         line = "config.optimizer.learning_rate: 0.0001 in process 0, 0.5 in process 1"
         assert f"segjax: {line}; start all" in output and "Traceback" not in output
     assert time.monotonic() - began < 60
+    assert not (tmp_path / "run").exists()
+
+
+def test_processes_that_begin_with_different_parameters_all_end(trained, tmp_path, data_dir):
+    arrays = model_init.read(str(trained))
+    folders = tmp_path / "first", tmp_path / "second"
+    for factor, folder in enumerate(folders, 1):
+        folder.mkdir()
+        changed = {name: array * factor for name, array in arrays.items()}
+        safetensors.numpy.save_file(changed, folder / "start.safetensors")
+    given = {"model_init": "start.safetensors"}
+    for job in start_two(tmp_path / "run", data_dir, folders=folders, **given):
+        output, _ = job.communicate(timeout=120)
+        assert job.returncode == 2, output
+        assert "segjax: content.model_init: '" in output and "Traceback" not in output
     assert not (tmp_path / "run").exists()

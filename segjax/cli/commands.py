@@ -122,9 +122,9 @@ def predict(args: argparse.Namespace) -> None:
     from segjax.inference import predict
 
     given = args.workdir, args.input, args.output, args.checkpoint
-    count = predict.predict(*given, _places(args))
-    made = [f"{path.name}/" for path in sorted(args.output.iterdir()) if path.is_dir()]
-    made += ["a label map NAME.nii.gz of each"] if any(args.output.glob("*.nii.gz")) else []
+    count, names = predict.predict(*given, _places(args))
+    made = [f"{name}/" for name in names if (args.output / name).is_dir()]
+    made += ["a label map NAME.nii.gz of each"] if any(n.endswith(".nii.gz") for n in names) else []
     print(f"{count} predicted; {args.output} has {', '.join([predict.TABLE, *made])}")
 
 

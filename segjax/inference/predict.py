@@ -23,8 +23,10 @@ def predict(
     output: pathlib.Path,
     kind: str,
     places: Mapping[str, str] | None = None,
-) -> int:
-    """Predicts every case; writes predictions.csv and pictures; how many there were.
+) -> tuple[int, list[str]]:
+    """Predicts every case; writes predictions.csv and pictures.
+
+    Returns how many cases there were, and the files and folders of the output that were written.
 
     Every case is read before the first is written, so that a bad file costs nothing.
 
@@ -53,7 +55,8 @@ def predict(
         for name, paths in tqdm(cases.items(), desc="predicting", disable=quiet)
     ]
     files.write_table(output / TABLE, predictor.columns, list(cases), np.array(rows))
-    return len(cases)
+    made = sorted({pathlib.Path(name).parts[0] for name, _ in written})
+    return len(cases), [TABLE, *(name for name in made if (output / name).exists())]
 
 
 def find_files(inputs: Sequence[str], suffixes: Sequence[str], kind: str) -> list[pathlib.Path]:

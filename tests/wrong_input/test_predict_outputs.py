@@ -151,9 +151,10 @@ def test_what_segjax_did_not_write_is_left_alone(refuses, tmp_path, on_one_chann
     refuses(*words, "--output", "other", names=["overlays/p.png.png", "did not write it"])
 
 
-def test_earlier_predictions_give_way_and_hidden_files_are_passed_over(tmp_path, trained):
+def test_earlier_predictions_give_way_and_hidden_files_are_passed_over(tmp_path, trained, capsys):
     folder = tmp_path / "pictures"
     folder.mkdir()
+    (tmp_path / "out" / "notes").mkdir(parents=True)
     picture(folder / "p.png", (1, 1))
     (folder / "._p.png").write_bytes(b"\0\5\26\7resource fork")
     before = snapshot(folder)
@@ -161,6 +162,7 @@ def test_earlier_predictions_give_way_and_hidden_files_are_passed_over(tmp_path,
     for _ in range(2):
         assert main([str(word) for word in words]) == 0
     assert snapshot(folder) == before
+    assert "notes" not in capsys.readouterr().out  # only what was written is told of
     lines = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["image", "p.png"]
 

@@ -1,7 +1,8 @@
-"""The reference in docs/losses.md says what the docstrings say."""
+"""The reference says what the docstrings say, and the pages name what is there."""
 
 import importlib.util
 import pathlib
+import re
 
 from segjax import losses
 
@@ -23,3 +24,30 @@ def test_the_reference_is_current():
 def test_the_tree_and_the_table_name_every_loss():
     page = (DOCS / "losses.md").read_text().split("## Reference")[0]
     assert not [name for name in losses.__all__ if page.count(name) < 2]
+
+
+def pages():
+    return {path.name: path.read_text() for path in [DOCS.parent / "README.md", *DOCS.glob("*.md")]}
+
+
+def test_what_the_pages_import_is_there():
+    for page, text in pages().items():
+        for module, names in re.findall(
+            r"^from (segjax[\w.]*) import ([\w, ]+)", text, re.MULTILINE
+        ):
+            for name in names.split(", "):
+                whole = f"{module}.{name}"
+                there = hasattr(importlib.import_module(module), name)
+                assert there or importlib.util.find_spec(whole), f"{page}: {whole}"
+
+
+def test_the_files_that_the_pages_name_are_there():
+    """But for `my_…`, which stands for a file of the reader's."""
+    named = r"\b(?:segjax|experiments|tests|benchmarks|docs)/[\w/]+\.(?:py|md)\b"
+    missing = [
+        (page, name)
+        for page, text in pages().items()
+        for name in re.findall(named, text)
+        if "my_" not in name and not (DOCS.parent / name).exists()
+    ]
+    assert not missing

@@ -24,12 +24,12 @@ def loss_of_folder(trained: Trained, split: str, examples: int) -> Callable[[obj
     """
     made, state = trained.experiment, jax.device_get(trained.state.without_optimizer)
     fields = made.task.probe(made, split, examples)
-    inputs = made.task.inputs(fields)
     scheduled = made.weights.at(state.step, state.loss_weights)
 
     def loss(params: object) -> Array:
         variables = {**state.variables, "params": params}
-        outputs = made.model.apply(variables, inputs, train=False)
+        apply_fn = functools.partial(made.model.apply, variables, train=False)
+        outputs = made.task.evaluated(apply_fn, fields)
         scales = with_outputs(made.task.scales(outputs, fields), outputs, made.terms)
         return jnp.mean(combine_scales(made.terms, scales, scheduled)["loss"])
 

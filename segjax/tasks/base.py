@@ -211,6 +211,10 @@ class Task(Protocol):
         """The fields of a batch, augmented, each example with its own key."""
         ...
 
+    def evaluated(self, apply_fn: Callable[[Array], Fields], fields: Fields) -> Fields:
+        """What the model gives for whole examples; `apply_fn` takes what it was trained on."""
+        ...
+
     def bind(self, outputs: Fields, fields: Fields) -> dict[str, Array]:
         """The named arrays that losses take."""
         ...

@@ -312,7 +312,7 @@ def _check_values(values: object, images: int) -> None:
 
 def _outputs(model: Any, task: Task, variables: Mapping, fields: Mapping) -> Mapping:
     """What the model returns of a batch."""
-    outputs = model.apply(variables, task.inputs(fields), train=False)
+    outputs = task.evaluated(partial(model.apply, variables, train=False), fields)
     if not isinstance(outputs, Mapping) or "logits" not in outputs:
         raise TypeError(f"a model returns a dict with 'logits', got {type(outputs).__name__}")
     return outputs

@@ -145,7 +145,7 @@ def make_evaluation_step(
 
     def step(state: State, arrays: Mapping, batch: Mapping):
         fields = gather(arrays, batch)
-        outputs = model.apply(state.variables, task.inputs(fields), train=False)
+        outputs = task.evaluated(partial(model.apply, state.variables, train=False), fields)
         predictions = task.predict(outputs)
         scheduled = weights.at(state.step, state.loss_weights)
         pool = partial(whole_batch, weight=batch["weight"], axis_name=axis_name)

@@ -176,6 +176,9 @@ class Brightness:
     def augmented(self, keys, fields, strengths: Mapping):
         return dict(fields)
 
+    def evaluated(self, apply_fn, fields):
+        return apply_fn(self.inputs(fields))
+
     def bind(self, outputs, fields):
         return {**self.predict(outputs), "true": fields["true"]}
 

@@ -3,7 +3,13 @@
 Both take their options from one vocabulary, and move pixels by one warp.
 """
 
-from segjax.data.augment.photographs import augment, augment_with_masks, default_strengths
+from segjax.data.augment.photographs import (
+    augment,
+    augment_with_masks,
+    cut_at_random,
+    default_strengths,
+    region_around,
+)
 from segjax.data.augment.slices import EFFECTS, augment_slice, default_options, region_shape
 
 __all__ = [
@@ -11,7 +17,9 @@ __all__ = [
     "augment",
     "augment_slice",
     "augment_with_masks",
+    "cut_at_random",
     "default_options",
     "default_strengths",
+    "region_around",
     "region_shape",
 ]

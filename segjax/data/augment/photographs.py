@@ -11,6 +11,8 @@ from segjax.ops import checks
 from segjax.types import Array, Float, PRNGKeyArray
 
 KIND = "photographs"
+# What the key of a patch's place is folded with; those of the augmentation are split from it.
+PLACE = 2**31
 INTENSITY = tuple(
     name
     for name, option in vocabulary.options_of(KIND).items()
@@ -95,6 +97,63 @@ def augment_with_masks(
     flips, affine, values = jax.random.split(key, 3)
     both, _ = _move(flips, affine, both, no_points, chosen)
     return _change_intensity(values, both[..., :channels], chosen), both[..., channels:]
+
+
+def region_around(
+    patch: tuple[int, int], whole: tuple[int, int], strengths: Mapping[str, float]
+) -> tuple[int, int]:
+    """The region that the augmentations of a patch want to see.
+
+    (h cos a + w sin a, w cos a + h sin a) / (1 - s), a the largest angle and s the largest scaling:
+    what lies beyond the patch comes from the photograph then, not from a repeated border.
+
+    Source: nnU-Net's `get_patch_size`, for the options of photographs.
+    Departures: translation is left out: a patch has no place of its own.
+
+    Args:
+        patch: (h, w).
+        whole: (H, W) of the photograph, which the region does not exceed.
+        strengths: as of `augment`.
+
+    Returns: (h, w) of the region.
+    Empty cases: without rotation and scaling it is the patch.
+    Raises: as `augment`.
+    """
+    chosen, (height, width) = vocabulary.complete(KIND, strengths), patch
+    angle = math.radians(chosen["rotate"])
+    sin, cos = math.sin(angle), math.cos(angle)
+    turned = max(height, height * cos + width * sin), max(width, width * cos + height * sin)
+    # A billionth less, for a side that is whole up to rounding.
+    wanted = (math.ceil(side / (1 - chosen["scale"]) - 1e-9) for side in turned)
+    # Of the patch's parity, so that both have one centre.
+    even = (side + (side - own) % 2 for side, own in zip(wanted, patch, strict=True))
+    rows, columns = (min(side, most) for side, most in zip(even, whole, strict=True))
+    return rows, columns
+
+
+def cut_at_random(
+    key: PRNGKeyArray, fields: Mapping[str, Array], size: tuple[int, int]
+) -> dict[str, Array]:
+    """The same rectangle out of every field of one example, at any place with equal probability.
+
+    Args:
+        key: one key per example; the draws of `augment` with it are others.
+        fields: [h, w] or [h, w, c], all of one size.
+        size: (h, w) of the rectangle.
+
+    Returns: the fields, [h, w] or [h, w, c].
+    Empty cases: a rectangle of the fields' size gives them whole.
+    Raises: nothing.
+    """
+    height, width = next(iter(fields.values())).shape[:2]
+    room = jnp.array([height - size[0], width - size[1]]) + 1
+    corner = jax.random.randint(jax.random.fold_in(key, PLACE), (2,), 0, room)
+
+    def cut(field: Array) -> Array:
+        rest = field.shape[2:]
+        return jax.lax.dynamic_slice(field, (*corner, *[0] * len(rest)), (*size, *rest))
+
+    return {name: cut(field) for name, field in fields.items()}
 
 
 def _checked(image: Array) -> Array:

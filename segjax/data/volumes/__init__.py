@@ -1,1 +1,1 @@
-"""Medical volumes: reading, planning, preprocessing, sampling, augmentation, tiling."""
+"""Medical volumes: reading, planning, preprocessing, sampling, components."""

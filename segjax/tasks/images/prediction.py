@@ -1,5 +1,6 @@
 """Predictions for a person's own photographs: a row of the table and pictures of each."""
 
+import functools
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -42,6 +43,7 @@ class ImagePredictor:
         """Compiles the network with its weights."""
         task, model = self._task, experiment.model
         variables = jax.device_get(state.variables)
+        apply_fn = functools.partial(model.apply, variables, train=False)
         self._size = experiment.config.data.image_size
 
         # Those that a task computes inside the step: it need not say them again in `rows`.
@@ -49,7 +51,7 @@ class ImagePredictor:
 
         @jax.jit
         def apply(fields):
-            predictions = task.predict(model.apply(variables, task.inputs(fields), train=False))
+            predictions = task.predict(task.evaluated(apply_fn, fields))
             scores = task.scores(predictions, fields) if scored else {}
             return predictions, {name: scores[name] for name in scored}
 

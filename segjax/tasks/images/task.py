@@ -1,6 +1,7 @@
 """The part of a task that all tasks on photographs share. A task of one's own derives from it."""
 
 import abc
+import functools
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -127,6 +128,10 @@ class ImageTask(abc.ABC):
         """What the model sees: intensities in [0, 1]."""
         return fields["image"].astype(jnp.float32) / 255.0
 
+    def evaluated(self, apply_fn: Callable[[Array], Fields], fields: Fields) -> Fields:
+        """What the model gives for whole photographs, which it takes in one piece."""
+        return apply_fn(self.inputs(fields))
+
     def scales(self, outputs: Fields, fields: Fields) -> Sequence[tuple[float, Fields]]:
         """(weight, named arrays) of each resolution at which losses are taken: one."""
         return ((1.0, self.bind(outputs, fields)),)
@@ -172,9 +177,8 @@ class ImageTask(abc.ABC):
         source = experiment.data.open(split, self.fields)
         size = experiment.config.data.image_size
         model, variables = experiment.model, jax.device_get(state.variables)
-        apply = jax.jit(
-            lambda image: model.apply(variables, self.inputs({"image": image}), train=False)
-        )
+        apply_fn = functools.partial(model.apply, variables, train=False)
+        apply = jax.jit(lambda image: self.evaluated(apply_fn, {"image": image}))
 
         def open_case(index: int):
             example = source[int(index)]

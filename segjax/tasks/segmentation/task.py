@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax import checks
-from segjax.data.augment import augment_with_masks
+from segjax.data.augment import augment_with_masks, cut_at_random, region_around
 from segjax.data.pipeline import Resident, Streamed
 from segjax.data.resizing import resize_image, resize_mask
 from segjax.errors import UserError
 from segjax.metrics import betti_error, cl_dice, dice, jaccard
+from segjax.ops.tiling import tiled
 from segjax.tasks.base import Fields
 from segjax.tasks.deep_supervision import Scales, scales
 from segjax.tasks.images import ImageTask
@@ -48,6 +49,10 @@ class Segmentation(ImageTask):
             Below one half thin lines stay in one piece, a little thicker.
         topology: adds clDice and the errors of the Betti numbers to each image's row of the table,
             and their means to the metrics of a split. They are found on the host, at the end only.
+        full_size: height and width to which photographs are resized, where the network trains on
+            patches of `data.image_size` that are cut out of them at random. Evaluation and
+            prediction take whole photographs then, by overlapping tiles. None: `data.image_size`.
+        image_size: of what the network sees; the program supplies `config.data.image_size`.
     """
 
     headline = "dice"
@@ -60,6 +65,8 @@ class Segmentation(ImageTask):
         within: str | None = None,
         topology: bool = False,
         cover: float = 0.5,
+        full_size: tuple[int, int] | None = None,
+        image_size: tuple[int, int] = (128, 128),
     ):
         where = "config.task_options"
         targets = (targets,) if isinstance(targets, str) else targets
@@ -70,6 +77,10 @@ class Segmentation(ImageTask):
         checks.require(f"{where}.within", within, checks.none_or(field))
         checks.require(f"{where}.cover", cover, checks.number(above=0, most=1))
         _check_topology(topology)
+        least = f"(height, width) of at least config.data.image_size={tuple(image_size)}, or None"
+        fits = checks.Requirement(least, functools.partial(_at_least, image_size))
+        checks.require(f"{where}.full_size", full_size, checks.none_or(fits))
+        self.patch, self.full_size = tuple(image_size), full_size and tuple(full_size)
         self.cover = float(cover)
         self.targets, self.within, self.topology = tuple(targets), within, topology
         self.classes = self.targets
@@ -129,6 +140,7 @@ class Segmentation(ImageTask):
 
     def record(self, example: Mapping, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
         """`image` and `labels` uint8, perhaps `where` bool; without masks all is background."""
+        image_size = self.full_size or image_size
         labels = np.zeros(image_size, np.uint8)
         for index, target in enumerate(self.targets, start=1):
             masks = [_mask(example, name) for name in target.split("+") if name in example]
@@ -147,7 +159,7 @@ class Segmentation(ImageTask):
 
     def blank(self, image_size: tuple[int, int], batch: int) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and types of a batch of records."""
-        shape = (batch, *image_size)
+        shape = (batch, *(self.full_size or image_size))
         fields = {
             "image": jax.ShapeDtypeStruct((*shape, self.channels), jnp.uint8),
             "labels": jax.ShapeDtypeStruct(shape, jnp.uint8),
@@ -157,9 +169,24 @@ class Segmentation(ImageTask):
     # --- inside the compiled step --------------------------------------------------------------
 
     def augmented(self, keys: Array, fields: Fields, strengths: Mapping[str, float]) -> dict:
-        """Fields with images and labels augmented together, each image with its own key."""
-        if not strengths:
-            return dict(fields)
+        """Fields with images and labels augmented together, each image with its own key.
+
+        Of photographs at their full size only a patch, with the surroundings that a rotation shows.
+        """
+        fields = dict(fields)
+        if self.full_size:
+            region = region_around(self.patch, self.full_size, strengths)
+            cut = functools.partial(cut_at_random, size=region)
+            fields = jax.vmap(cut)(keys, {name: fields[name] for name in self.blank((0, 0), 1)})
+        if strengths:
+            fields |= self._moved(keys, fields, strengths)
+        if not self.full_size:
+            return fields
+        edges = [(outer - side) // 2 for outer, side in zip(region, self.patch, strict=True)]
+        rows, columns = (slice(e, e + side) for e, side in zip(edges, self.patch, strict=True))
+        return {name: field[:, rows, columns] for name, field in fields.items()}
+
+    def _moved(self, keys: Array, fields: Fields, strengths: Mapping[str, float]) -> dict:
         planes = [fields["labels"] == k for k in range(len(self.targets) + 1)]
         planes += [fields["where"]] if self.within else []
         masks = jnp.stack(planes, axis=-1).astype(jnp.float32)
@@ -168,9 +195,12 @@ class Segmentation(ImageTask):
         planes = [masks[..., k] for k in range(len(planes))]
         classes = planes[: len(self.targets) + 1]
         changed = {"image": image * 255.0, "labels": _largest(classes).astype(jnp.uint8)}
-        if self.within:
-            changed["where"] = planes[-1] >= 0.5
-        return {**fields, **changed}
+        return changed | ({"where": planes[-1] >= 0.5} if self.within else {})
+
+    def evaluated(self, apply_fn: Callable[[Array], Fields], fields: Fields) -> Fields:
+        """What the model gives for whole photographs, by tiles where it was trained on patches."""
+        apply_fn = tiled(apply_fn, patch=self.patch) if self.full_size else apply_fn
+        return apply_fn(self.inputs(fields))
 
     def bind(self, outputs: Fields, fields: Fields) -> dict[str, Array]:
         """The named arrays that losses take."""
@@ -255,6 +285,12 @@ class Segmentation(ImageTask):
             label = f"{title}: {names[index]}, Dice {scores[index]:.3f}"
             panels.append((label, image, fields["labels"][0], predicted))
         return {"cases": pictures.cases_figure(panels)}
+
+
+def _at_least(least: Sequence[int], size: object) -> bool:
+    """Whether this is a (height, width) no smaller than another."""
+    whole = isinstance(size, tuple | list) and len(size) == 2 and all(type(n) is int for n in size)
+    return whole and all(n >= few for n, few in zip(size, least, strict=True))
 
 
 def _mask(example: Mapping, name: str) -> np.ndarray:

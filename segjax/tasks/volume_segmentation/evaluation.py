@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from segjax.data.volumes import components, preprocess, tiling
+from segjax.data.volumes import components, preprocess
 from segjax.data.volumes.cases import Case
 from segjax.metrics import hausdorff_distance
+from segjax.ops import tiling
 from segjax.tasks.base import Devices, Evaluation, Experiment
 
 

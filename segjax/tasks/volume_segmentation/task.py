@@ -220,6 +220,10 @@ class VolumeSegmentation:
         image = _zero_outside(image, inside, self.within_nonzero)
         return {"image": image, "labels": labels} | dict(zip(names, parts, strict=True))
 
+    def evaluated(self, apply_fn: Callable[[Array], Fields], fields: Fields) -> Fields:
+        """What the model gives for patches; of whole volumes its evaluator makes them."""
+        return apply_fn(self.inputs(fields))
+
     def bind(self, outputs: Mapping[str, Array], fields: Mapping) -> dict[str, Array]:
         """The named arrays that losses take, whole-volume maps among them."""
         logits = outputs["logits"]

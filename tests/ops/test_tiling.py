@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.data.volumes.tiling import gaussian_weights, mirrored, predict_slices, tile_starts
+from segjax.ops.tiling import gaussian_weights, mirrored, predict_slices, tile_starts, tiled
 
 
 def slices(number, height, width, channels=2, seed=0):
@@ -181,3 +181,59 @@ def test_errors_name_what_is_wrong(change, name):
 def test_an_image_smaller_than_the_patch_has_no_tiles():
     with pytest.raises(ValueError, match="`patch`"):
         tile_starts(7, 8)
+
+
+def located(tiles):
+    """What a network with a receptive field as large as its tile could give."""
+    ramp = jnp.arange(tiles.shape[1], dtype=jnp.float32)[None, :, None, None]
+    logits = jnp.cumsum(tiles, axis=2) * ramp
+    return {
+        "logits": logits,
+        "auxiliary_logits": logits[..., :1].astype(jnp.bfloat16),
+        "style": tiles.mean(axis=(1, 2)),
+        "coarse": tiles[:, ::2, ::2],
+        "deep_logits": (logits, logits[:, ::2]),
+    }
+
+
+@pytest.mark.parametrize(
+    "size, patch", [((30, 41), (12, 16)), ((12, 40), (12, 16)), ((9, 9), (1, 4))]
+)
+@pytest.mark.parametrize("step", [0.5, 1.0])
+def test_tiles_inside_a_program_are_those_on_the_host(size, patch, step):
+    images = slices(3, *size)
+    whole = jax.jit(tiled(located, patch=patch, step=step))(images)
+    for name in ("logits", "auxiliary_logits"):
+
+        def apply(tiles, name=name):
+            return np.asarray(located(jnp.asarray(tiles))[name], np.float32)
+
+        host = predict_slices(images, apply, patch=patch, batch_size=4, step=step)
+        assert whole[name].dtype == jnp.float32
+        np.testing.assert_allclose(whole[name], host, rtol=1e-5, atol=1e-5)
+
+
+def test_what_belongs_to_a_tile_is_no_output_of_the_whole():
+    assert set(tiled(located, patch=(8, 8))(slices(1, 12, 8))) == {"logits", "auxiliary_logits"}
+
+
+def test_an_image_of_one_tile_is_given_as_it_is():
+    images = slices(2, 8, 12)
+    outputs = tiled(located, patch=(8, 12))(images)
+    assert set(outputs) == set(located(images))
+    np.testing.assert_array_equal(outputs["logits"], located(images)["logits"])
+
+
+def test_the_gradient_goes_through_the_tiles():
+    def loss(scale, images):
+        whole = tiled(lambda tiles: {"logits": scale * tiles}, patch=(4, 4))(images)["logits"]
+        return jnp.sum(whole**2)
+
+    images = slices(1, 9, 7)
+    gradient = jax.grad(loss)(jnp.float32(3), images)
+    assert gradient == pytest.approx(6 * np.sum(images.astype(float) ** 2), rel=1e-5)
+
+
+def test_an_image_smaller_than_its_tile_is_refused():
+    with pytest.raises(ValueError, match="1 to 6 pixels, the size of the image, got 8"):
+        tiled(located, patch=(8, 8))(slices(1, 6, 9))

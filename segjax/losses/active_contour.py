@@ -9,7 +9,9 @@ from jax import lax
 from segjax.ops import checks, classes
 from segjax.types import Array, Bool, Float, Shaped
 
+# Inside the root of |grad u|: without it the gradient is infinite where u is flat
 _LENGTH_FLOOR = 1e-8
+# The curvature divides by |grad u|^3; a floor as small as that of the length explodes in float32
 _CURVATURE_FLOOR = 1e-3
 
 
@@ -67,6 +69,7 @@ def active_contour(
     length = checks.check_number("length", length, least=0)
     region = checks.check_number("region", region, least=0)
     curvature = checks.check_number("curvature", curvature, least=0)
+    # A forward difference takes 2 pixels; one moved by a pixel, or a central one, takes 3
     shortest = 2 if alignment == "pixel" and not curvature else 3
     if min(logits.shape[1:-1]) < shortest:
         raise ValueError(
@@ -117,10 +120,12 @@ def _bending(u: Array, where: Array | None) -> Array:
     """Mean of kappa^2 |grad u| over the pixels whose 3 x 3 (x 3) box counts."""
     axes = range(u.ndim - 1)
 
+    # Steps count from the inner pixels, which are one away from every border.
     def at(x: Array, steps: dict[int, int]) -> Array:
         return _cut(x, *((1 + steps.get(a, 0), 1 - steps.get(a, 0)) for a in axes))
 
     def mixed(a: int, b: int) -> Array:
+        # A central difference, over 2 pixels, of central differences: hence a quarter
         corners = itertools.product((1, -1), repeat=2)
         return sum(i * j * at(u, {a: i, b: j}) for i, j in corners) / 4
 
@@ -128,6 +133,7 @@ def _bending(u: Array, where: Array | None) -> Array:
     slopes = [(x - y) / 2 for x, y in zip(ahead, behind, strict=True)]
     second = [x + y - 2 * at(u, {}) for x, y in zip(ahead, behind, strict=True)]
     squares = sum(g**2 for g in slopes)
+    # |g|^2 tr H - g^T H g: here what the diagonal of H adds, in the loop below each pair off it
     bent = sum((squares - g**2) * h for g, h in zip(slopes, second, strict=True))
     for a, b in itertools.combinations(axes, 2):
         bent -= 2 * slopes[a] * slopes[b] * mixed(a, b)

@@ -61,10 +61,13 @@ def soft_cl_dice(
     probs, targets = classes.probabilities(logits, where), classes.class_targets(labels, logits)
     counted = classes.chosen_classes(logits, include_background)
     probs = jnp.stack([probs[k] for k in counted])
+    # The backward pass is the dear part of a skeleton: that of the labels goes without.
     targets = jax.lax.stop_gradient(jnp.stack([targets[k] for k in counted]))
+    # vmap over the classes, so that its loops are compiled once and not once a class
     skeleton = jax.vmap(functools.partial(soft_skeleton, iterations=iterations, where=where))
     precision = _covered(skeleton(probs), targets, smooth, where)
     recall = _covered(skeleton(targets), probs, smooth, where)
+    # Both are above 0, as `smooth` is, so their sum needs no guard.
     return jnp.mean(1 - 2 * precision * recall / (precision + recall), axis=0)
 
 

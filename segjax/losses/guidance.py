@@ -65,12 +65,17 @@ def guidance(
     outside = ~region.astype(bool)
     if where is not None:
         outside = outside & where
+    # Before the logarithm: behind it, a nan inside the region would still reach the gradient.
     logits = jnp.where(outside, logits, 0)
     if form == "complement":
+        # -log(1 - sigmoid(z)), finite where the sigmoid rounds to 1
         values = jax.nn.softplus(logits)
     else:
         floor = math.log(epsilon)
+        # log a from the logit: of a sigmoid that has underflowed the logarithm is -inf
         log = jax.nn.log_sigmoid(logits)
         base = floor if form == "shifted" else 0.0
+        # Not a maximum, which shares the gradient at the floor; a nan fails the test and stays.
         values = jnp.where(log <= floor, floor, log) - base
+    # N counts the inside too, though only the outside costs.
     return classes.image_sum(values, outside) / classes.image_count(values, where)

@@ -66,17 +66,21 @@ def hausdorff_dt(
     masks = [targets[k] > 0.5 for k in chosen]
     if not one_sided:
         predicted = [jax.lax.stop_gradient(probs[k]) > 0.5 for k in chosen]
+        # The targets of uncounted pixels are 0 in every class; the predictions are made so.
         masks += predicted if counts is None else [mask & counts for mask in predicted]
+    # All masks of all classes are one batch, so that there is a single transform to compile.
     squared = unsigned_distance(
         jnp.stack(masks, axis=1), spacing=spacing, spatial_ndim=logits.ndim - 2, squared=True
     ).astype(probs[0].dtype)
     # Only a mask without a boundary has distance 0.
     far = squared > 0
+    # With the paper's power there is nothing to raise: the transform gives squares.
     raised = squared if alpha == 2 else jnp.where(far, squared, 1) ** (alpha / 2)
     fields = jnp.where(far, raised, empty_weight)
     total = 0.0
     for index, k in enumerate(chosen):
         field = fields[:, index]
+        # The second half of the masks, and so of the fields, is of the predictions.
         if not one_sided:
             field = field + fields[:, len(chosen) + index]
         total += (targets[k] - probs[k]) ** 2 * field

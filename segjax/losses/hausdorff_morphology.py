@@ -74,6 +74,7 @@ def hausdorff_er(
             eroded = jnp.where(where[None], eroded, 0)
         return eroded, weight * jnp.sum(eroded, axis=tuple(range(2, eroded.ndim)))
 
+    # k begins at 1: the un-eroded error is in no term. A scan compiles one erosion, not K.
     weights = jnp.arange(1, erosions + 1, dtype=error.dtype) ** alpha
     _, sums = lax.scan(erode, error, weights)
     return jnp.mean(jnp.sum(sums, axis=0), axis=0) / classes.image_count(error[0], where)
@@ -127,10 +128,13 @@ def hausdorff_cv(
         raise ValueError("`radii` takes at least one radius, got none")
     where = classes.counted(labels, logits, where)
     probs, targets = _chosen(logits, labels, include_background, where)
+    # Hard masks, without gradient: they weigh the errors and are not what is trained.
     masks = lax.stop_gradient(jnp.stack([probs, targets]) > 0.5).astype(probs.dtype)
     # Classes and the two masks are images of one batch.
     flat = masks.reshape(-1, *probs.shape[2:])
     inside = disk_filters(flat, radii=radii).reshape(len(radii), *masks.shape)
+    # B * (1 - t) is 1 - B * t with background outside the image, so one filter of each mask serves
+    # two of the four terms.
     spurious = missed = 0
     for radius, (predicted, true) in zip(radii, inside, strict=True):
         weight = float(radius) ** alpha
@@ -160,6 +164,7 @@ def _mean_over_cross(x: Array) -> Array:
             # A negative pad cuts: the image moves by one pixel, 0 comes in.
             moved = [(by, -by, 0) if a == axis else (0, 0, 0) for a in range(x.ndim)]
             total = total + lax.pad(x, jnp.zeros((), x.dtype), moved)
+    # Two of the axes are not spatial, so the cross has 2 (ndim - 2) + 1 pixels.
     return total * (1 / (2 * x.ndim - 3))
 
 
@@ -178,5 +183,6 @@ def _rescale_half(x: Array, where: Array | None) -> Array:
     axes = tuple(range(2, x.ndim))
     low = jnp.min(x, axis=axes, keepdims=True, where=counted, initial=jnp.inf)
     high = jnp.max(x, axis=axes, keepdims=True, where=counted, initial=-jnp.inf)
+    # Where nothing counts, low is inf and high -inf: not a range, and x stays as it is.
     varies = high > low
     return jnp.where(varies, (x - low) / jnp.where(varies, high - low, 1), x)

@@ -56,8 +56,10 @@ def multiscale_softmax_cross_entropy(
     total = jnp.zeros_like(pyramid[0][0][:, 0])
     for axis in (0, 1):
         size = pyramid[0][axis].shape[-1]
+        # Clipped before the cast: what becomes of a float beyond int32 depends on the backend.
         index = jnp.clip(jnp.floor(points[:, axis]), 0, size - 1).astype(jnp.int32)
         for scale, (weight, pair) in enumerate(zip(weights, pyramid, strict=True)):
+            # Floors nest: the class at a coarser scale is that of the finest one divided down.
             total += weight * _cross_entropy(pair[axis], index // 2**scale)
     return with_nans(total, points)  # a nan is no column: the cast makes it column 0
 
@@ -96,6 +98,7 @@ def coordinate_mean_squared_error(
     centre = decode_centroid(heatmap, reduce=reduce)
     points = jnp.asarray(points)
     checks.check_shape("points", points, (heatmap.shape[0], 2))
+    # (width, height), as points are (x, y)
     sides = jnp.array([heatmap.shape[2], heatmap.shape[1]], centre.dtype)
     error = (centre - points.astype(centre.dtype)) / sides[None, :]
     return jnp.mean(error**2, axis=-1)
@@ -108,5 +111,6 @@ def _scale_weights(weights: tuple[float, ...] | None, scales: int) -> tuple[floa
 
 
 def _cross_entropy(logits: Float[Array, "b n"], index: Array) -> Float[Array, "b"]:
+    # A comparison and a sum: `take_along_axis` is a gather, and its gradient a scatter.
     here = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 1) == index[:, None]
     return -jnp.sum(jnp.where(here, jax.nn.log_softmax(logits, axis=-1), 0), axis=-1)

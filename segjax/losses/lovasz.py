@@ -72,6 +72,8 @@ def lovasz_softmax(
         rows = 1 if over == "batch" else p.shape[0]
         p, t = p.reshape(rows, -1), t.reshape(rows, -1)
         errors = jnp.abs(t - p)
+        # Within one order of the errors the loss is linear in them, with these slopes. The order
+        # itself has no gradient.
         keys = _keys(jax.lax.stop_gradient(errors), t)
         values = jnp.sum(errors * slopes(keys, errors.dtype), axis=-1)
         if classes_counted == "present":
@@ -100,8 +102,11 @@ def _keys(errors: Float[Array, "b n"], targets: Float[Array, "b n"]) -> Int[Arra
 
 def _device_slopes(keys: Int[Array, "b n"], dtype: jnp.dtype) -> Float[Array, "b n"]:
     """J_j - J_(j-1) at each pixel's place in the order of errors; the mean among equal errors."""
+    # Of equal errors the foreground's key is the larger by its lowest bit, so it goes first.
     keys = -keys  # the largest errors first
     order = jax.lax.sort(keys, is_stable=False)
+    # Equal keys all find the first of them, whose slope is that of each: one plain sort serves,
+    # where an inverse permutation would take a sort of pairs or a scatter.
     found = jax.vmap(jnp.searchsorted)(order, keys)
     return jnp.take_along_axis(_sorted_slopes(order, dtype), found, axis=-1)
 
@@ -114,15 +119,19 @@ def _sorted_slopes(order: Int[Array, "b n"], dtype: jnp.dtype) -> Float[Array, "
     """
     size = order.shape[-1]
     places = jax.lax.broadcasted_iota(jnp.int32, order.shape, 1)
+    # First and last place of the group of equal keys that each place belongs to
     starts = jnp.diff(order, axis=-1, prepend=order[:, :1] - 1) != 0
     ends = jnp.diff(order, axis=-1, append=order[:, -1:] + 1) != 0
     first = jax.lax.cummax(jnp.where(starts, places, 0), axis=1).astype(dtype)
     last = jax.lax.cummin(jnp.where(ends, places, size - 1), axis=1, reverse=True).astype(dtype)
+    # In two's complement -k has the lowest bit of k.
     is_foreground = order & 1
     foreground = jnp.cumsum(is_foreground, axis=-1, dtype=jnp.int32).astype(dtype)
     total = foreground[:, -1:]
+    # T + B here, of places + 1 pixels all but the foreground ones being background
     on_foreground = 1 / jnp.maximum(total + places.astype(dtype) + 1 - foreground, 1)
     before, after = total + first - foreground, total + last + 1 - foreground
+    # At a background pixel `before` is 0 only without foreground, where `alone` is taken.
     on_background = (total - foreground) / (jnp.maximum(before, 1) * after)
     # Without foreground J jumps from 0 to 1 at the first pixel.
     alone = jnp.where(first == 0, 1 / (last + 1), 0)
@@ -136,6 +145,7 @@ def _host_slopes(keys: Int[Array, "b n"], dtype: jnp.dtype) -> Float[Array, "b n
 
 
 def _slopes_of_rows(keys: np.ndarray) -> np.ndarray:
+    # Keys are >= 0, so as unsigned integers they order alike; `sort_with_places` takes these.
     rows = keys.view(np.uint64 if keys.dtype == np.int64 else np.uint32)
     rows = rows.reshape(-1, keys.shape[-1])
     return np.stack(host.map_rows(_slopes_of_row, rows)).reshape(keys.shape)
@@ -148,6 +158,7 @@ def _slopes_of_row(keys: np.ndarray) -> np.ndarray:
     bounds = np.flatnonzero(np.concatenate([[True], order[1:] != order[:-1], [True]]))
     size = np.diff(bounds)
     is_foreground = (order[bounds[:-1]] & 1).astype(bool)
+    # From the smallest error upwards, so these count what `_sorted_slopes` has not yet reached.
     foreground = np.cumsum(size * is_foreground)
     total = foreground[-1]
     below = foreground - size * is_foreground  # T - F_j

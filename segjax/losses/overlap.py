@@ -237,6 +237,8 @@ def _sums(logits, labels, where, over, include_background, squared, binary_backg
     counts = classes.counted(labels, logits, where)
     probs, targets = classes.probabilities(logits, counts), classes.class_targets(labels, logits)
     chosen = classes.chosen_classes(logits, include_background)
+    # Sudre's loss weighs the background against the foreground, so one channel has both there;
+    # elsewhere a binary loss is that of the foreground alone.
     if binary_background and include_background:
         chosen = range(len(probs))
 
@@ -256,6 +258,7 @@ def _tversky_indices(logits, labels, alpha, beta, smooth, include_background, ov
     beta = checks.check_number("beta", beta, least=0)
     smooth = checks.check_number("smooth", smooth, least=0)
     sums = _sums(logits, labels, where, over, include_background, False)
+    # p - i are the false positives, t - i the false negatives.
     return [
         classes.ratio(i + smooth, i + alpha * (p - i) + beta * (t - i) + smooth) for i, p, t in sums
     ]
@@ -266,6 +269,7 @@ def _volume_weights(volumes: list[Array], weighting: str) -> list[Array]:
     if weighting == "uniform":
         return [jnp.ones_like(v) for v in volumes]
     power = 2 if weighting == "square" else 1
+    # An absent class must not be the rarest. Where none is present, all weights become 1.
     present = [jnp.where(v > 0, v, jnp.inf) for v in volumes]
     least = present[0]
     for v in present[1:]:
@@ -276,8 +280,11 @@ def _volume_weights(volumes: list[Array], weighting: str) -> list[Array]:
 def _safe_power(x: Array, gamma: float) -> Array:
     """x^gamma for x >= 0; below 1e-6 a straight line to 0, whose slope is finite."""
     edge = 1e-6
+    # Rounding may leave x a little below 0, where a broken power is nan.
     if gamma >= 1:
         return jnp.maximum(x, 0) ** gamma
+    # The gradient of the branch not taken is multiplied by 0: the maximum keeps it finite. A nan is
+    # not above the edge, and stays one by the straight line.
     return jnp.where(x > edge, jnp.maximum(x, edge) ** gamma, x * edge ** (gamma - 1))
 
 

@@ -63,6 +63,7 @@ def cross_entropy(
     counts = classes.counted(labels, logits, where)
     planes, targets = classes.class_logits(logits, counts), classes.class_targets(labels, logits)
     shares = _class_weights(class_weights, len(planes))
+    # Before smoothing, which would give a share in D to classes that a pixel is not of
     belongs = sum(v * t for v, t in zip(shares, targets, strict=True))
     if label_smoothing:
         spread = label_smoothing / len(planes)
@@ -74,6 +75,7 @@ def cross_entropy(
         values, belongs = values * weights, belongs * weights
     total = classes.image_sum(values, counts)
     if normalize == "pixels":
+        # `where`, not `counts`: here a label of no class has its place in the divisor.
         return total / classes.image_count(values, where)
     return classes.ratio(total, classes.image_sum(jax.lax.stop_gradient(belongs), counts))
 
@@ -119,6 +121,8 @@ def region_wise_cross_entropy(
     counts = classes.counted(labels, logits, where)
     planes = classes.log_softmax(classes.class_logits(logits, counts))
     targets = classes.class_targets(labels, logits)
+    # `class_logits` for its split, mask and precision: a single map comes as (0, Z), of which Z
+    # serves both classes.
     sizes = tuple(jnp.abs(z) for z in classes.class_logits(jax.lax.stop_gradient(maps), counts))
     sizes = sizes if maps.shape[-1] > 1 else (sizes[1], sizes[1])
     terms = (z.astype(p.dtype) * t * -p for z, t, p in zip(sizes, targets, planes, strict=True))
@@ -173,6 +177,7 @@ def focal(
         return classes.image_mean(values, counts)
     shares = _focal_shares(alpha, 2)
     values = sum(
+        # A sigmoid is the softmax of (0, z).
         _focal((jnp.zeros_like(z), z), (1 - t, t), gamma, shares)
         for z, t in zip(planes, targets, strict=True)
     )
@@ -218,6 +223,7 @@ def top_k_cross_entropy(
     fraction = checks.check_number("fraction", fraction, above=0, most=1)
     counts = classes.counted(labels, logits, where)
     planes, targets = classes.class_logits(logits, counts), classes.class_targets(labels, logits)
+    # Rounding may leave a little less than 0; the search over bit patterns begins at that of 0.
     values = jnp.maximum(_negative_log_likelihood(planes, targets), 0)
     if counts is not None:
         values = jnp.where(counts, values, 0)
@@ -229,11 +235,13 @@ def top_k_cross_entropy(
         number = jnp.sum(counts.reshape(rows, -1).astype(values.dtype), axis=-1)
     # A little less before rounding up: 0.1 * 30 is 3.0000000000000004.
     chosen = jnp.ceil(fraction * number * (1 - 1e-6)).astype(jnp.int32)
+    # Where nothing counts, the mean is that of one 0.
     return mean_of_largest(values, jnp.maximum(chosen, 1))
 
 
 def _negative_log_likelihood(planes, targets) -> Array:
     """sum_k t_k (-log p_k) of each pixel."""
+    # log sum exp - z is -log p, and finite where p underflows to 0.
     total = classes.log_sum_exp(planes)
     return sum(t * (total - z) for t, z in zip(targets, planes, strict=True))
 
@@ -253,6 +261,7 @@ def _power(x: Array, gamma: float) -> Array:
     """x^gamma for x >= 0, with a finite gradient at 0 for gamma < 1 too."""
     if gamma == int(gamma):
         return x ** int(gamma)
+    # At 0 the slope may be infinite: the maximum keeps the branch that is not taken finite.
     tiny = jnp.finfo(x.dtype).tiny
     return jnp.where(x > tiny, jnp.maximum(x, tiny) ** gamma, 0)
 

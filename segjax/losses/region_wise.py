@@ -97,6 +97,7 @@ def boundary(
     """
     costs = _costs(logits, maps, where)
     chosen = classes.chosen_classes(logits, include_background)
+    # A class that does not count costs 0 but stays in the softmax.
     costs = tuple(c if k in chosen else jnp.zeros_like(c) for k, c in enumerate(costs))
     total = _expected_cost(classes.class_logits(logits, where), costs)
     if relative:
@@ -105,6 +106,7 @@ def boundary(
     return classes.image_mean(total, where) / max(1, len(chosen))
 
 
+# A rule of tangents, which JAX transposes for reverse mode: so forward mode works too.
 @jax.custom_jvp
 def _expected_cost(scores: classes.Planes, costs: classes.Planes) -> Array:
     """sum_k p_k Z_k of each pixel, p the softmax of the scores.

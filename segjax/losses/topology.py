@@ -89,8 +89,10 @@ def topological(
     for dim in dims:
         border = frame and dim > 0
         p, t = (_framed(x) if border else x for x in (probs, targets))
+        # Holes are components of the complement, in which pixels touch the other way.
         most = most_components(p.shape[1:], (construction == "top_cells") == (dim == 0))
         pairs = persistence_pairs(
+            # Pairs are of sublevel sets; features of probabilities are born as the threshold falls.
             -jnp.concatenate([p, t]),
             max_pairs=most if max_pairs is None else max_pairs,
             dim=dim,
@@ -98,8 +100,10 @@ def topological(
             route=route,
         )
         total = total + _diagram_distance(p, t, pairs, threshold)
+    # Rows are class by class, image by image, tile by tile.
     chosen = classes.chosen_classes(logits, include_background=False)
     values = jnp.mean(total.reshape(len(chosen), len(logits), -1), axis=(0, 2))
+    # A nan is in every class, so the rows of the first one tell.
     return classes.with_nans(values, *(x[: len(logits)] for x in foregrounds))
 
 
@@ -161,8 +165,10 @@ def betti_matching(
     if relative:
         f, g = _framed(f), _framed(g)
     corners = construction == "top_cells"
+    # The union h is the image in which features of f and g meet their partners.
     images = jnp.stack([f, g, jnp.maximum(f, g)])
     images = images.reshape(3 * len(f), *f.shape[1:])
+    # Ranks choose pixels and have no gradient; it flows through the values gathered by them.
     order, ranks = pixel_ranks(-jax.lax.stop_gradient(images))
     values = jnp.take_along_axis(images.reshape(order.shape), order, axis=-1)
     parts = [tuple(jnp.split(x, 3)) for x in (ranks, values)]
@@ -208,6 +214,7 @@ def _tiles(x: Float[Array, "m *s"], patch: int | None) -> Float[Array, "k *t"]:
     split = [len(x)]
     for size in x.shape[1:]:
         split += [size // patch, patch]
+    # From [m, n1, p, n2, p] to [m, n1, n2, p, p]: the tiles of an image stay together.
     axes = (0, *range(1, len(split), 2), *range(2, len(split), 2))
     return x.reshape(split).transpose(axes).reshape(-1, *(patch,) * (x.ndim - 1))
 
@@ -219,13 +226,16 @@ def _diagram_distance(p: Array, t: Array, pairs: PersistencePairs, threshold: fl
     # A feature of a mask is one that foreground bears; an empty mask has a component born at 0.
     count = jnp.sum(true.valid & (_at(t, true.birth) > 0.5), axis=-1, dtype=jnp.int32)
     birth = _at(p, found.birth)
+    # The component that never ends lasts down to probability 0.
     death = jnp.where(found.death < 0, 0, _at(p, found.death))
     length = birth - death
+    # Pairs come by falling persistence: the first `count` are those to keep.
     wanted = jnp.arange(birth.shape[1], dtype=jnp.int32)[None] < count[:, None]
     keep = (1 - birth) ** 2 + death**2
     drop = jnp.where(length > threshold, length**2 / 2, 0)
     cost = jnp.where(found.valid, jnp.where(wanted, keep, drop), 0)
     lacking = jnp.maximum(count - jnp.sum(found.valid, axis=-1, dtype=jnp.int32), 0)
+    # A feature of the labels is (1, 0), at 1 / sqrt(2) from the diagonal: squared, 1/2.
     return jnp.sum(cost, axis=-1) + lacking.astype(p.dtype) / 2
 
 
@@ -241,6 +251,8 @@ def _at(x: Float[Array, "m *s"], index: Int[Array, "m k"]) -> Float[Array, "m k"
 def _match_components(ranks: tuple, values: tuple, full: bool) -> tuple:
     """Components of f and g as (birth, death, exists), by rank, and the partners of f's."""
     (f, g, h), (vf, vg, vh) = ranks, values
+    # Nowhere does h enter later than f or g. Aged by f and by g, a meeting in h ends a component of
+    # each: these two are the same feature of the union.
     merges = merge_components(
         jnp.concatenate([f, g, h]),
         tuple(jnp.concatenate([f, g, age]) for age in (f, g)),
@@ -248,6 +260,7 @@ def _match_components(ranks: tuple, values: tuple, full: bool) -> tuple:
     )
     end_f, end_g, end_h = jnp.split(merges.ended, 3)
     in_g = jnp.split(merges.partners[0], 3)[2]
+    # Rank 0 is the component that never ends. It has no meeting, and its partner is its like.
     first = jax.lax.broadcasted_iota(jnp.int32, end_f.shape, 1) == 0
     bars = [
         (v, jnp.where(end < 0, 0, _at(v, end)), (end >= 0) | first)
@@ -262,6 +275,7 @@ def _match_components(ranks: tuple, values: tuple, full: bool) -> tuple:
 def _match_holes(ranks: tuple, values: tuple, full: bool) -> tuple:
     """The same for holes: components of the complement, where births and deaths change places."""
     (f, g, h), frame = (dual_ranks(r)[0] for r in ranks), dual_ranks(ranks[0])[1]
+    # By rank in the complement: reversed, and behind the frame, in which no hole lies
     vf, vg, vh = (jnp.pad(v[:, ::-1], ((0, 0), (frame, 0))) for v in values)
     merges = merge_components(
         jnp.concatenate([f, g]),
@@ -274,9 +288,11 @@ def _match_holes(ranks: tuple, values: tuple, full: bool) -> tuple:
     for v, end, there in zip((vf, vg), ends, in_h, strict=True):
         birth = _at(v, end)
         bars.append((birth, v, end >= 0))
+        # In the image a hole is born where f or g closes it, and dies where h fills it.
         lives.append((end >= 0) & (birth > _at(vh, there)))
     rows = jnp.arange(len(f), dtype=jnp.int32)[:, None]
     places = jax.lax.broadcasted_iota(jnp.int32, ends[1].shape, 1)
+    # For each hole of h the hole of g within it. An index past the end writes nothing.
     owner = jnp.full(ends[1].shape, -1, jnp.int32)
     owner = owner.at[rows, jnp.where(lives[1], in_h[1], places.shape[1])].set(places, mode="drop")
     return *bars, jnp.where(lives[0], _at(owner, in_h[0]), -1)
@@ -289,6 +305,7 @@ def _matching_cost(bars_f: tuple, bars_g: tuple, partner: Int[Array, "m n"]) -> 
     alone_f = jnp.where(exist_f, (birth_f - death_f) ** 2, 0)
     cost = jnp.where(matched, 2 * apart, alone_f)
     rows = jnp.arange(len(partner), dtype=jnp.int32)[:, None]
+    # Features of g that some feature of f has; the unmatched write past the end, which is dropped
     taken = jnp.zeros(partner.shape, bool)
     taken = taken.at[rows, jnp.where(matched, partner, partner.shape[1])].set(True, mode="drop")
     alone_g = jnp.where(exist_g & ~taken, (birth_g - death_g) ** 2, 0)

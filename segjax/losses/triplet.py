@@ -58,6 +58,7 @@ def triplet(
     anchor, positive, negative = (x.astype(dtype) for x in (anchor, positive, negative))
     apart = {"angular": _angular, "cosine": _cosine, "euclidean": _euclidean}[distance]
     slack = apart(anchor, positive) - apart(anchor, negative) + margin
+    # Not a maximum: at 0 it would pass half of the gradient.
     return jnp.where(slack <= 0, 0, slack)
 
 
@@ -89,6 +90,8 @@ def _unit(x: Float[Array, "b d"]) -> Float[Array, "b d"]:
 def _length(x: Float[Array, "b d"]) -> Float[Array, "b"]:
     """|x| without overflow or underflow of the squares; its gradient at 0 is 0."""
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1))
+    # The slope of a root at 0 is infinite, so the root is taken of 1 there: a `where` behind it
+    # alone would give the gradient 0 * inf.
     none = largest == 0
     largest = jnp.where(none, 1, largest)
     squares = jnp.sum((x / largest[:, None]) ** 2, axis=-1)

@@ -50,10 +50,12 @@ def rectified(
     Cost: one distance transform for all classes.
     """
     labels, ndim = _checked(labels, num_classes)
+    # One transform of the label map gives the distance within every class.
     distance = unsigned_distance(labels, spacing=spacing, spatial_ndim=ndim)
     axes = tuple(range(1, labels.ndim))
     planes = []
     for region in _regions(labels, num_classes):
+        # 0 where the class is absent, or covers the image and has no boundary
         largest = jnp.max(jnp.where(region, distance, 0), axis=axes, keepdims=True)
         inside = jnp.where(largest > 0, -distance / jnp.where(largest > 0, largest, 1), -1)
         planes.append(jnp.where(region, inside, 1))
@@ -113,11 +115,13 @@ def signed(
     """
     labels, ndim = _checked(labels, num_classes)
     offset = checks.check_number("offset", offset, least=0, most=1)
+    # A mask for each class: off a class, too, distances are to that class alone.
     regions = jnp.stack(_regions(labels, num_classes), axis=1)
     distance = unsigned_distance(regions, spacing=spacing, spatial_ndim=ndim)
     finest = 1.0
     if spacing is not None:
         finest = lax.stop_gradient(jnp.min(jnp.asarray(spacing, jnp.float32)))
+    # A class that covers the image has distance 0, which the offset must not make positive.
     inside = -jnp.maximum(distance - offset * finest, 0)
     return _channels_last(jnp.where(regions, inside, distance))
 

@@ -72,6 +72,7 @@ def check_numbers(
 def check_integer(name: str, value: int, *, least: int) -> int:
     """An option as a Python integer of at least `least`, else ValueError; NumPy's are taken too."""
     try:
+        # `operator.index` takes True as 1.
         number = None if isinstance(value, bool | np.bool_) else operator.index(value)
     except TypeError:
         number = None
@@ -83,6 +84,7 @@ def check_integer(name: str, value: int, *, least: int) -> int:
 
 def _as_float(value: object) -> float:
     """nan for what is no number."""
+    # `float` would read text, and take an array of one element.
     if isinstance(value, str | bytes) or np.ndim(value):
         return math.nan
     try:

@@ -64,6 +64,7 @@ def check_where(where: Array | None, pixels: tuple[int, ...]) -> None:
 
 def computing_dtype(x: Array) -> jnp.dtype:
     """The dtype that losses compute in: float32, or float64 for float64 where JAX has it."""
+    # Canonical first: without x64, JAX makes float32 of NumPy's float64.
     double = jax.dtypes.canonicalize_dtype(x.dtype) == jnp.float64
     return jnp.dtype("float64" if double else "float32")
 
@@ -79,6 +80,7 @@ def class_logits(
     """The logits of each class, at least two; outside `where` they become 0, nan too."""
     planes = tuple(plane.astype(computing_dtype(logits)) for plane in split(logits))
     if where is not None:
+        # Before any arithmetic: masked behind it, a nan would still reach the gradient.
         planes = tuple(jnp.where(where, plane, 0) for plane in planes)
     return planes if len(planes) > 1 else (jnp.zeros_like(planes[0]), planes[0])
 
@@ -91,6 +93,7 @@ def log_softmax(planes: Planes) -> Planes:
 
 def log_sum_exp(planes: Planes) -> Array:
     """log sum_k exp z_k over the classes."""
+    # The largest keeps exp within range and cancels: no gradient passes through it.
     top = jax.lax.stop_gradient(_largest(planes))
     return top + jnp.log(_sum(jnp.exp(plane - top) for plane in planes))
 
@@ -138,6 +141,7 @@ def counted(
     if jnp.issubdtype(labels.dtype, jnp.floating):
         return where
     labels = as_int32(labels)
+    # One channel stands for two classes, 0 and 1.
     known = (labels >= 0) & (labels < max(2, logits.shape[-1]))
     return known if where is None else known & where
 
@@ -147,6 +151,7 @@ def as_int32(x: Array) -> Array:
 
     A cast would wrap them round: 2**32 in NumPy's int64 becomes 0, which is a class.
     """
+    # In NumPy where x is: on the way into JAX without x64 an int64 would wrap round.
     xp = jnp if isinstance(x, jax.Array) else np
     ends = np.iinfo(np.int32)
     if x.dtype in (np.int64, np.uint32, np.uint64):
@@ -163,6 +168,7 @@ def with_nans(values: Float[Array, "b"], *arrays: Array) -> Float[Array, "b"]:
     """
     for x in arrays:
         broken = jnp.any(jnp.isnan(x).reshape(len(values), -1), axis=-1)
+        # A factor, not a `where`, so that the gradient becomes nan too
         values = values * jnp.where(broken, jnp.nan, jnp.ones_like(values))
     return values
 
@@ -182,6 +188,8 @@ def image_sum(x: Array, where: Bool[Array, "b *s"] | None = None) -> Float[Array
 
 def ratio(numerator: Array, denominator: Array) -> Array:
     """The quotient, and 0 with zero gradient where the denominator is 0; a nan stays one."""
+    # A nan fails this test, so the quotient keeps it. The inner `where` keeps the gradient finite
+    # where the quotient is not taken: 0 times an infinite slope is nan.
     empty = denominator <= 0
     return jnp.where(empty, 0, numerator / jnp.where(empty, 1, denominator))
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from segjax.types import Array, Int
 
+# Above every key, rank and index: neutral in a minimum, and dropped as an index with `mode='drop'`
 NONE = np.iinfo(np.int32).max
 # Rounds that see only each component's lowest edge are the cheaper ones and nearly always enough;
 # what they leave is finished by rounds whose number is logarithmic whatever the image.
@@ -48,6 +49,8 @@ def neighbours(spatial_ndim: int, full: bool) -> tuple[tuple[int, ...], ...]:
 
 def most_components(shape: tuple[int, ...], full: bool) -> int:
     """More components than this no image has: no two minima touch."""
+    # Across corners each block of 2 x 2 has at most one minimum. Across faces minima may form a
+    # checkerboard, at most every second pixel of each line.
     half = [-(-size // 2) for size in shape]
     return math.prod(half) if full else half[-1] * math.prod(shape[:-1])
 
@@ -85,6 +88,7 @@ def merge_components(
     births = tuple(grid.youngest_start(age, label) for age in ages)
     blank = jnp.full(grid.b * grid.n, -1, jnp.int32)
     state = (label, births, (blank,) * len(ages), count, jnp.zeros((), jnp.int32))
+    # With one node left in each image nothing can end any more.
     state = jax.lax.while_loop(
         lambda s: (s[3] > grid.b) & (s[4] < CHEAP_ROUNDS), lambda s: _cheap_round(grid, *s), state
     )
@@ -101,13 +105,16 @@ class _Grid:
         self.n = math.prod(self.shape)
         self.steps = steps
         full = len(steps) == 3 ** len(self.shape) - 1
+        # Nodes of every image have the same room, so that shapes do not depend on values.
         self.room = most_components(tuple(self.shape), full)
+        # Pixels are numbered image * n + pixel, edges of an image rank * directions + direction.
         if max(self.b * self.n, self.n * len(steps)) >= NONE:
             raise ValueError(f"{tuple(ranks.shape)} is too large for 32-bit indices: split it")
         self.ranks = ranks
         image = jnp.arange(self.b, dtype=jnp.int32)[:, None]
         pixel = jnp.arange(self.n, dtype=jnp.int32)[None, :]
         self.first_pixel = jnp.broadcast_to(image * self.n, (self.b, self.n)).reshape(-1)
+        # Pixels by rank, in one flat array: that of rank r in image i stands at i n + r.
         where_to = self.first_pixel + ranks.reshape(-1)
         self.pixels = jnp.broadcast_to(pixel, (self.b, self.n)).reshape(-1)
         self.order = jnp.zeros_like(self.pixels).at[where_to].set(self.pixels)
@@ -127,6 +134,7 @@ class _Grid:
     def _edge_keys(self) -> list[Array]:
         """For each direction the edge's place in the order of edges: no two are the same."""
         ways = len(self.steps)
+        # Seen from either end an edge has one key: rank and direction at its later pixel.
         back = [self.steps.index(tuple(-a for a in step)) for step in self.steps]
         return [
             jnp.where(
@@ -147,6 +155,7 @@ class _Grid:
         for other in reversed(self.shifted(self.ranks, NONE)):
             # The first edge of a pixel to a pixel already there is the one it enters by.
             onward = jnp.where(other < self.ranks, other, onward)
+        # Every pixel points at the one it enters by, and so in the end at a local minimum.
         down = self.first_pixel + self.order[self.first_pixel + onward.reshape(-1)]
         down = jump(down)
         minimum = down == self.first_pixel + self.pixels
@@ -171,15 +180,18 @@ class _Grid:
     def across(self, low: Array, label: Array) -> Array:
         """The node at the other end of each node's lowest edge; itself without an edge."""
         label = label.reshape(-1)
+        # The directions as steps of flat, row-major pixel indices
         strides = np.cumprod([1, *self.shape[:0:-1]])[::-1]
         step = jnp.asarray(np.array(self.steps) @ strides, jnp.int32)
         key = jnp.where(low == NONE, 0, low)
+        # A key names the later pixel of its edge, which may belong to either of the two nodes.
         later = self.order[self.first_of_node + key // len(self.steps)] + self.first_of_node
         near, far = label[later], label[later + step[key % len(self.steps)]]
         return jnp.where(low == NONE, self.node, jnp.where(near == self.node, far, near))
 
     def record(self, ends: tuple, dying: tuple, sure: Array, low: Array) -> tuple:
         """Notes at which rank the components `dying` end, and which ends go together."""
+        # A birth is an index image * n + age, and so its place in `ends`.
         at = jnp.where(sure, dying[0], NONE)
         noted = [low // len(self.steps)] + [d - self.first_of_node for d in dying[1:]]
         return tuple(e.at[at].set(x, mode="drop") for e, x in zip(ends, noted, strict=True))
@@ -187,6 +199,7 @@ class _Grid:
 
 def jump(target: Int[Array, "n"]) -> Int[Array, "n"]:
     """Where each element ends that goes on to its target until it stays; no cycles."""
+    # Each target becomes its target's target: a chain of n takes log2 n rounds.
     return jax.lax.while_loop(
         lambda s: s[1],
         lambda s: (s[0][s[0]], jnp.any(s[0][s[0]] != s[0])),
@@ -212,6 +225,8 @@ def _cheap_round(grid, label, births, ends, count, rounds):
     beyond = tuple(birth[other] for birth in births)
     mutual = (other != grid.node) & (other[other] == grid.node) & (low[other] == low)
     younger = _all(b > o for b, o in zip(births, beyond, strict=True))
+    # Of two nodes that share their lowest edge the higher number goes. Whichever it is, the younger
+    # birth ends by each age, and the older goes on with the node that stays.
     sure = jnp.where(mutual, grid.node > other, (other != grid.node) & younger)
     dying = tuple(
         jnp.where(mutual, jnp.maximum(b, o), b) for b, o in zip(births, beyond, strict=True)
@@ -236,8 +251,10 @@ def _sorted_round(grid, label, births, ends, count, rounds):
     low = grid.lowest_edges(label)
     other = grid.across(low, label)
     mutual = (other != grid.node) & (other[other] == grid.node) & (low[other] == low)
+    # Each group of nodes joined by lowest edges has one core: the lower node of its mutual pair.
     core = (other == grid.node) | (mutual & (grid.node < other))
     group = jump(jnp.where(core, grid.node, other))
+    # Key -1 puts the core before all members, whose order is that of their lowest edges.
     leaving = grid.lowest_edges(group[label.reshape(-1)].reshape(label.shape))[group]
     eldest = _eldest_before(group, jnp.where(core, -1, low), births)
     joins = ~core & (low < leaving)
@@ -257,6 +274,7 @@ def _sorted_round(grid, label, births, ends, count, rounds):
 def _eldest_before(group: Array, key: Array, births: tuple) -> tuple:
     """The oldest birth in the same group at smaller keys; NONE for the first."""
     place = jnp.arange(len(group), dtype=jnp.int32)
+    # A minimum over all earlier members of the group: sorted by group and key, then by doubling
     group, _, node = jax.lax.sort((group, key, place), num_keys=2)
     first = jnp.concatenate([jnp.ones(1, bool), group[1:] != group[:-1]])
     start = jax.lax.cummax(jnp.where(first, place, 0))

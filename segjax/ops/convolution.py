@@ -78,6 +78,7 @@ def _backward(residuals: tuple[Array, Array], y_bar: Array) -> tuple[Array, Arra
     # The kernel turned by 180 degrees, its channels exchanged.
     x_bar = _lax_conv(y_bar, kernel[::-1, ::-1].transpose(0, 1, 3, 2))
 
+    # Only XLA's CPU backend has the slow weight gradient; elsewhere its own transpose is kept.
     def transpose_of_lax(x: Array, y_bar: Array) -> Array:
         return jax.linear_transpose(lambda k: _lax_conv(x, k), kernel)(y_bar)[0]
 
@@ -103,6 +104,7 @@ def _weight_gradient(x: Array, y_bar: Array, window: tuple[int, int]) -> Array:
     (b, h, w, i), o = x.shape, y_bar.shape[3]
     tall, wide = window
     row_bytes = b * w * (wide * i + tall * o) * x.dtype.itemsize
+    # The tallest blocks that fit the cache and divide the height; single rows if none do
     rows = max(n for n in range(1, h + 1) if h % n == 0 and n * row_bytes <= _BLOCK_BYTES or n == 1)
     y_bar = jnp.pad(y_bar, [(0, 0), (tall // 2, tall // 2), (0, 0), (0, 0)])
     zero = jnp.zeros((), x.dtype)
@@ -129,4 +131,5 @@ def _weight_gradient(x: Array, y_bar: Array, window: tuple[int, int]) -> Array:
         # `zeros_like` also hands on which shard_map axes x varies over.
         start = jnp.zeros_like(x, precision, shape=(wide * i, tall * o))
         total = lax.fori_loop(0, h // rows, lambda n, total: total + block(n), start)
+    # From [l, i, k, o], as the product has it, to the kernel's [k, l, i, o]
     return total.reshape(wide, i, tall, o).transpose(2, 0, 1, 3).astype(x.dtype)

@@ -176,6 +176,7 @@ def _vmappable(unsigned: bool):
 
     @squared.def_vmap
     def rule(size, batched, labels, spacing):
+        # A transform has one spacing: where images differ in it they go one after the other.
         if batched[1]:
             if not batched[0]:
                 labels = jnp.broadcast_to(labels[None], (size, *labels.shape))
@@ -208,11 +209,14 @@ def _all_axes(
     Each pass sees its axis in front and leaves the others as they are: a transpose between two
     reshapes takes ten times as long on CPU. `again` asks for `along_line` along every axis.
     """
+    # The longest axis is walked, at O(1) an element; on the others an element costs its reach.
     first, *others = sorted(range(1, labels.ndim), key=lambda axis: (-labels.shape[axis], -axis))
     d2 = jnp.moveaxis(along_line(jnp.moveaxis(labels, first, 0), spacing[first - 1]), 0, first)
     for axis in others:
         step = spacing[axis - 1]
         rows = start = jnp.moveaxis(d2, axis, 0)
+        # `rows` are the distances abreast of each element; another value on the line itself is a
+        # start, and may be nearer than all of them.
         if again:
             start = _lesser(rows, along_line(jnp.moveaxis(labels, axis, 0), step))
         d2 = jnp.moveaxis(min_plus(rows, start, step), 0, axis)
@@ -239,6 +243,7 @@ def _walk(line: Array, step: Array, *, unsigned: bool) -> Array:
         carry, steps = count(carry, pair[0])
         return carry, (_lesser(pair[1], steps) * step) ** 2
 
+    # No other value met yet: inf + 1 stays inf, and a line of one value is left to other axes.
     far = jnp.full_like(line[0], jnp.inf, dtype=jnp.float32)
     _, forth = lax.scan(count, (line[0], far), line)
     return lax.scan(count_back, (line[-1], far), (line, forth), reverse=True)[1]
@@ -267,9 +272,11 @@ def _min_plus_tiled(rows: Array, start: Array, step: Array) -> Array:
     n = rows.shape[0]
     if n == 1:
         return start
+    # Tiles of about `_TILE` values, of 8 targets at least
     tile = math.ceil(n / max(1, min(n // 8, round(rows.size / _TILE))))
     tiles = math.ceil(n / tile)
     first, last = _source_bounds(rows, step, tile)
+    # Targets beyond n fill the last tile up; they are cut off at the end.
     position = jnp.arange(tile * tiles, dtype=jnp.float32)
 
     def one_tile(t, out):
@@ -295,6 +302,7 @@ def _sweep(
     def some(carry):
         source, values = carry
         for k in range(_UNROLLED):
+            # Past the end the last source comes again, which changes no minimum.
             k = jnp.minimum(source + k, end)
             away = ((targets - k.astype(jnp.float32)) * step) ** 2
             away = lax.expand_dims(away, range(1, rows.ndim))
@@ -313,16 +321,19 @@ def _source_bounds(rows: Array, step: Array, tile: int) -> tuple[Array, Array]:
     n = rows.shape[0]
     width = min(rows.shape[-1], _SEGMENT)
     padding = [(0, 0)] * (rows.ndim - 1) + [(0, -rows.shape[-1] % width)]
+    # Lines repeated to fill a segment change neither its highest nor its lowest value.
     segments = jnp.pad(rows, padding, mode="edge").reshape(*rows.shape[:-1], -1, width)
     highest = jnp.max(segments, axis=-1).reshape(n, -1)
     lowest = jnp.min(segments, axis=-1).reshape(n, -1).T
     position = jnp.arange(n, dtype=jnp.float32)
     source = jnp.arange(n, dtype=jnp.int32)
+    # Above every result of the segment at that target; a whole sweep, but of few values
     bound = _sweep(highest, position, highest, step, source[0], source[-1])
     bound = jnp.pad(bound, ((0, -n % tile), (0, 0)), constant_values=-jnp.inf)
     bound = jnp.max(bound.reshape(-1, tile, bound.shape[1]), axis=1).T
     starts = position[::tile]
     ends = jnp.minimum(starts + (tile - 1), position[-1])
+    # How far each source lies from the nearest target of the tile, 0 within it
     outside = jnp.maximum(starts[:, None] - position[None, :], position[None, :] - ends[:, None])
     sums = lowest[:, None, :] + ((jnp.maximum(outside, 0) * step) ** 2)[None]
     useful = jnp.any((sums <= bound[:, :, None]) & (sums < jnp.inf), axis=0)

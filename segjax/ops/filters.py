@@ -16,6 +16,7 @@ from segjax.types import Array, Float
 
 # How each border is called by `jnp.pad`, after SciPy's names.
 _BORDERS = {"nearest": "edge", "constant": "constant", "reflect": "symmetric"}
+# Chords in one step of the loop; a program with all of them would grow with the radii
 _CHORDS_AT_ONCE = 8
 
 
@@ -57,9 +58,11 @@ def gaussian_filter(
     sigmas = checks.check_numbers("sigma", sigmas, x.ndim - 1, least=0)
     y = x.astype(computing_dtype(x))
     for axis, width in enumerate(sigmas, start=1):
+        # SciPy's rounding of the radius
         radius = int(truncate * width + 0.5)
         if radius > 0:
             kernel = np.exp(-0.5 * (np.arange(radius + 1) / width) ** 2)
+            # Of the half kernel the centre counts once, all else twice.
             kernel /= 2 * kernel.sum() - kernel[0]
             y = _symmetric(y, axis, kernel, border, padding)
     return y.astype(x.dtype)
@@ -193,6 +196,7 @@ def _ball(radius: int, axes: int) -> np.ndarray:
     return sum(i**2 for i in np.meshgrid(*[line] * axes, indexing="ij")) <= radius**2
 
 
+# The forward and the backward pass take the same tables.
 @functools.cache
 def _chords(radii: tuple[int, ...], axes: int) -> tuple[np.ndarray, np.ndarray]:
     """Chords of the balls along the last axis, in the running sum padded by the largest radius.
@@ -241,6 +245,7 @@ def _sum_chords(running: Array, blocks: Array, begin: Array, end: Array, like: A
 def _disk_sums(x: Array, radii: tuple[int, ...]) -> Array:
     blocks, begins = (jnp.asarray(table) for table in _chords(radii, x.ndim - 1))
     running = _running_sum(x, max(radii))
+    # A loop over the radii with one body: the blocks of each are all that differs.
     return lax.map(
         lambda ends: _sum_chords(running, blocks, ends[0], ends[1], x), (begins[:-1], begins[1:])
     )

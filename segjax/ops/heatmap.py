@@ -117,6 +117,7 @@ def decode_agreement(
     decoded = []
     for axis in (0, 1):
         votes = [
+            # A class of scale m is a block of 2^(m-1) pixels, which share its vote.
             jnp.repeat(jax.nn.log_softmax(pair[axis]), 2**scale, axis=-1)
             for scale, pair in enumerate(pyramid)
         ]
@@ -152,6 +153,7 @@ def decode_subpixel(
     for logits in finest:
         offsets = _indices(logits) - jnp.argmax(logits, axis=-1, keepdims=True)
         near = jnp.abs(offsets) <= radius
+        # A softmax of the window alone is p_j / sum p over it: nothing is left to divide.
         probs = jax.nn.softmax(logits, axis=-1, where=near)
         decoded.append(_expectation(probs))
     return _stack(*decoded)
@@ -228,6 +230,7 @@ def _expectation(probs: Float[Array, "b n"]) -> Float[Array, "b"]:
 
 def _median(probs: Float[Array, "b n"]) -> Float[Array, "b"]:
     above = jnp.cumsum(probs, axis=-1)
+    # Half of the sum as rounded, which the last pixel reaches in any case
     half = above[:, -1:] / 2
     pixel = jnp.argmax(above >= half, axis=-1, keepdims=True)
     here = _indices(probs) == pixel

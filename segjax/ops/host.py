@@ -63,6 +63,7 @@ def sort_with_places(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     packed <<= np.uint64(32)
     packed |= np.arange(keys.size, dtype=np.uint64)
     packed.sort()
+    # The cast to 32 bits keeps the lower half: the place.
     return (packed >> np.uint64(32)).astype(np.uint32), packed.astype(np.uint32).astype(np.intp)
 
 

@@ -146,6 +146,7 @@ def _min_over_cross(x: Array) -> Array:
 
 
 def _max_over_box(x: Array) -> Array:
+    # A box separates into one axis after the other; a cross does not.
     for axis in range(x.ndim - 1, 0, -1):
         window = [3 if a == axis else 1 for a in range(x.ndim)]
         lowest = np.array(-np.inf, x.dtype)
@@ -163,6 +164,7 @@ def _share(x: Array, y: Array, y_bar: Array, offsets: tuple[tuple[int, ...], ...
         ends = [[s + n for s, n in zip(start, x.shape, strict=True)] for start in starts]
         return [lax.slice(padded, s, e) for s, e in zip(starts, ends, strict=True)]
 
+    # nan equals nothing, so what lies outside is no extreme and gets no share.
     reached = sum((x_j == y).astype(x.dtype) for x_j in around(x, jnp.nan))
     share = y_bar / jnp.maximum(reached, 1)
     pairs = zip(around(y, jnp.nan), around(share, 0), strict=True)
@@ -213,6 +215,7 @@ def _eroded(x: Array, where: Array | None) -> Array:
 
 def _ridge(x: Array, eroded: Array, where: Array | None) -> tuple[Array, Array, Array]:
     """d_k = relu(x_k - open(x_k)), and the argument and the result of its dilation."""
+    # For the dilation uncounted pixels must be the least, where for the erosion they are the most.
     inner = eroded if where is None else jnp.where(where, eroded, -jnp.inf)
     opened = _max_over_box(inner)
     ridge = jnp.maximum(x - opened, 0)
@@ -232,6 +235,7 @@ def _product(x: Array, where: Array | None, iterations: int) -> Array:
         eroded = _eroded(x, where)
         return eroded, product * _rest(_ridge(x, eroded, where)[0])
 
+    # K erosions give the K + 1 ridges d_0 to d_K.
     return lax.fori_loop(0, iterations + 1, step, (x, jnp.ones_like(x)))[1]
 
 
@@ -282,11 +286,13 @@ def _skeleton_backward(iterations: int, residuals, y_bar: Array) -> tuple[Array,
         eroded, eroded_bar, kept = carry
         k = last - step
         lowest = _lowest_bit(k)
+        # k without its lowest bit is the nearest image kept; bit `bits`, above all, stands for 0.
         source = _lowest_bit((k & (k - 1)) | 1 << bits)
         image, kept = lax.fori_loop(
             0, lowest, functools.partial(refill, lowest=lowest), (at(kept, source), kept)
         )
         ridge, inner, opened = _ridge(image, eroded, where)
+        # dy / dd_k is the product of all other factors; the opened image enters d_k with a minus.
         ridge_bar = jnp.where(ridge > 0, pull / _rest(ridge), 0)
         eroded_bar -= _share(inner, opened, ridge_bar, _box(image.ndim - 1))
         image_bar = ridge_bar + _share(image, eroded, eroded_bar, _cross(image.ndim - 1))
@@ -299,4 +305,5 @@ _skeleton.defvjp(_skeleton_forward, _skeleton_backward)
 
 
 def _lowest_bit(k: Array) -> Array:
+    # k & -k is the lowest bit; one less has a 1 for each 0 below it.
     return lax.population_count((k & -k) - 1)

@@ -9,6 +9,7 @@ from jax import lax
 from segjax.ops.checks import check_shape
 from segjax.types import Array, Float
 
+# That of PyTorch's norms, with which nnU-Net is published
 _EPSILON = 1e-5
 
 
@@ -76,17 +77,20 @@ def _forward(x: Array, scale: Array, bias: Array) -> tuple[Array, tuple]:
     wide, mean, inverse = _statistics(x, scale)
     factor = inverse * _per_channel(scale.astype(wide.dtype), x)
     y = (wide - mean) * factor + _per_channel(bias.astype(wide.dtype), x)
+    # x is kept in its own precision, and standardised again backwards.
     return y, (x, scale, bias, mean, inverse)
 
 
 def _backward(residuals: tuple, y_bar: Array) -> tuple[Array, Array, Array]:
     x, scale, bias, mean, inverse = residuals
     standard = (x.astype(y_bar.dtype) - mean) * inverse
+    # The norm takes a constant and a scale away, so what y_bar has along either does not reach x.
     along, across = _mean(y_bar), _mean(y_bar * standard)
     factor = inverse * _per_channel(scale.astype(y_bar.dtype), x)
     x_bar = factor * (y_bar - along - standard * across)
     pixels = math.prod(x.shape[1:-1])
     images = tuple(range(x.ndim - 1))
+    # The same two means, times the pixels, are the sums that scale and bias need.
     scale_bar = pixels * jnp.sum(across, axis=images)
     bias_bar = pixels * jnp.sum(along, axis=images)
     return x_bar.astype(x.dtype), scale_bar.astype(scale.dtype), bias_bar.astype(bias.dtype)

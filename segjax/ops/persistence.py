@@ -94,6 +94,7 @@ def chosen_route(route: str) -> str:
 def pixel_ranks(image: Float[Array, "b *s"]) -> tuple[Array, Array]:
     """Pixels in ascending order, `[b, n]`, and each pixel's place in it, `[b, *s]`; stable."""
     flat = image.reshape(len(image), -1)
+    # Stable, so that equal pixels enter in row-major order, as on the host
     order = jnp.argsort(flat, axis=-1, stable=True).astype(jnp.int32)
     return order, _inverse(order).reshape(image.shape)
 
@@ -122,6 +123,8 @@ def rank_pairs(ranks: Int[Array, "b *s"], dim: int, construction: str) -> tuple[
         ended = merge_components(ranks, (ranks,), full=corners).ended
         return jnp.where((ended >= 0) | (places == 0), places, -1), ended
     dual, frame = dual_ranks(ranks)
+    # Reversed behind the frame, place r is rank r again. A hole dies where the component of the
+    # complement is born, and is born where that component ends.
     ended = merge_components(dual, (dual,), full=not corners).ended[:, frame:][:, ::-1]
     found = ended >= 0
     return jnp.where(found, n - 1 + frame - ended, -1), jnp.where(found, places, -1)
@@ -132,6 +135,7 @@ def _device_pairs(image: Array, max_pairs: int, dim: int, construction: str) -> 
     born, dead = rank_pairs(ranks, dim, construction)
     ordered = jnp.take_along_axis(image.reshape(order.shape), order, axis=-1)
     length = _take(ordered, dead) - _take(ordered, born)
+    # The component that never ends is the most persistent.
     length = jnp.where(dead < 0, jnp.inf, length)
     # Only what lasts is a pair; the order of `top_k` would put the lengths of NaN pixels first.
     length = jnp.where((born >= 0) & (length > 0), length, -1.0)

@@ -86,6 +86,7 @@ def _by_complex(ranks: np.ndarray, dim: int, construction: str) -> tuple[np.ndar
     import gudhi
 
     name = "top_dimensional_cells" if construction == "top_cells" else "vertices"
+    # GUDHI takes doubles, which hold every rank exactly.
     complex_ = gudhi.CubicalComplex(**{name: ranks.astype(np.float64)})
     complex_.compute_persistence(homology_coeff_field=2, min_persistence=0)
     born, dead = complex_.persistence_intervals_in_dimension(dim).reshape(-1, 2).T

@@ -36,6 +36,7 @@ def upsample_nearest(x: Float[Array, "b *s c"], *, factor: int = 2) -> Float[Arr
     _check_spatial(x)
     if factor < 1:
         raise ValueError(f"`factor` takes a positive integer, got {factor}")
+    # [b, h, 1, w, 1, c], spread to [b, h, factor, w, factor, c], is [b, h factor, w factor, c].
     split, wide, joined = [x.shape[0]], [x.shape[0]], [x.shape[0]]
     for size in x.shape[1:-1]:
         split += [size, 1]

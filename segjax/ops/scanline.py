@@ -13,6 +13,7 @@ from segjax.types import Array, Float
 MAX_ROTATION = 45.0
 
 
+# HIGHEST, because accelerators multiply float32 in fewer bits by default
 def scale_columns(
     planes: Float[Array, "n h w"], matrix: Float[Array, "u w"]
 ) -> Float[Array, "n h u"]:
@@ -27,6 +28,7 @@ def scale_rows(planes: Float[Array, "n h w"], matrix: Float[Array, "v h"]) -> Fl
 
 def margin(reach: int) -> int:
     """Pixels that `shear` uses up for offsets up to `reach` either way, and for interpolation."""
+    # The steps of all bits come to one less than this power; the interpolation takes one pixel.
     return 2 ** (2 * reach).bit_length() if reach else 0
 
 
@@ -54,6 +56,7 @@ def shear(
     """
     if not reach:
         return planes
+    # The planes begin `reach` pixels early, so every line moves the same way, by 0 to 2 reach.
     start = jnp.clip(offsets + reach, 0, 2 * reach)
     offsets = start[None, :, None] if axis == 2 else start[None, None, :]
     whole = jnp.floor(offsets)

@@ -46,6 +46,7 @@ def kth_largest(x: Float[Array, "b n"], k: Int[Array, "b"]) -> Float[Array, "b"]
         return bit - 1, jnp.where(enough, candidate, found), jnp.where(enough, reached, count)
 
     lowest = jnp.zeros(x.shape[:1], whole)
+    # The sign bit of numbers >= 0 is 0: the search begins at the bit below it.
     start = jnp.array(bits - 2, whole), lowest, reaching(lowest)
     _, found, _ = jax.lax.while_loop(undecided, try_bit, start)
     return jnp.min(jnp.where(patterns >= found[:, None], x, jnp.inf), axis=-1)
@@ -70,6 +71,7 @@ def mean_of_largest(x: Float[Array, "b n"], k: Int[Array, "b"]) -> Float[Array, 
     """
     edge = kth_largest(x, k)[:, None]
     above, equal = (x > edge).astype(x.dtype), (x == edge).astype(x.dtype)
+    # Places that those above the edge leave to those equal to it
     left = k.astype(x.dtype) - jnp.sum(above, axis=-1)
     share = left / jnp.maximum(jnp.sum(equal, axis=-1), 1)
     return jnp.sum(x * (above + equal * share[:, None]), axis=-1) / k.astype(x.dtype)

@@ -101,6 +101,7 @@ def transposed_conv(
     blocks = math.prod(window) * features
     y = x.reshape(-1, channels) @ jnp.moveaxis(kernel, -2, 0).reshape(channels, blocks)
     y = y.reshape(x.shape[0], *sizes, *window, features)
+    # From [b, *s, *k, o] to each spatial axis followed by its own window
     pairs = [axis for n in range(rank) for axis in (1 + n, 1 + rank + n)]
     y = y.transpose(0, *pairs, 1 + 2 * rank)
     return y.reshape(x.shape[0], *(n * k for n, k in zip(sizes, window, strict=True)), features)
@@ -121,6 +122,7 @@ def _in_plane(
     shifts = [padded[:, u : u + last : strides[0]] for u in range(depth)]
     stacked = jnp.concatenate(shifts, axis=-1) if depth > 1 else shifts[0]
     flat = stacked.reshape(-1, *stacked.shape[2:])
+    # The depth of the kernel goes into its channels, in the order in which the shifts are stacked.
     weights = kernel.transpose(1, 2, 0, 3, 4).reshape(*kernel.shape[1:3], -1, kernel.shape[4])
     y = convolve(flat, weights, strides[1:])
     return y.reshape(x.shape[0], planes, *y.shape[1:])
@@ -151,6 +153,7 @@ def _conv2d(x: Array, kernel: Array, strides: tuple[int, int]) -> Array:
     if strides == (1, 1):
         return conv2d(x, kernel)
     if kernel.shape[:2] == (1, 1):
+        # A window of one pixel reads only the pixels that the stride keeps.
         return conv2d(x[:, :: strides[0], :: strides[1]], kernel)
     return _strided(x, kernel, strides)
 

@@ -44,6 +44,7 @@ def tile_starts(size: int, patch: int, step: float = 0.5) -> list[int]:
     return [round(between * i) for i in range(intervals + 1)]
 
 
+# The same for every call with this patch; callers share one array, so it is read-only.
 @functools.lru_cache(maxsize=8)
 def gaussian_weights(patch: tuple[int, int]) -> Float[Array, "h w"]:
     """What the pixels of a tile count: much in the centre, little at the rim, never 0.
@@ -118,6 +119,7 @@ def predict_slices(
     )
     result = None
     for index in range(len(slices)):
+        # The number of classes is known with the first tile.
         blended = None
         for (y, x), tile in zip(starts, itertools.islice(tiles, len(starts)), strict=True):
             if blended is None:
@@ -222,6 +224,7 @@ def _blend(
     sides: tuple[int, int], patch: tuple[int, int], starts: Starts
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights of a tile and their sum over all tiles, each with an axis for the classes."""
+    # As nnU-Net: a single tile is taken as it comes, not multiplied and divided again.
     weights = gaussian_weights(patch) if len(starts) > 1 else np.ones(patch, np.float32)
     total = np.zeros(sides, np.float32)
     for y, x in starts:

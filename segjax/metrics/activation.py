@@ -47,6 +47,7 @@ def activation_in_region(
     checks.check_shape("region", region, tuple(activation.shape))
     activation = activation.astype(jnp.float32)
     if not jnp.issubdtype(region.dtype, jnp.floating):
+        # Not left to JAX, which without x64 wraps 64-bit numbers round, below 0 or to it.
         region = as_int32(region) > 0
     inside = jnp.asarray(region).astype(jnp.float32)
     if where is not None:

@@ -127,6 +127,7 @@ def overlap_counts(
 
     pixels = tuple(range(1, labels.ndim))
 
+    # int32 named, for the sum of booleans would be int64 under x64
     def count(chosen: Array) -> Array:
         return jnp.sum(chosen, axis=pixels, dtype=jnp.int32)
 
@@ -134,6 +135,7 @@ def overlap_counts(
 
     def one_class(k: Array) -> Array:
         here, true = (predicted == k) & counted, (labels == k) & counted
+        # fp is found - tp, fn is wanted - tp; tn is all but what is found or wanted.
         tp, found, wanted = count(here & true), count(here), count(true)
         return jnp.stack([tp, found - tp, wanted - tp, total - found - wanted + tp], axis=-1)
 
@@ -158,6 +160,7 @@ def dice_from_counts(counts: Int[Array, "*n 4"]) -> Float[Array, "*n"]:
     Cost: O(n).
     """
     tp, fp, fn, xp = _float_counts(counts)
+    # A nan fails the comparison, and so reaches the quotient.
     divisor = 2 * tp + fp + fn
     return xp.where(divisor <= 0, 1, 2 * tp / xp.where(divisor <= 0, 1, divisor))
 
@@ -184,6 +187,7 @@ def jaccard_from_counts(counts: Int[Array, "*n 4"]) -> Float[Array, "*n"]:
 
 def _float_counts(counts: Array) -> tuple:
     """tp, fp, fn as floats, and the module that computes on them."""
+    # Counts of a whole set exceed 2^24, beyond which float32 skips integers: NumPy's stay exact.
     xp, dtype = (jnp, jnp.float32) if isinstance(counts, jax.Array) else (np, np.float64)
     counts = xp.asarray(counts)
     checks.check_shape("counts", counts, (*counts.shape[:-1], 4))

@@ -48,6 +48,7 @@ def roc_auc(
     _, tp, fp = _curve(scores, labels, weights, where)
     if not (tp[-1] > 0 and fp[-1] > 0):
         return float("nan")
+    # Trapezoids: a positive and a negative of equal score count one half.
     return float(np.sum(np.diff(fp) * (tp[1:] + tp[:-1])) / (2 * tp[-1] * fp[-1]))
 
 
@@ -85,6 +86,7 @@ def average_precision(
     if not tp[-1] > 0:
         return float("nan")
     found = tp[1:] + fp[1:]
+    # Scores above all others may have weight 0; their step in recall is 0 too.
     precision = tp[1:] / np.where(found > 0, found, 1)
     return float(np.sum(np.diff(tp) * precision) / tp[-1])
 
@@ -123,10 +125,12 @@ def sensitivity_specificity(
     thresholds, tp, fp = _curve(scores, labels, weights, where)
     if not (tp[-1] > 0 and fp[-1] > 0):
         return (float("nan"),) * 3
+    # Without the threshold above all scores, at which nothing is positive
     sensitivity, specificity = tp[1:] / tp[-1], 1 - fp[1:] / fp[-1]
     total = sensitivity + specificity
     harmonic = sensitivity * specificity / np.where(total > 0, total, 1)
     # Equal means may differ in their last digits.
+    # Thresholds fall, and argmax takes the first, so the highest.
     best = int(np.argmax(harmonic >= harmonic.max() * (1 - 1e-12)))
     return float(sensitivity[best]), float(specificity[best]), float(thresholds[best])
 
@@ -175,6 +179,7 @@ def threshold_counts(
         counts = jnp.asarray(where)
         check_where(counts, tuple(scores.shape))
         positive, negative = positive & counts, negative & counts
+    # Scores of half precision in float32: thresholds in half precision would not be those given.
     if scores.dtype != jnp.float64:
         scores = scores.astype(jnp.float32)
     pixels = tuple(range(1, scores.ndim))
@@ -186,6 +191,7 @@ def threshold_counts(
         found = scores >= threshold
         return count(found & positive), count(found & negative)
 
+    # One threshold after the other, so that memory is that of one comparison
     tp, fp = jax.lax.map(above, jnp.asarray(_thresholds(thresholds), scores.dtype))
     tp, fp = tp.T, fp.T
     return jnp.stack([tp, fp, count(positive)[:, None] - tp, count(negative)[:, None] - fp], -1)
@@ -255,6 +261,7 @@ def average_precision_from_counts(
     heights = precision
     if rule == "trapezoid":
         heights = (precision + np.concatenate([precision[..., 1:], level], axis=-1)) / 2
+    # Recall falls as thresholds rise, to 0 beyond the last.
     steps = -np.diff(recall, axis=-1, append=0)
     return np.sum(steps * heights, axis=-1)
 
@@ -293,6 +300,7 @@ def _curve(
     labels = binary("labels", labels)
     order = np.argsort(-scores, kind="stable")
     scores, positive = scores[order], np.where(labels[order], weights[order], 0)
+    # No threshold lies between equal scores: only the last of them is a point of the curve.
     last = np.flatnonzero(np.append(scores[1:] != scores[:-1], scores.size > 0))
     tp = np.append(0.0, np.cumsum(positive)[last])
     fp = np.append(0.0, np.cumsum(weights[order] - positive)[last])

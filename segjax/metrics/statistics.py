@@ -63,6 +63,7 @@ def roc_auc(score: Float[Array, "*s n"], label: Float[Array, "*s n"]) -> Float[n
     Returns: values in [0, 1].
     Empty cases: nan where no case is positive, or none is negative.
     """
+    # Here, because scipy.stats takes longer to import than the rest of the package.
     from scipy.stats import rankdata
 
     score, positive = np.asarray(score, np.float64), np.asarray(label) > 0.5
@@ -112,8 +113,10 @@ def froc(positives: Float[Array, "*s n"], *counts: Float[Array, "*s n"]) -> Floa
     total, found, false = _pooled(positives, counts)
     cases = np.asarray(positives).shape[-1]
     values = np.full(total.shape, np.nan)
+    # `np.interp` takes one curve at a time.
     for place in np.ndindex(*total.shape):
         if total[place] > 0:
+            # Thresholds rise, so false positives fall; `np.interp` takes rising ones.
             rates = np.append(0.0, false[place][::-1] / cases)
             hits = np.append(0.0, found[place][::-1] / total[place])
             values[place] = np.mean(np.interp(FROC_RATES, rates, hits))
@@ -129,6 +132,7 @@ def _pooled(positives: np.ndarray, counts: tuple) -> tuple[np.ndarray, np.ndarra
 
 
 def _finite_mean(column: np.ndarray) -> np.ndarray:
+    # An infinite value, a distance to nothing, would be the whole mean: `not_finite` counts it.
     finite = np.isfinite(column)
     count = finite.sum(axis=-1)
     total = np.where(finite, column, 0.0).sum(axis=-1)

@@ -122,6 +122,7 @@ def surface_dice(
     Cost: host, as `hausdorff_distance`.
     """
     checks.check_number("tolerance", tolerance, least=0)
+    # Distances are roots of sums of products: one that equals the tolerance may end above it.
     reach = tolerance * (1 + 1e-9)
 
     def score(outward: np.ndarray, inward: np.ndarray) -> float:
@@ -147,6 +148,7 @@ def _scores(
     scores = np.empty(len(pred), np.float64)
     for index, (one, other) in enumerate(cropped_pairs(pred, label)):
         if one.any() and other.any():
+            # In units before the search, for which pixel is the nearest depends on them
             a, b = _boundary(one) * units[index], _boundary(other) * units[index]
             scores[index] = score(KDTree(b).query(a)[0], KDTree(a).query(b)[0])
         else:
@@ -156,6 +158,7 @@ def _scores(
 
 def _boundary(mask: np.ndarray) -> np.ndarray:
     """Positions `[m, axes]` of the pixels that an erosion by the face-connected cross removes."""
+    # The margin is background, so an object that touches the edge has a boundary there.
     padded, inside = np.pad(mask, 1), mask.copy()
     for axis in range(mask.ndim):
         for start in (0, 2):

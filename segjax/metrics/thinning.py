@@ -43,6 +43,7 @@ def thin(volume: np.ndarray) -> np.ndarray:
     deleted. Departures: parity classes in place of a scan.
     """
     # In C order whatever the volume's own, for voxels are deleted through the flat view.
+    # A margin of one, so that every voxel has 26 neighbours within the array
     padded = np.ascontiguousarray(np.pad(volume, 1))
     flat = padded.reshape(-1)
     steps = POSITIONS @ (np.array(padded.strides) // padded.itemsize)
@@ -61,6 +62,7 @@ def thin(volume: np.ndarray) -> np.ndarray:
                 chosen = chosen[_deletable(_codes(flat, chosen, steps))]
                 flat[chosen] = False
                 deleted |= chosen.size > 0
+            # What is deleted stays so: the passes that follow look at fewer points.
             points = points[flat[points]]
     return padded[1:-1, 1:-1, 1:-1]
 
@@ -76,8 +78,11 @@ def _codes(flat: np.ndarray, points: np.ndarray, steps: np.ndarray) -> np.ndarra
 
 def _deletable(codes: np.ndarray) -> np.ndarray:
     """Whether a voxel with this neighbourhood is simple and not the end of a line."""
+    # Equal neighbourhoods are judged once: few of the 2^26 occur.
     kinds, where = np.unique(codes, return_inverse=True)
+    # At most one bit: a voxel alone, or the end of a line
     end = kinds & (kinds - 1) == 0
+    # Simple: the object around is one piece, and so is the background that shares a face with it.
     one_object = _flood(kinds & -kinds, kinds, AROUND) == kinds
     outside = ~kinds & NEAR_BITS
     faces = outside & FACE_BITS
@@ -91,5 +96,6 @@ def _flood(seeds: np.ndarray, allowed: np.ndarray, adjacent: np.ndarray) -> np.n
     while before is None or np.any(reached != before):
         before = reached
         for k in ALL:
+            # Minus the bit is all ones or 0: it lets through what touches k, where k is reached.
             reached = reached | (-(reached >> k & 1) & adjacent[k] & allowed)
     return reached

@@ -152,6 +152,7 @@ def _cl_dice(pred: np.ndarray, label: np.ndarray, skeleton) -> float:
     if not (pred.any() and label.any()):
         return float(not (pred.any() or label.any()))
     box = bounding_box(pred | label)
+    # Thinning takes as long as its array is large, and the box holds both objects.
     pred, label = pred[box], label[box]
     precision = label[skeleton(pred)].mean()
     sensitivity = pred[skeleton(label)].mean()
@@ -177,11 +178,13 @@ def _betti_numbers(mask: np.ndarray, connectivity: str) -> np.ndarray:
     whole = np.ones((3,) * axes, bool)
     cross = ndimage.generate_binary_structure(axes, 1)
     inside, outside = (whole, cross) if connectivity == "full" else (cross, whole)
+    # What lies outside the box is one piece of background and changes no number.
     mask = mask[bounding_box(mask)]
     components = ndimage.label(mask, inside)[1]
     euler = int(_euler_number(mask[None], connectivity, np)[0])
     if axes == 2:
         return np.array([components, components - euler])
+    # One component of the background is the outside, which the margin joins up.
     cavities = ndimage.label(~np.pad(mask, 1), outside)[1] - 1
     return np.array([components, components + cavities - euler, cavities])
 

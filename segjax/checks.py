@@ -34,6 +34,7 @@ class Requirement:
         near = nearest(value, self.options) if self.options else "."
         words = self.words
         if isinstance(value, float) and not math.isfinite(value):
+            # nan and infinity are numbers to a reader of the message.
             words = words.replace("a number", "a finite number", 1)
         return f"takes {words}{'' if near == '.' else near}"
 
@@ -48,6 +49,7 @@ def number(
     """One finite number within bounds, NumPy's among them; True and False are none."""
 
     def holds(value: object) -> bool:
+        # Python's True and False are integers.
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             return False
         return math.isfinite(value) and _within(value, least, above, most, below)

@@ -28,6 +28,8 @@ def whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
     The file takes the place of `path` when the block ends well, and is removed when it does not.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, for a rename is atomic within one file system only; with the number of the
+    # process, so that two never write into one file.
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with naming(path):
@@ -43,6 +45,7 @@ def naming(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        # An error without a number is a library's own, whose message a name does not join.
         if error.errno is not None:
             error.filename = error.filename or str(path)
         raise
@@ -63,6 +66,7 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
 def write_figure(path: pathlib.Path, figure: Any) -> None:
     """Writes a figure of matplotlib as PNG that names segjax as its software."""
     with whole(path) as temporary:
+        # The temporary name ends in a number, so the format is named.
         figure.savefig(temporary, dpi=110, format="png", metadata={"Software": MARK})
 
 
@@ -98,10 +102,12 @@ def write_together(folder: pathlib.Path, contents: Mapping[str, bytes], *, stage
         contents: bytes by name.
         stage: how the temporary folder's name begins; what a killed process left of it goes.
     """
+    # What was not there before is gone again after a failure.
     created = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f"{stage}*"):
         shutil.rmtree(left)
+    # Within the folder, so that renames stay in one file system
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=stage, dir=folder))
     try:
         for name, content in contents.items():
@@ -110,6 +116,7 @@ def write_together(folder: pathlib.Path, contents: Mapping[str, bytes], *, stage
         for name in contents:
             os.replace(temporary / name, folder / name)
         temporary.rmdir()
+    # Ctrl-C and SIGTERM, which raises KeyboardInterrupt, must not leave half of it either.
     except BaseException:
         shutil.rmtree(folder if created else temporary)
         raise

@@ -43,10 +43,12 @@ def paired_permutation_test(
     difference = a - b
     # Sums in another order differ in the last bits: such ties count as reached.
     reached = abs(difference.sum()) - 1e-9 * np.abs(difference).sum()
+    # Assignments of signs are numbered by the bits of an int64.
     exact = difference.size < 63 and 2**difference.size <= resamples
     generator, places = np.random.default_rng(seed), np.arange(difference.size)
     total, hits = 2**difference.size if exact else resamples, 0
     for start, rows in _blocks(total, difference.size):
+        # Bit k of an assignment's number is the sign of case k.
         if exact:
             bits = np.arange(start, start + rows)[:, None] >> places[None, :] & 1
         else:
@@ -94,6 +96,7 @@ def bootstrap_interval(
     for method in ("BCa", "percentile"):
         with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+            # The generator is made anew, so that either method sees the same resamples.
             interval = stats.bootstrap(
                 (values,),
                 statistic,
@@ -149,10 +152,12 @@ def crossed_bootstrap_interval(
     parts = []
     for _, rows in _blocks(resamples, cases):
         counts = generator.multinomial(cases, even, rows)
+        # Every row of counts adds up to the number of cases, so the repeated ones fill a rectangle.
         drawn = np.repeat(np.tile(np.arange(cases), rows), counts.ravel()).reshape(rows, cases)
         each = (statistic(*(table[k][drawn] for table in tables)) for k in range(seeds))
         parts.append(np.stack(list(each), axis=-1))
     values = np.concatenate(parts)
+    # Seeds are drawn apart from cases: each drawn seed sees the same drawn cases.
     drawn_seeds = generator.multinomial(seeds, np.full(seeds, 1 / seeds), resamples)
     results = np.sum(drawn_seeds * values, axis=1) / seeds
     low, high = np.nanquantile(results, [(1 - confidence) / 2, (1 + confidence) / 2])
@@ -206,6 +211,7 @@ def paired_statistic_test(
     observed = float(difference(np.zeros((1, cases), bool))[0])
     if not np.isfinite(observed):
         raise ValueError("`statistic` is not defined on the cases given")
+    # Ties in the last digits count as reached here too; the 1e-15 is for a difference of 0.
     reached = abs(observed) * (1 - 1e-9) - 1e-15
     exact, total, hits = cases < 63 and 2**cases <= resamples, resamples, 0
     if exact:
@@ -216,6 +222,7 @@ def paired_statistic_test(
             bits = np.arange(start, start + rows)[:, None] >> places[None, :] & 1
         else:
             bits = generator.integers(0, 2, (rows, cases), np.int8)
+        # Not `>=`, which a nan fails: where the statistic is not defined, the exchange counts.
         hits += np.count_nonzero(~(np.abs(difference(bits.astype(bool))) < reached))
     return float(hits / total if exact else (hits + 1) / (total + 1))
 

@@ -59,6 +59,7 @@ class DownBlock(nn.Module):
     def __call__(self, x: Float[Array, "b h w i"], *, train: bool) -> Float[Array, "b h w o"]:
         h = self.unit(self.features, window=1, relu=False, name="proj")(x, train=train)
         for pair in ((0, 1), (2, 3)):
+            # The first pair adds to the projection of the input, the second to that sum.
             branch = x if pair == (0, 1) else h
             for t in pair:
                 branch = self.unit(self.features, name=f"conv_{t}")(branch, train=train)
@@ -83,6 +84,7 @@ class UpBlock(nn.Module):
     ) -> Float[Array, "b h w o"]:
         styled = partial(StyleConv, self.features, self.unit)
         branch = self.unit(self.features, name="conv_0")(x, train=train)
+        # Added, not concatenated, as in the published networks whose weights load here
         branch = styled(name="conv_1")(branch + skip, style, train=train)
         h = self.unit(self.features, window=1, relu=False, name="proj")(x, train=train) + branch
         branch = styled(name="conv_2")(h, style, train=train)
@@ -133,6 +135,7 @@ class CellposeUNet(nn.Module):
         style = _unit_style(x)
         fed = style if self.style else jnp.zeros_like(style)
         for k in reversed(range(len(self.features))):
+            # The lowest decoder block has input and skip at one resolution: both are the last map.
             x = x if k == len(self.features) - 1 else upsample_nearest(x)
             x = UpBlock(self.features[k], unit, name=f"up_{k}")(x, maps[k], fed, train=train)
         logits = unit(self.outputs, window=1, name="output")(x, train=train)
@@ -141,6 +144,7 @@ class CellposeUNet(nn.Module):
 
 
 def _unit_style(x: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
+    # In float32 whatever the precision of x: it is a sum over all pixels.
     mean = jnp.mean(jnp.asarray(x, jnp.float32), axis=(1, 2))
     # Inside the root, so that a map of zeros has a finite gradient.
     return mean / jnp.sqrt(jnp.sum(mean**2, axis=-1, keepdims=True) + 1e-12)
@@ -166,6 +170,7 @@ def _modules(levels: int) -> list[tuple[str, tuple[str, ...], int]]:
     found = []
 
     def add_unit(prefix: str, path: tuple[str, ...], conv_index: int) -> None:
+        # In PyTorch the layers of a unit are numbered; a ReLU between them takes index 1.
         found.append((f"{prefix}.0", (*path, "norm"), 1))
         found.append((f"{prefix}.{conv_index}", (*path, "conv"), 4))
 
@@ -217,6 +222,7 @@ def from_state_dict(
     """
     arrays = {key.removeprefix("module."): value for key, value in state.items()}
     arrays = {key: value for key, value in arrays.items() if key.split(".")[-1] not in _IGNORED}
+    # More levels than any network has; keys beyond those that are there are refused below.
     levels = sum(f"downsample.down.res_down_{i}.proj.1.weight" in arrays for i in range(16))
     entries = _entries(levels)
     _check_keys(arrays, entries)
@@ -224,6 +230,7 @@ def from_state_dict(
     wanted = None if template is None else flatten_dict(template)
     filled, kept = {}, _replaced(expected, wanted)
     for key, (path, axes) in entries.items():
+        # Modules are one or two names of a path, behind that of its collection.
         if path[1:3] in kept or path[1:2] in kept:
             filled[path] = wanted[path]
             continue
@@ -285,6 +292,7 @@ def load_torch_weights(path: str | Path) -> dict[str, np.ndarray]:
         raise UserError(
             f"weights {path}: takes a state dict of tensors, got {type(state).__name__}"
         )
+    # To float32 in PyTorch: NumPy has no bfloat16.
     return {key: value.float().numpy() for key, value in state.items()}
 
 
@@ -313,6 +321,7 @@ def _expected_shapes(arrays: Mapping[str, np.ndarray], levels: int) -> dict[tupl
         if len(shape) != 4:
             raise ValueError(f"state dict: `{key}` takes 4 axes, got shape {shape}")
     model = CellposeUNet(tuple(int(shape[0]) for shape in projections), outputs=int(head[0]))
+    # Shapes only, of whatever image: nothing is computed, and no key is used up.
     image = jax.ShapeDtypeStruct((1, 8, 8, int(projections[0][1])), jnp.float32)
     shapes = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), image)
     return {path: leaf.shape for path, leaf in flatten_dict(shapes).items()}
@@ -338,6 +347,7 @@ def _order(ndim: int, axes: int) -> tuple[int, ...]:
     """Axes of a PyTorch array in our order; a bias or a batch norm has one and keeps it."""
     if ndim == 1:
         return (0,)
+    # (o, i, k, l) to (k, l, i, o), and (o, i) to (i, o)
     return (2, 3, 1, 0) if axes == 4 else (1, 0)
 
 
@@ -346,6 +356,7 @@ def _to_flax(value: np.ndarray, axes: int) -> np.ndarray:
 
 
 def _to_torch(value: np.ndarray, axes: int) -> np.ndarray:
+    # argsort turns a permutation of axes round.
     return value.transpose(np.argsort(_order(value.ndim, axes)))
 
 

@@ -58,6 +58,7 @@ class Conv(nn.Module):
         initialize = torch_uniform(self.window**2 * channels)
         shape = (self.window, self.window, channels, self.features)
         kernel = self.param("kernel", initialize, shape)
+        # PyTorch bounds a bias by the fan-in of its kernel.
         bias = self.param("bias", initialize, (self.features,))
         y = conv2d(jnp.asarray(x, self.dtype), jnp.asarray(kernel, self.dtype))
         return y + jnp.asarray(bias, self.dtype).reshape(1, 1, 1, -1)
@@ -173,6 +174,7 @@ class BatchNorm(nn.Module):
             use_fast_variance=False,
             axis_name=self.axis_name,
         )
+        # Parameters and statistics lie under this module's name, not in one more level below it.
         nn.share_scope(self, norm)
         return norm(jnp.asarray(x, jnp.float32))
 

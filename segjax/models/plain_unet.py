@@ -57,6 +57,7 @@ class ConvNorm(nn.Module):
             y = InstanceNorm(name="norm")(y)
         else:
             y = BatchNorm(axis_name=self.axis_name, name="norm")(y, train=train)
+        # Norms give float32, whatever the precision of the convolutions.
         return nn.leaky_relu(y.astype(self.dtype), 0.01)
 
 
@@ -137,6 +138,7 @@ class PlainUNet(nn.Module):
             head = StridedConv(
                 self.classes, once, once, self.head_bias, self.dtype, name=f"head_{i}"
             )
+            # The decoder begins at the lowest resolution, the list of heads at the highest.
             heads.insert(0, _crop(head(x), image.shape[1:-1], strides[: i + 1]))
         return {"logits": heads[0], "deep_logits": tuple(heads[1:])}
 
@@ -181,6 +183,7 @@ def _steps(strides: tuple[tuple[int, ...], ...]) -> list[int]:
 
 
 def _pad_end(x: Array, strides: tuple[tuple[int, ...], ...]) -> Array:
+    # At the end alone: the first pixels of all levels lie over the first of the image.
     ends = [(0, -n % step) for n, step in zip(x.shape[1:-1], _steps(strides), strict=True)]
     return jnp.pad(x, [(0, 0), *ends, (0, 0)]) if any(end for _, end in ends) else x
 

@@ -65,6 +65,7 @@ class Times:
         """Epochs begun before the update after `step`: whole ones, or with their fraction."""
         examples, batch = self.clock.examples, self.clock.batch_size
         # In integers: a quotient of floats may miss the step at which an epoch begins.
+        # `examples` steps are `batch` epochs; taken off first, they keep step * batch within int32.
         whole, rest = step // examples, step % examples * batch
         if every == "epoch":
             return (whole * batch + rest // examples).astype(jnp.float32)
@@ -161,6 +162,7 @@ def warm_up(
     """
     require_all(times.path, {"value": value})
     until = times.steps("until", (until_steps, until_epochs, until_examples, until_percent)) or 0
+    # Without a rise the first step after `until` has the whole weight: a rise of one step.
     rise = times.steps("rise", (rise_steps, rise_epochs, rise_examples, rise_percent)) or 1
 
     def at(step, memory):
@@ -198,7 +200,9 @@ def rebalance(
 
     def update(memory, step, own, other):
         own, other = memory["own"] + own, memory["other"] + other
+        # `step` updates came before this one.
         ends = (step + 1) % period == 0
+        # Sums over the same rows: their quotient is that of the means.
         ratio = jnp.abs(other) / jnp.where(own == 0, 1.0, jnp.abs(own))
         usable = ends & (own != 0) & (other != 0) & jnp.isfinite(ratio)
         return {

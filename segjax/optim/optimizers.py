@@ -17,6 +17,7 @@ def _matrices(params):
 
 def _with_l2(transformation, weight_decay: float):
     """L2 decay coupled to the gradient, as PyTorch's `weight_decay` of SGD and Adam."""
+    # No stage of the chain, so that the optimiser's state is that of the plain one
     if not weight_decay:
         return transformation
     return optax.chain(optax.add_decayed_weights(weight_decay, mask=_matrices), transformation)
@@ -30,6 +31,7 @@ def sgd(
     weight_decay: float = 0.0,
 ) -> optax.GradientTransformation:
     """Stochastic gradient descent."""
+    # Without momentum None, for which optax keeps no trace of the gradients in the state
     return _with_l2(optax.sgd(learning_rate, momentum or None, nesterov), weight_decay)
 
 

@@ -24,5 +24,6 @@ def require(where: str, value: object, wanted: Requirement) -> None:
 def require_all(where: str, options: Mapping[str, object]) -> None:
     """UserError for the first option that is no number of at least 0; True and False are taken."""
     for name, value in options.items():
+        # True and False are options of their own, such as `nesterov`, and no numbers.
         if not isinstance(value, bool):
             require(f"{where}.{name}", value, NOT_NEGATIVE)

@@ -50,6 +50,7 @@ def cosine_decay(
     end_fraction: float = 0.0,
 ):
     """Half a cosine from `learning_rate` down to `end_fraction` of it."""
+    # A warm-up may take the whole training, and optax wants a step to decay over.
     steps = max(1, total_steps - round(total_steps * warmup_percent / 100))
     schedule = optax.cosine_decay_schedule(learning_rate, steps, end_fraction)
     return _warm_up(schedule, learning_rate, total_steps, warmup_percent)

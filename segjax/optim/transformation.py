@@ -28,6 +28,7 @@ def transformation(config: ConfigDict, total_steps: int) -> optax.GradientTransf
     """Clipping by global norm (when set), then the optimiser with its schedule."""
     function, options = lookup.resolve("optimizers", config.optimizer, "config.optimizer")
     options["learning_rate"] = schedule(config, total_steps)
+    # The learning rate is a function by now, and its number has been checked.
     require_all("config.optimizer", {k: v for k, v in options.items() if k != "learning_rate"})
     made = function(**options)
     norm = config.train.clip_norm

@@ -150,6 +150,7 @@ def active_contour(
     Cost: one comparison per class.
     """
     labels, _ = _checked(labels, num_classes)
+    # Every map takes it, so that one set of options fits them all.
     del spacing
     regions = jnp.stack(_regions(labels, num_classes), axis=-1)
     return jnp.where(regions, 0, jnp.ones_like(regions, jnp.float32))
@@ -184,12 +185,14 @@ def hausdorff(
     labels, ndim = _checked(labels, num_classes)
     alpha = checks.check_number("alpha", alpha, above=0)
     off = ~jnp.stack(_regions(labels, num_classes), axis=1)
+    # Squares, of which the usual alpha of 2 needs no power
     squared = distance_transform(off, spacing=spacing, spatial_ndim=ndim, squared=True)
     return _channels_last(squared if alpha == 2 else squared ** (alpha / 2))
 
 
 def _checked(labels: Array, num_classes: int) -> tuple[Array, int]:
     """The labels as an array, and the number of spatial axes."""
+    # NumPy's arrays stay NumPy's: `as_int32` has to see 64-bit labels before JAX narrows them.
     labels = labels if hasattr(labels, "dtype") else np.asarray(labels)
     checks.check_rank("labels", labels, 2, 3, 4)
     if not (labels.dtype == bool or jnp.issubdtype(labels.dtype, jnp.integer)):

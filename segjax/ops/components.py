@@ -159,6 +159,7 @@ class _Grid:
         down = self.first_pixel + self.order[self.first_pixel + onward.reshape(-1)]
         down = jump(down)
         minimum = down == self.first_pixel + self.pixels
+        # Minima are numbered image by image: the nodes of image i begin at i * room.
         number = jnp.cumsum(minimum.reshape(self.b, self.n), axis=1, dtype=jnp.int32) - 1
         number += jnp.arange(self.b, dtype=jnp.int32)[:, None] * self.room
         label = number.reshape(-1)[down]
@@ -171,6 +172,7 @@ class _Grid:
 
     def lowest_edges(self, label: Array) -> Array:
         """The first edge, by its key, that leads out of each node; NONE if none does."""
+        # Outside the image is label -1, another one, but the key of such an edge is NONE.
         best = jnp.full(label.shape, NONE, jnp.int32)
         for key, other in zip(self.keys, self.shifted(label, -1), strict=True):
             best = jnp.minimum(best, jnp.where(other != label, key, NONE))

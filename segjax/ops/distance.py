@@ -156,6 +156,7 @@ def _transform(labels: Array, spacing: Array, ndim: int, unsigned: bool, squared
         return jnp.zeros(labels.shape, jnp.float32)
     flat = labels.reshape(-1, *labels.shape[labels.ndim - ndim :])
     d2 = (_UNSIGNED if unsigned else _ONE_SIDED)(flat, spacing).reshape(labels.shape)
+    # inf is left where nothing differs in the whole image: there is no distance.
     d2 = jnp.where(d2 < jnp.inf, d2, 0)
     return d2 if squared else jnp.sqrt(d2)
 

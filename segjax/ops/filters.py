@@ -222,6 +222,7 @@ def _running_sum(x: Array, margin: int) -> Array:
     """Sums along the last axis of x and a margin of zeros, the first of them 0."""
     rim = [(0, 0)] + [(margin, margin)] * (x.ndim - 1)
     running = jnp.cumsum(jnp.pad(x, rim), axis=-1)
+    # A 0 in front of the sums is the start of a chord that begins at the first pixel.
     return jnp.pad(running, [(0, 0)] * (x.ndim - 1) + [(1, 0)])
 
 
@@ -262,6 +263,7 @@ def _disk_sums_backward(radii: tuple[int, ...], _, y_bar: Array) -> tuple[Array]
         running = _running_sum(one[0], max(radii))
         return total + _sum_chords(running, blocks, one[1], one[2], total), None
 
+    # Disks are symmetric, so the transpose sums the same chords, of each radius' cotangent.
     start = jnp.zeros_like(y_bar[0])
     return (lax.scan(add, start, (y_bar, begins[:-1], begins[1:]))[0],)
 

@@ -70,6 +70,7 @@ def axis_logits(
     logits = []
     for scale in range(scales):
         level = shrink(level[..., None])[..., 0] if scale else level
+        # Reduced over its rows (axis 1) the map leaves a logit for each x, over columns for each y.
         logits.append((combine(level, axis=1), combine(level, axis=2)))
     return tuple(logits)
 

@@ -115,6 +115,7 @@ def soft_skeleton(
         checks.check_shape("where", where, tuple(x.shape))
     wide = x.astype(computing_dtype(x))
     if where is not None:
+        # Infinity is never the least: uncounted pixels erode as the outside of the image does.
         wide = jnp.where(where, wide, jnp.inf)
     return _skeleton(wide, where, iterations).astype(x.dtype)
 

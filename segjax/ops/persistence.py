@@ -121,6 +121,7 @@ def rank_pairs(ranks: Int[Array, "b *s"], dim: int, construction: str) -> tuple[
     places = jnp.broadcast_to(jnp.arange(n, dtype=jnp.int32)[None], (b, n))
     if dim == 0:
         ended = merge_components(ranks, (ranks,), full=corners).ended
+        # The component of rank 0 is born as well, though it never ends.
         return jnp.where((ended >= 0) | (places == 0), places, -1), ended
     dual, frame = dual_ranks(ranks)
     # Reversed behind the frame, place r is rank r again. A hole dies where the component of the
@@ -164,6 +165,7 @@ def _any_batch(image: np.ndarray, spatial_ndim: int, *options) -> tuple:
     return tuple(x.reshape(*lead, -1) for x in found)
 
 
+# By a scatter: a second argsort would be one more sort, slow on CPUs
 def _inverse(order: Int[Array, "b n"]) -> Int[Array, "b n"]:
     b, n = order.shape
     rows = jnp.arange(b, dtype=jnp.int32)[:, None]

@@ -64,6 +64,7 @@ def shear(
     for bit in reversed(range((2 * reach).bit_length())):
         step = 2**bit
         stay, move = _drop_last(planes, step, axis), _drop_first(planes, step, axis)
+        # A set bit drops pixels in front, a clear one as many behind: lines stay of one length.
         planes = jnp.where((whole >> bit) & 1 == 1, move, stay)
     here, following = _drop_last(planes, 1, axis), _drop_first(planes, 1, axis)
     return here + fraction * (following - here)

@@ -64,6 +64,7 @@ def gaussian_weights(patch: tuple[int, int]) -> Float[Array, "h w"]:
     sigma = [side / 8 for side in patch]
     weights = ndimage.gaussian_filter(weights, sigma, order=0, mode="constant", cval=0)
     weights = (weights / weights.max()).astype(np.float32)
+    # The corner of an image lies in one tile only: a weight of 0 would make it 0 / 0.
     weights[weights == 0] = weights[weights != 0].min()
     weights.flags.writeable = False
     return weights
@@ -165,6 +166,7 @@ def tiled(
         axes = (tile_starts(size[axis], patch[axis], step) for axis in range(2))
         starts = list(itertools.product(*axes))
         weights, total = (x[None] for x in _blend(tuple(size), tuple(patch), starts))
+        # Names and channels of the outputs, without a run of the network
         shapes = jax.eval_shape(
             apply_fn, jax.ShapeDtypeStruct((batch, *patch, channels), images.dtype)
         )
@@ -247,6 +249,7 @@ def _predicted_tiles(
         chosen = list(itertools.islice(tiles, batch_size))
         coming = None
         if chosen:
+            # A whole batch even of the last tiles: `apply` is compiled for one shape.
             batch = np.zeros((batch_size, *patch, slices.shape[-1]), np.float32)
             batch[: len(chosen)] = chosen
             coming = apply(batch), len(chosen)

@@ -110,7 +110,7 @@ def _length(u: Array, where: Array | None, alignment: str) -> Array:
     for axis in range(u.ndim - 1):
         squares = squares + (_moved(u, axis, far, margin) - _moved(u, axis, near, margin)) ** 2
     if where is not None:
-        counts = _moved(where, 0, 0, margin)
+        counts = _moved(where, 0, near, margin)
         for axis in range(u.ndim - 1):
             counts &= _moved(where, axis, near, margin) & _moved(where, axis, far, margin)
     return classes.image_mean(jnp.sqrt(squares), counts)

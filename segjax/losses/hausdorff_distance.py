@@ -84,4 +84,4 @@ def hausdorff_dt(
         if not one_sided:
             field = field + fields[:, len(chosen) + index]
         total += (targets[k] - probs[k]) ** 2 * field
-    return classes.image_mean(total, counts) / max(1, len(chosen))
+    return classes.image_mean(total, counts) / len(chosen)

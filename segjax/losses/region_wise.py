@@ -103,7 +103,7 @@ def boundary(
     if relative:
         for cost in costs:
             total -= jnp.minimum(cost, 0)
-    return classes.image_mean(total, where) / max(1, len(chosen))
+    return classes.image_mean(total, where) / len(chosen)
 
 
 # A rule of tangents, which JAX transposes for reverse mode: so forward mode works too.

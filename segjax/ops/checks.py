@@ -84,8 +84,8 @@ def check_integer(name: str, value: int, *, least: int) -> int:
 
 def _as_float(value: object) -> float:
     """nan for what is no number."""
-    # `float` would read text, and take an array of one element.
-    if isinstance(value, str | bytes) or np.ndim(value):
+    # `float` would read text and True, and take an array of one element.
+    if isinstance(value, str | bytes | bool | np.bool_) or np.ndim(value):
         return math.nan
     try:
         return float(value)

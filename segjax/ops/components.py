@@ -85,7 +85,7 @@ def merge_components(
     """
     grid = _Grid(ranks, neighbours(ranks.ndim - 1, full))
     label, count = grid.basins()
-    births = tuple(grid.youngest_start(age, label) for age in ages)
+    births = tuple(grid.oldest_pixel(age, label) for age in ages)
     blank = jnp.full(grid.b * grid.n, -1, jnp.int32)
     state = (label, births, (blank,) * len(ages), count, jnp.zeros((), jnp.int32))
     # With one node left in each image nothing can end any more.
@@ -165,7 +165,7 @@ class _Grid:
         label = number.reshape(-1)[down]
         return label.reshape(self.ranks.shape), jnp.sum(minimum, dtype=jnp.int32)
 
-    def youngest_start(self, age: Array, label: Array) -> Array:
+    def oldest_pixel(self, age: Array, label: Array) -> Array:
         """Each node's oldest pixel, as an index `image * n + age`."""
         blank = jnp.full(self.node.shape, NONE, jnp.int32)
         return blank.at[label.reshape(-1)].min(self.first_pixel + age.reshape(-1))

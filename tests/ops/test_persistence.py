@@ -194,7 +194,7 @@ def test_a_long_chain_ends_in_few_rounds():
     rounds = []
     grid = components._Grid(jnp.asarray(ranks, jnp.int32), components.neighbours(2, True))
     label, count = grid.basins()
-    births = (grid.youngest_start(grid.ranks, label),)
+    births = (grid.oldest_pixel(grid.ranks, label),)
     ends = (jnp.full(grid.n, -1, jnp.int32),)
     state = (label, births, ends, count, 0)
     while int(state[3]) > 1:

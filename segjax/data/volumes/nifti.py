@@ -336,8 +336,7 @@ def _check_affine(path: Path, affine: np.ndarray, header) -> None:
             f"{path}: its axes are not at right angles (a voxel holds {share:.4g} of the product "
             "of its sizes); resample it to a grid that is"
         )
-    # A form counts where its code is not 0. Directions only: small turns between the two are
-    # common.
+    # A form counts where its code is not 0; only the directions of the two are compared
     forms = [form for form, code in (header.get_sform(True), header.get_qform(True)) if code]
     turned = [_directions(form) for form in forms]
     if len(turned) == 2 and turned[0] != turned[1]:

@@ -12,7 +12,7 @@ import numpy as np
 VERTICES = 56
 ANGLES = np.linspace(0, 2 * np.pi, VERTICES, endpoint=False)
 CIRCLE = np.stack([np.cos(ANGLES), np.sin(ANGLES)], -1)
-# From 2: a wave that goes round once would only move the outline
+# From 2: a wave that goes round once would mostly move the outline
 HARMONICS = np.arange(2, 6)
 PHASES = ("ED", "ES")
 

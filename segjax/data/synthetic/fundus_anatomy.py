@@ -269,7 +269,8 @@ def _branch(rng, state: dict, fovea: np.ndarray, fertility: float, room: int) ->
     parents = np.flatnonzero(ready & (chance < fertility))[:room]
     if not len(parents):
         return 0
-    # A fork has two arms of nearly one width, both turned; a twig leaves its parent as it was
+    # A fork has two arms of nearly one width, both turned; a twig leaves its parent nearly as it
+    # was
     forks = rng.random(len(parents)) < 0.35
     way = np.where(rng.random(len(parents)) < 0.5, -1.0, 1.0)
     angle = way * np.where(

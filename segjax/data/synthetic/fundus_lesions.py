@@ -73,8 +73,8 @@ class _Ground:
             places = camera.gaze + away[:, None] * np.stack([np.cos(turn), np.sin(turn)], -1)
         else:
             places = near + rng.normal(0.0, spread, (CANDIDATES, 2))
-        # All candidates are drawn before any is refused: how many numbers are taken never depends
-        # on what found a place.
+        # All candidates are drawn before any is refused: it takes as many numbers in a full eye as
+        # in an empty one.
         places = places[camera.sees(places, margin=radius + 0.12)]
         gap = np.hypot(*(places[:, None] - self.taken[:, :2]).transpose(2, 0, 1))
         places = places[(gap > self.taken[:, 2] + radius).all(-1)]

@@ -28,6 +28,7 @@ def parse_arg(arg: str | None, **defaults: object) -> dict[str, object]:
 
 def _typed(part: str, text: str | None, default: object) -> object:
     if isinstance(default, bool):
+        # bool before all others: for Python true is also an int
         value = True if text is None else from_text(text, default)
         if isinstance(value, bool):
             return value
@@ -35,6 +36,7 @@ def _typed(part: str, text: str | None, default: object) -> object:
     if text is None:
         raise UserError(f"config argument {part!r}: needs a value, as in {part}={default!r}")
     value = from_home(text) if isinstance(default, str) else from_text(text, default)
+    # None has no type to keep: where it is the default, anything may stand
     if default is not None and type(value) is not type(default):
         raise UserError(f"config argument {part!r}: takes {type(default).__name__}")
     return value

@@ -41,6 +41,8 @@ def filled(section: Mapping, defaults: Mapping) -> dict:
     made = dict(section)
     for key, default in defaults.items():
         if key not in section:
+            # Else a config with `over_epochs` would gain a default `over_percent`: two lengths at
+            # once
             spelt = any(section.get(other) is not None for other in siblings(key))
             made[key] = None if spelt else default
     return made

@@ -77,6 +77,7 @@ def _completed(saved: Mapping, pattern: Mapping, path: str) -> dict:
     for key, default in pattern.items():
         here = f"{path}.{key}"
         if key not in saved:
+            # Asked for the key, not for a value: a saved duration of all None means none
             spelt = any(other in saved for other in siblings(key))
             made[key] = None if spelt else default
         elif isinstance(saved[key], Mapping) and isinstance(default, Mapping) and here not in OPEN:

@@ -37,6 +37,8 @@ def blank(prefix: str, **chosen: float) -> dict[str, float | None]:
 def siblings(key: str) -> list[str]:
     """The other spellings of a duration's key: `every_steps` -> every_epochs, every_examples, …"""
     for unit in UNITS:
+        # `decay_steps` and `profile_steps` look like durations, too; callers pass over siblings
+        # that do not exist.
         if key == unit or key.endswith(f"_{unit}"):
             stem = key[: -len(unit)]
             return [stem + other for other in UNITS if other != unit]
@@ -70,4 +72,5 @@ def _convert(unit: str, value: float, clock: Clock, label: str) -> int:
         "examples": 1.0 / clock.batch_size,
         "percent": (clock.total_steps or 0) / 100.0,
     }[unit]
+    # Rounded up, but not for a product such as 0.07 * 100, which is 7.000000000000001
     return max(1, math.ceil(value * factor - 1e-9))

@@ -27,13 +27,16 @@ def load(text: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
     module = modules.load(path)
     if not hasattr(module, "get_config"):
         raise UserError(f"--config {path}: the file has no get_config(arg)")
+    # Through `call`: whatever the user's code raises becomes one line
     config = modules.call(text, path, with_words, module.get_config, arg)
     if not isinstance(config, ConfigDict):
         raise UserError(
             f"--config {text}: get_config returns a ConfigDict, this one {type(config).__name__}"
         )
+    # Only now: words that nobody reads would be dropped in silence
     if arg and not takes_words(module.get_config):
         raise UserError(f"--config {text}: get_config() takes no words behind the colon")
+    # A config made plain is the one that JSON brings back: a run and its resumption compare equal
     content = modules.call(text, path, values.plain, config, "config")
     config = ConfigDict(content, type_safe=False)
     for key, value in (overrides or {}).items():
@@ -70,6 +73,7 @@ def override(config: ConfigDict, path: str, value: object) -> None:
     value = values.plain(value, f"--{walked}.{leaf}")
     section[leaf] = _checked(f"{walked}.{leaf}", value, old)
     for other in siblings(leaf):
+        # Clearing one spelling must not clear the one that is set
         if other in section and value is not None:
             section[other] = None
 
@@ -86,6 +90,7 @@ def _checked(path: str, value: object, old: object) -> object:
         raise UserError(f"--{path}: is a section, not a value; it has: {', '.join(old)}")
     if old is None or value is None:
         return value
+    # type, not isinstance: true is no learning rate
     if isinstance(old, float) and type(value) is int:
         return float(value)
     if isinstance(old, tuple) and isinstance(value, list):
@@ -114,6 +119,7 @@ def from_json(path: pathlib.Path) -> ConfigDict:
             raise ValueError("not a segjax config")
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: damaged config: {error}") from error
+    # JSON has no tuples, and a config holds no lists
     return ConfigDict(completed(_tuples(content))).lock()
 
 
@@ -130,6 +136,7 @@ def first_difference(
     places: tuple[str, str] = ("there", "here"),
 ) -> str | None:
     """`config.a.b: 1 there, 2 here` for the first field in which two configs differ."""
+    # In the order of the files, so that the first difference is the one that a reader meets first
     for key in [*old, *(k for k in new if k not in old)]:
         here = f"{path}.{key}"
         if key not in old or key not in new:

@@ -40,12 +40,14 @@ SUPPLIED = {"where", "weights", "spacing", "parent", "name", "dtype", "axis_name
 
 def names(family: str) -> list[str]:
     """The names that a family offers, sorted."""
+    # Imported on demand: this module stands below all families, and the command starts without them
     module = importlib.import_module(FAMILIES[family])
     if family in FOLDERS:
         inside = pkgutil.iter_modules(module.__path__)
         # A task is a folder; what lies beside them belongs to all tasks.
         found = (info.name for info in inside if info.ispkg or family != "tasks")
         return sorted(name for name in found if _class_in(family, name))
+    # Families also export their files, such as models.cellpose, which are no things to name
     return sorted(name for name in module.__all__ if not inspect.ismodule(getattr(module, name)))
 
 
@@ -59,6 +61,7 @@ def _class_in(family: str, name: str) -> type | None:
 def find(family: str, name: str, path: str = "") -> object:
     """The object called `name`; UserError with nearest match and options if there is none."""
     where = f"{path}={name!r}: " if path else f"{name!r}: "
+    # str: a config may hold anything where a name is wanted, which the look-up then refuses
     if ":" in str(name):
         return modules.find(name, where)
     options = names(family)
@@ -81,6 +84,7 @@ def options_of(target: Callable) -> dict[str, object]:
         }
     else:
         parameters = inspect.signature(target).parameters.values()
+        # The house rule: arrays are positional, options keyword-only
         found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     return {name: value for name, value in found.items() if name not in SUPPLIED}
 

@@ -35,6 +35,7 @@ EXPERIMENT = "experiment "
 class _Loader(machinery.SourceFileLoader):
     """Runs a source file without leaving its bytecode in a folder of the user's."""
 
+    # SourceFileLoader calls this to cache bytecode in `__pycache__`
     def set_data(self, path, data, **unused) -> None:
         """Would write the bytecode."""
 
@@ -43,6 +44,7 @@ class _Folder(machinery.FileFinder):
     """A folder of the user's; a file named as a module of Python's does not hide that one."""
 
     def find_spec(self, fullname, target=None):
+        # The user's folders stand at the head of sys.path, before Python's own modules
         if fullname in sys.stdlib_module_names:
             return None
         return super().find_spec(fullname, target)
@@ -57,8 +59,10 @@ class _Search:
 
     def hook(self, text: str) -> _Folder:
         """A path hook (see `sys.path_hooks`) for the folders of the user."""
+        # '' stands for the current folder in sys.path
         path = pathlib.Path(text or ".").resolve()
         if not path.is_dir() or not self._own(path):
+            # What a hook raises for a path that is not its own; the next hook is asked then
             raise ImportError(f"not a folder of the user's: {text}")
         kinds = [(_Loader, machinery.SOURCE_SUFFIXES)]
         kinds.append((machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES))
@@ -71,6 +75,8 @@ class _Search:
     def enter(self, file: pathlib.Path | None) -> None:
         """Looks from now on beside this experiment file, and in the current folder."""
         self.file = file
+        # Entries of the experiment before are taken out again: sys.path would grow, and its modules
+        # go on being found.
         before, self.entries = self.entries, [str(path) for path in _folders(file)]
         if before != self.entries:
             for entry in before:
@@ -80,6 +86,7 @@ class _Search:
             _forget_others({*self.entries})
         if self.hook not in sys.path_hooks:
             sys.path_hooks.insert(0, self.hook)
+        # Python keeps the finder of each path, also one that was made before the hook was there
         for text in list(sys.path_importer_cache):
             if self._own(pathlib.Path(text)):
                 del sys.path_importer_cache[text]
@@ -115,16 +122,23 @@ def _folders(file: pathlib.Path | None) -> list[pathlib.Path]:
 
 def _forget_others(folders: set[str]) -> None:
     """Forgets the user's modules that were imported from any other folder than these."""
+    # A list, for entries are deleted on the way
     for name, module in list(sys.modules.items()):
         specification = getattr(module, "__spec__", None)
+        # Ours by their loader: libraries below the same folder have Python's own
         if specification is None or not isinstance(specification.loader, _Loader):
             continue
+        # Experiment files have a name each, and cannot stand in for one another
         if name.startswith(EXPERIMENT):
             continue
+        # How far the import folder lies above the file: one step a dot, and one more for
+        # __init__.py
         depth = name.count(".") + (specification.submodule_search_locations is not None)
         if str(pathlib.Path(specification.origin).parents[depth]) not in folders:
             del sys.modules[name]
             parent, _, own = name.rpartition(".")
+            # A submodule is also an attribute of its package, where `from package import module`
+            # finds it
             if getattr(sys.modules.get(parent), own, None) is module:
                 delattr(sys.modules[parent], own)
 
@@ -141,6 +155,7 @@ def load(path: pathlib.Path) -> ModuleType:
     name = EXPERIMENT + hashlib.sha256(str(file).encode()).hexdigest()[:16]
     loader = _Loader(name, str(path))
     module = util.module_from_spec(util.spec_from_file_location(name, path, loader=loader))
+    # Before it runs, as Python's own import does: its dataclasses look it up while they are made
     sys.modules[name] = module
     try:
         call(str(path), path, loader.exec_module, module)
@@ -156,6 +171,7 @@ def call(text: str, path: pathlib.Path, function, *arguments):
         return function(*arguments)
     except UserError:
         raise
+    # SystemExit, for a `sys.exit` in an experiment file would end the command without a word
     except (Exception, SystemExit) as error:
         raise failed(f"--config {text}", path, error) from error
 
@@ -163,10 +179,12 @@ def call(text: str, path: pathlib.Path, function, *arguments):
 def failed(where: str, path: pathlib.Path, error: BaseException) -> UserError:
     """An exception of the user's code as one line, with the place in the file `path`."""
     frames = traceback.extract_tb(error.__traceback__)
+    # The last frame in the user's file, not the one in a library that raised
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     place = f" (line {lines[-1]})" if lines else ""
     # str() of a KeyError is the repr of its message.
     message = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
+    # A KeyError that an AttributeError wraps, as in ml_collections, keeps its quotes
     if message[:1] == message[-1:] == '"':
         message = message[1:-1]
     if isinstance(error, SystemExit):
@@ -186,6 +204,8 @@ def find(name: str, where: str) -> object:
         return getattr(importlib.import_module(module_name), attribute)
     except (Exception, SystemExit) as error:
         message = f"{where}cannot import it: {type(error).__name__}: {error}"
+        # Only where the package itself is missing: one that it imports is not looked for in our
+        # places
         if isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]:
             message += f" ({places()})"
         raise UserError(message) from error

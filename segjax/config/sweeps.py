@@ -20,6 +20,7 @@ def zipped(**values: Iterable) -> list[Point]:
 
 def product(*sweeps: list[Point], **values: Iterable) -> list[Point]:
     """Every combination of the points of `sweeps` and of the named values."""
+    # A named value is a sweep of one column, so that all are combined alike
     lists = [*sweeps, *(zipped(**{key: list(value)}) for key, value in values.items())]
     return [_merge(row) for row in itertools.product(*lists)]
 
@@ -33,6 +34,7 @@ def _merge(points: Iterable[Point]) -> Point:
     merged: Point = {}
     for point in points:
         for key, value in point.items():
+            # Words of both points apply; of any other key the later value replaces the earlier
             joined = key == "arg" and key in merged
             merged[key] = f"{merged[key]},{value}" if joined else value
     return merged
@@ -40,6 +42,7 @@ def _merge(points: Iterable[Point]) -> Point:
 
 def point_id(point: Mapping[str, object]) -> str:
     """A stable name: ten hex digits of a hash of what the point changes."""
+    # Sorted: the order in which a sweep names its keys must not make a new point
     text = json.dumps(point, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 

@@ -55,10 +55,13 @@ def check_structure(config: ConfigDict, pattern: ConfigDict, path: str = "config
         here = f"{path}.{key}"
         if key not in config:
             raise UserError(f"{here}: missing; start the file from defaults.base()")
+        # A duration may be None or a number in any of its spellings; durations check their own
+        # values
         value, free = config[key], default is None or siblings(key)
         if isinstance(default, ConfigDict):
             if not isinstance(value, ConfigDict):
                 raise UserError(f"{here}={value!r}: takes a section")
+            # An empty section (model, loss, …) is filled by the experiment, as its things ask for
             if len(default) and here not in OPEN:
                 check_structure(value, default, here)
         elif not free and type(value) is not type(default):
@@ -97,7 +100,9 @@ def paper_figures(config: ConfigDict, where: str = "") -> dict[str, tuple[float,
     """`config.paper` as (mean, standard deviation or nan); UserError for what is no such figure."""
     figures = {}
     for name, value in config.get("paper", {}).items():
+        # nan, a deviation that the paper does not give, which 0 would claim
         pair = value if isinstance(value, tuple) else (value, math.nan)
+        # By type, since true would pass for 1
         written = len(pair) == 2 and all(type(number) in (int, float) for number in pair)
         if not written or not math.isfinite(pair[0]) or math.isinf(pair[1]):
             raise UserError(

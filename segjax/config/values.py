@@ -5,6 +5,7 @@ import os
 
 from segjax.errors import UserError
 
+# Asked only where a boolean is replaced: elsewhere 1 is a number and `on` a text
 WORDS = {"true": True, "yes": True, "on": True, "1": True}
 WORDS |= {"false": False, "no": False, "off": False, "0": False}
 PLAIN = (bool, int, float, type(None))
@@ -17,6 +18,7 @@ def literal(text: str) -> object:
         return named[text.lower()]
     try:
         return ast.literal_eval(text)
+    # All that literal_eval raises for text that is none, however long or deeply nested
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return text
 
@@ -31,6 +33,7 @@ def from_text(text: str, default: object) -> object:
         return WORDS[text.lower()]
     value = literal(text)
     if isinstance(default, str):
+        # The text itself where it reads as a number: a data set named 256 keeps its name
         return value if value is None else from_home(value if isinstance(value, str) else text)
     if isinstance(default, float) and type(value) is int:
         return float(value)
@@ -50,18 +53,22 @@ def plain(value: object, where: str) -> object:
     Arrays and lists become tuples, as a saved config comes back, and paths strings. UserError with
     `where` at its head for what no config holds.
     """
+    # NumPy's and JAX's arrays and numbers, without importing either
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
+    # A ConfigDict is no dict
     if hasattr(value, "items"):
         return {_key(key, where): plain(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return tuple(plain(item, where) for item in value)
     if isinstance(value, str):
         return from_home(str(value))
+    # bool stands before int, of which it is a kind
     for kind in PLAIN:
         if isinstance(value, kind):
+            # Kinds of int and float, such as an IntEnum, become what JSON brings back
             return value if type(value) is kind else kind(value)
     raise UserError(
         f"{where}={value!r}: takes numbers, strings, booleans, None and tuples of them, "

@@ -41,6 +41,8 @@ def mask_colour(name: str) -> tuple[int, int, int]:
     """The colour in which masks called `name` are drawn, the same on every sheet."""
     if name in COLOURS:
         return COLOURS[name]
+    # Not hash(): Python salts it anew in each process, and a name would change colour between
+    # sheets.
     return OTHERS[sum(name.encode()) % len(OTHERS)]
 
 
@@ -127,6 +129,7 @@ def _flat(example: Mapping, classes: Sequence[str], number: int) -> Mapping:
     image = np.asarray(example.get("image", 0))
     if image.ndim != 4:
         return example
+    # Without a spacing argmax of zeros is 0: the stored order puts slices first
     axis = int(np.argmax(example.get("spacing", np.zeros(3))))
     image = np.moveaxis(image[..., 0], axis, 0)
     index, masks = len(image) // 2, {}
@@ -150,6 +153,7 @@ def _flat(example: Mapping, classes: Sequence[str], number: int) -> Mapping:
 def _grey(plane: np.ndarray) -> np.ndarray:
     """A plane of any numbers as uint8 `[h, w, 1]`, its extreme hundredths cut off."""
     plane = plane.astype(np.float32)
+    # Not the extremes: a few very bright voxels would leave the rest of the plane black
     low, high = np.percentile(plane, [1, 99])
     scaled = (plane - low) / max(high - low, 1e-12)
     return (np.clip(scaled, 0, 1) * 255).astype(np.uint8)[..., None]
@@ -202,6 +206,7 @@ def _tile(example: Mapping[str, np.ndarray], image: np.ndarray, tile: int) -> np
     shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = cv2.resize(np.ascontiguousarray(image), size, interpolation=shrink)
     for name, mask in _masks(example, (height, width), 0).items():
+        # Outlined after the resize, so that a contour is one pixel wide at any size of the image
         _outline(small, mask, mask_colour(name))
     out = np.full((tile + CAPTION, tile, 3), BACKGROUND, np.uint8)
     top, left = (tile - size[1]) // 2, (tile - size[0]) // 2
@@ -209,6 +214,7 @@ def _tile(example: Mapping[str, np.ndarray], image: np.ndarray, tile: int) -> np
     canvas = Image.fromarray(out)
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(10)
+    # Two factors: rounding the size to whole pixels makes the axes differ a little from `scale`
     stretch = np.array([size[0] / width, size[1] / height])
     for name, point in example.items():
         point = np.asarray(point)
@@ -266,6 +272,7 @@ def _fit(text: str, width: int, font) -> str:
     """The text, or as much of it as fits into `width` pixels."""
     if font.getlength(text) <= width:
         return text
+    # Measured, not counted: the font is proportional
     while text and font.getlength(text + "...") > width:
         text = text[:-1]
     return text + "..."

@@ -31,6 +31,7 @@ class Dataset:
     @property
     def _builder(self) -> Any:
         """The builder, made anew where another process has prepared the set since."""
+        # TFDS reads the description when a builder is made, so this one never learns of the splits.
         if store.is_prepared(self._made) and not self._made.info.splits:
             self._made = store.builder(self.name, self.folder, path="config.data.name")
         return self._made
@@ -62,6 +63,7 @@ class Dataset:
     @functools.cached_property
     def digest(self) -> str:
         """The digest of its content."""
+        # Preparing first: the digest is one of records, which a generated set does not have before
         self.prepare()
         return digest.of(self._builder)
 
@@ -83,6 +85,7 @@ class Dataset:
     def open(self, split: str, fields: Sequence[str]) -> Sequence[Mapping]:
         """The examples of a split, with some of their fields."""
         self.prepare()
+        # For its UserErrors: an unknown or empty split is named here, not by TFDS
         self.count(split)
         return store.open_split(self._builder, self.expression(split), tuple(fields))
 

@@ -19,6 +19,7 @@ class EncodedImage(tfds.features.Image):
     """
 
     def encode_example(self, image):
+        # Bytes are stored as they come: coding a JPEG a second time would change its pixels.
         if isinstance(image, (str, os.PathLike)):
             with open(image, "rb") as file:
                 return file.read()
@@ -26,6 +27,7 @@ class EncodedImage(tfds.features.Image):
             return image
         array = np.asarray(image)
         if array.ndim == 3 and array.shape[-1] == 3:
+            # OpenCV writes blue, green, red
             array = array[..., ::-1]
         done, encoded = cv2.imencode(".png", np.ascontiguousarray(array))
         if not done:

@@ -22,6 +22,7 @@ from segjax.errors import UserError
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 258, 262, 274  # TIFF tags; the last of EXIF too
 _MIN_IS_WHITE = 0  # a value of _PHOTOMETRIC
+# A bound on memory: as 16-bit RGB this is 600 MB
 MOST_PIXELS = 100_000_000
 # What brings rows and columns as stored upright, by orientation.
 _UPRIGHT = {
@@ -64,6 +65,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     picture = _decode(path, data)
     if isinstance(picture, np.ndarray):
         return _to_8_bits(picture)
+    # Pillow warns when a palette with transparency in bytes goes straight to RGB
     if picture.mode in ("P", "PA") and "transparency" in picture.info:
         picture = picture.convert("RGBA")
     try:
@@ -94,6 +96,7 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
         values = picture
     elif picture.mode == "P":
         colours = np.zeros((256, 3), np.uint8)
+        # Palettes may have fewer than 256 colours; an index beyond them counts as black
         known = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
         colours[: len(known)] = known
         values = np.asarray(picture)[..., None]
@@ -102,8 +105,10 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
         values = np.asarray(picture.convert("L"))[..., None]
     else:
         values = np.asarray(picture.convert("RGB"))
+    # Above 0, not above the half of a range: the same mask comes as 0/1, 0/255 and a dark red
     inside = values.any(axis=-1)
     lit = values[inside]
+    # Compared with the first one; `np.unique` sorts all pixels, and is only for the message
     if (lit != lit[:1]).any():
         levels = np.unique(lit, axis=0)
         raise UserError(
@@ -128,6 +133,8 @@ def read_levels(path: str | os.PathLike, known: Sequence[int]) -> np.ndarray:
     """
     array = read_image(path)
     grey = array[..., 0]
+    # No rounding to the nearest level: between 0 and 255 a resampled rim passes through 128, which
+    # would be another class
     strange = ~np.isin(grey, np.array(known, np.uint8)) | (array != grey[..., None]).any(axis=-1)
     if strange.any():
         levels = np.unique(array[strange], axis=0)
@@ -186,6 +193,8 @@ def _decode(path: str | os.PathLike, data: bytes) -> Image.Image | np.ndarray:
     picture = _open(path, data)
     if picture is None:
         return _decode_deep(path, data)
+    # Read before `load`, which turns a TIFF file upright and drops its tag: the deep decoder below
+    # starts from the file's bytes again and needs it.
     turn = _orientation(picture)
     try:
         picture.load()
@@ -230,6 +239,7 @@ def _upright_array(array: np.ndarray, turn: int) -> np.ndarray:
     if turn >= 5:
         array = array.swapaxes(0, 1)
     if turn in (2, 3, 6, 7):
+        # The eight orientations as EXIF numbers them: 5 to 8 swap the axes, then each axis may flip
         array = array[:, ::-1]
     return array[::-1] if turn in (3, 4, 7, 8) else array
 
@@ -245,6 +255,7 @@ def _is_deep(picture: Image.Image, data: bytes) -> bool:
     if picture.mode[0] in "IF":
         return True
     if picture.format == "PNG":
+        # Pillow opens 16-bit RGB as mode RGB
         return data[24] > 8  # the bit depth in the header chunk
     if picture.format == "TIFF":
         return max(picture.tag_v2.get(_BITS_PER_SAMPLE, (1,))) > 8
@@ -258,6 +269,7 @@ def _decode_deep(path: str | os.PathLike, data: bytes, turn: int = 1) -> np.ndar
         # OpenCV gets the plain case, 1, since its versions differ over the others.
         turn, data = _reset_tag(data, _ORIENTATION)
         photometric, plain = _reset_tag(data, _PHOTOMETRIC)
+        # Only then: the value of a colour picture, 2, has to stay
         if inverted := photometric == _MIN_IS_WHITE:
             data = plain
     try:
@@ -271,6 +283,7 @@ def _decode_deep(path: str | os.PathLike, data: bytes, turn: int = 1) -> np.ndar
     if array.shape[0] * array.shape[1] > MOST_PIXELS:
         raise _too_large(path, array.shape[1::-1])
     if inverted:
+        # Of the full range: the file does not say how many of its bits are used
         array = np.iinfo(array.dtype).max - array
     # OpenCV gives grey, or blue, green, red and perhaps alpha.
     array = array[..., None] if array.ndim == 2 else array[..., 2::-1]
@@ -283,6 +296,8 @@ def _reset_tag(data: bytes, tag: int) -> tuple[int, bytes]:
     try:
         (start,) = struct.unpack_from(f"{order}I", data, 4)
         (count,) = struct.unpack_from(f"{order}H", data, start)
+        # A directory is a count and entries of 12 bytes: tag, type, number of values, and the
+        # value; a 16-bit value lies in the first two bytes of the last four.
         for entry in range(start + 2, start + 2 + 12 * count, 12):
             if struct.unpack_from(f"{order}H", data, entry) == (tag,):
                 (value,) = struct.unpack_from(f"{order}H", data, entry + 8)

@@ -5,11 +5,15 @@ import functools
 import numpy as np
 
 
+# `example_at` asks for one position at a time; without the cache each would shuffle an epoch
 @functools.lru_cache(maxsize=64)
 def _permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
     """A permutation of the examples that belongs to one epoch."""
+    # Counter-based: (seed, epoch) is the whole key, so that no epoch needs the ones before it. Its
+    # words are unsigned, which the remainder makes of a negative seed.
     generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, epoch]))
     permutation = generator.permutation(examples)
+    # The cache hands the same array to all
     permutation.setflags(write=False)
     return permutation
 
@@ -36,5 +40,6 @@ def evaluation_batches(examples: int, batch_size: int) -> list[tuple[np.ndarray,
     for start in range(0, examples, batch_size):
         indices = np.arange(start, start + batch_size)
         weights = (indices < examples).astype(np.float32)
+        # Padding repeats the last example: every batch has one shape, hence one compiled program
         batches.append((np.minimum(indices, examples - 1).astype(np.int32), weights))
     return batches

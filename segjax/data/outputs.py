@@ -34,9 +34,13 @@ def is_own(path: pathlib.Path) -> bool:
             if path.name.endswith(".nii.gz"):
                 file.seek(0)
                 with gzip.GzipFile(fileobj=file) as stream:
+                    # To the end, not just the header: an editor that corrects labels by hand keeps
+                    # the header, and its work must not be replaced.
                     data = stream.read()
                 return data[_DESCRIP].rstrip(b"\0") == nifti_mark(data[_VOXELS:])
             if path.suffix == ".json":
+                # Plans have no mark; they are known by keys that no other JSON is likely to have
+                # together.
                 content = json.loads(head + file.read())
                 return isinstance(content, dict) and any(keys <= content.keys() for keys in _PLANS)
     except (OSError, EOFError, ValueError, zlib.error):
@@ -47,6 +51,7 @@ def is_own(path: pathlib.Path) -> bool:
 def check_replaceable(paths: Iterable[pathlib.Path], flag: str = "--output") -> None:
     """Raises UserError for the first path that something else than segjax has put there."""
     for path in paths:
+        # lexists: a dangling link is something of the user's, too
         if os.path.lexists(path) and not is_own(path):
             what = "is a folder" if path.is_dir() else "exists, and segjax did not write it"
             raise UserError(f"{flag} {path}: {what}; take another name, or remove it")
@@ -76,11 +81,13 @@ def check_apart(
         inputs: files and folders that exist.
         flag: the flag of the output, for messages.
     """
+    # Folders inside count for themselves: they may be links that lead to the inputs
     folders = [output, *(output / name for name in inside)]
     places = [(folder, _identity(folder), _identities(folder)) for folder in folders]
     for path in inputs:
         own, around = _identity(path), _identities(path)
         for folder, identity, above in places:
+            # A file cannot hold the output; its own identity would only match hard links
             if path.is_dir() and own in above:
                 where = "is" if own == identity else "lies in"
                 raise UserError(f"{flag} {folder}: {where} the input {path}; take another folder")
@@ -101,6 +108,7 @@ def check_names(outputs: Iterable[tuple[str, pathlib.Path]]) -> None:
     for name, path in outputs:
         if len(os.fsencode(pathlib.PurePath(name).name)) > _LONGEST_NAME:
             raise UserError(f"--input {path}: its output {name} has too long a name; shorten it")
+        # casefold: on macOS and Windows `A.png` and `a.png` are one file
         other = seen.setdefault(name.casefold(), path)
         if other is not path:
             raise UserError(
@@ -119,5 +127,6 @@ def _identity(path: pathlib.Path) -> tuple[int, int] | None:
 
 def _identities(path: pathlib.Path) -> set[tuple[int, int] | None]:
     """Those of the true path and of the folders above it, as far as they exist."""
+    # Resolved first: the parents of a link are not those of its target
     true = path.resolve()
     return {_identity(place) for place in (true, *true.parents)} - {None}

@@ -36,6 +36,7 @@ class Records:
 
     def megabytes(self) -> float:
         """Size of all records together, judged by the first."""
+        # Records of a task have one shape, for they are stacked; one of them tells the size of all
         return len(self) * sum(array.nbytes for array in self[0].values()) / 2**20
 
 
@@ -45,6 +46,7 @@ def read_all(records: Records, *, label: str) -> Fields:
     bar = {"total": len(records), "desc": f"reading {label}", "disable": not sys.stderr.isatty()}
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         rows = list(tqdm(pool.map(records.__getitem__, range(len(records))), **bar))
+    # Stacked at the end, field by field; `rows` is in the order of the split, as indices expect.
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
@@ -64,6 +66,8 @@ class Stateless:
 def is_stateless(source: object) -> bool:
     """Whether a source remembers nothing: it has the three methods of `Stateless` as they are."""
     names = ("remembered", "remember", "before_step")
+    # By the methods, not by `isinstance`: a subclass that overrides one remembers something, and a
+    # source outside segjax need not derive from this class.
     return all(getattr(type(source), n, None) is getattr(Stateless, n) for n in names)
 
 
@@ -118,10 +122,14 @@ class Streamed(Stateless):
         slots = np.arange(batch_size, dtype=np.int32)[rows]
 
         def read(number: int) -> Fields:
+            # Numbers count the rows of this process alone; position is that in the global order
             step, place = divmod(number, len(share))
             position = (start + step) * batch_size + share[place]
             return self.records[order.example_at(seed, position, self.examples)]
 
+        # "Endless" as a range: the position follows from the number, so that threads may read ahead
+        # in any order. No `repeat` and no `shuffle`, which would be another order than the resident
+        # one.
         numbers = grain.MapDataset.range(sys.maxsize // 2).map(read).batch(len(share))
         for fields in numbers.to_iter_dataset(self._reading):
             yield fields | {"slot": slots, "weight": np.ones(len(share), np.float32)}
@@ -142,6 +150,7 @@ class Streamed(Stateless):
     def parts(self, size: int = 32) -> Iterator[Fields]:
         """The fields of all examples in their order, `size` at a time."""
         for batch in self.evaluation_batches(size, slice(0, size)):
+            # The padding of the last batch goes
             real = batch["weight"] > 0
             yield {name: array[real] for name, array in self.fields_of(batch).items()}
 
@@ -150,6 +159,7 @@ def gather(arrays: Mapping, batch: Mapping) -> dict:
     """The fields of a batch, inside jit: taken from the resident arrays, or as they came."""
     fields = {name: array for name, array in batch.items() if name not in BOOKKEEPING}
     if "index" in batch:
+        # Gathered inside the step: what goes to the device each time is a few numbers, no pictures
         fields |= {name: array[batch["index"]] for name, array in arrays.items()}
     return fields
 

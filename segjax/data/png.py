@@ -22,10 +22,13 @@ def write_png(path: pathlib.Path, image: np.ndarray) -> None:
     if not done:
         raise ValueError(f"cannot encode an array of shape {image.shape}, {image.dtype} as PNG")
     data = encoded.tobytes()
+    # The mark goes right behind IHDR, within the first bytes, which are all that `outputs.is_own`
+    # reads of a PNG
     files.write_bytes(path, data[:_HEAD] + _software() + data[_HEAD:])
 
 
 def _software() -> bytes:
     """The text chunk that names the software: length, kind and content, checksum."""
     body = b"tEXtSoftware\0" + files.MARK.encode()
+    # The length is that of the content, without the four letters of the kind; the checksum has both
     return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))

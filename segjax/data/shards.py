@@ -28,12 +28,14 @@ class Source(Sequence):
         return len(self._source)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        # IndexError, for it is what ends a `for` loop over a Sequence
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         place = index % len(self)
         try:
             return self._source[place]
         except (RuntimeError, OSError) as error:
+            # `_ends` are exclusive: an index equal to an end belongs to the next shard
             shard = bisect.bisect_right(self._ends, place)
             raise damaged(self._files[shard], error) from error
 
@@ -51,6 +53,7 @@ def open_split(
     if fields is not None:
         for name, feature in made.info.features.items():
             if name not in fields and isinstance(feature, tfds.features.Image):
+                # Decoding takes most of the time of a read, and a task seldom wants all masks
                 encoded[name] = tfds.decode.SkipDecoding()
     parts = made.info.splits[split].file_instructions
     files = [(os.fspath(part.filename), part.examples_in_shard) for part in parts]
@@ -72,10 +75,13 @@ def check(made: tfds.core.DatasetBuilder) -> None:
                 found = _records(os.fspath(path), status.st_size, status.st_mtime_ns)
             except (OSError, RuntimeError) as error:
                 raise damaged(path, error) from error
+            # Splits are addressed by these counts: a shard of another length would shift all
+            # examples after
             if found != count:
                 raise damaged(path, f"it holds {found} records, but {INFO} says {count}")
 
 
+# Every split that is opened checks all shards; a new size or time makes a new key
 @functools.lru_cache(maxsize=4096)
 def _records(path: str, size: int, time: int) -> int:
     """The number of records of a shard, as long as size and time stay what they are."""

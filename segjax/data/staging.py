@@ -20,6 +20,7 @@ _HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "unnamed"
 _PREFIX = ".making."
 _MADE = re.compile(rf"{re.escape(_PREFIX)}.+\.([A-Za-z0-9-]+)\.[A-Za-z0-9_]+")
 _LIBRARY = "incomplete."  # folders that TFDS writes into
+# Handles stay open as long as the process lives: the kernel drops a lock with its last handle
 _held: dict[str, int] = {}
 
 
@@ -31,6 +32,8 @@ def folder(parent: str | os.PathLike, name: str) -> Iterator[pathlib.Path]:
         with contextlib.suppress(FileNotFoundError):  # it was tidied before it was locked
             lock = os.open(path, os.O_RDONLY)
             _flock(lock, fcntl.LOCK_EX)
+            # Between mkdtemp and the lock another process may have taken it for abandoned and
+            # removed it; the lock is then on a folder without a name, and another one is made.
             if _is_at(lock, path):
                 break
             os.close(lock)
@@ -38,17 +41,20 @@ def folder(parent: str | os.PathLike, name: str) -> Iterator[pathlib.Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        # Last, so that nobody tidies what is being removed or moved
         os.close(lock)
 
 
 def hold(path: str | os.PathLike) -> None:
     """Keeps a folder from being tidied as long as this process lives; it makes it if need be."""
     key = os.path.realpath(path)
+    # As in `folder`: a lock counts only once the path is seen to lead to what is locked.
     while key not in _held or not _is_at(_held[key], key):
         os.makedirs(key, exist_ok=True)
         if key in _held:
             os.close(_held.pop(key))
         _held[key] = os.open(key, os.O_RDONLY)
+        # Shared, for several trainings read one cache; `remove` asks for an exclusive lock
         _flock(_held[key], fcntl.LOCK_SH)
 
 
@@ -90,6 +96,7 @@ def remove_abandoned(parent: pathlib.Path) -> int:
 
 def is_old(folder: pathlib.Path) -> bool:
     """Whether a day has passed since the last write into a folder."""
+    # Of all files: the folder's own time stays while a file in it grows
     newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
     return time.time() - newest > ABANDONED
 

@@ -17,6 +17,7 @@ from segjax.data import digest, shards, staging
 from segjax.data.shards import open_split as open_split
 from segjax.errors import UserError
 
+# The format that TFDS writes and reads at random places without TensorFlow
 FORMAT = "array_record"
 logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS warns there of configs made by name
 
@@ -31,6 +32,7 @@ def builder(name: str, data_dir: str, *, path: str = "data.name") -> tfds.core.D
     configs = [config.name for config in made_by.BUILDER_CONFIGS]
     config = config_name or None
     if config_name and config_name not in configs:
+        # Generated sets take sizes and counts that stand in the name (`sets/generated.py`).
         config = getattr(made_by, "config_named", lambda _: None)(config_name)
     if config_name and config is None:
         more = getattr(made_by, "CONFIG_PATTERN", "")
@@ -40,6 +42,8 @@ def builder(name: str, data_dir: str, *, path: str = "data.name") -> tfds.core.D
         )
     try:
         return made_by(data_dir=data_dir, config=config, file_format=FORMAT)
+    # TFDS reads the description while the builder is made, and raises whatever its parser raises.
+    # Without a description nothing can be damaged, and the error passes.
     except Exception as error:
         if info := _info_of(made_by, data_dir, config):
             raise shards.damaged(info, error) from error
@@ -84,16 +88,20 @@ def prepare(made: tfds.core.DatasetBuilder, manual_dir: str | None = None) -> bo
         if not os.path.isdir(manual_dir):
             raise UserError(f"--manual_dir {manual_dir}: no such folder")
     place = pathlib.Path(made.data_path)
+    # From the inside out, in which order they can be removed again while they are empty
     absent = [folder for folder in place.parents if not folder.exists()]
     _check_writable(place)
     try:
+        # Asked again under the lock: the process that was waited for has made the set.
         with _alone(place.parent):
             fresh = not is_prepared(made) and _make(made, place, manual_dir)
+    # Ctrl-C among them: a preparation that is given up leaves no empty folders
     except BaseException:
         with contextlib.suppress(OSError):  # what another process made there meanwhile stays
             for folder in absent:
                 folder.rmdir()
         raise
+    # The builder was made before the set, and knows no splits yet
     made.info.read_from_directory(made.data_path)
     return fresh
 
@@ -101,10 +109,12 @@ def prepare(made: tfds.core.DatasetBuilder, manual_dir: str | None = None) -> bo
 @contextlib.contextmanager
 def _alone(folder: os.PathLike) -> Iterator[None]:
     """One process at a time, where the file system of the folder has locks."""
+    # The folder itself is locked: a lock file would be left behind
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Tried without waiting first, only to say why nothing happens
         except BlockingIOError:
             print(f"segjax: {folder}: waits for another process, which prepares", file=sys.stderr)
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -120,8 +130,11 @@ def _make(made: tfds.core.DatasetBuilder, place: pathlib.Path, manual_dir: str |
     if killed := staging.remove_abandoned(place.parent):
         print(f"{place.parent}: removed {killed} left by killed preparations", file=sys.stderr)
     with staging.folder(place.parent, place.name) as stage:
+        # A builder of its own, for TFDS takes the folder when a builder is made. Its folder lies
+        # beside the place, on one disk, so that a rename moves the set.
         twin = type(made)(data_dir=str(stage), config=made.builder_config, file_format=FORMAT)
         _download(twin, manual_dir)
+        # Before the move: a set is never seen without its digest
         digest.of(twin)
         return _put(pathlib.Path(twin.data_path), place)
 
@@ -145,6 +158,7 @@ def _download(made: tfds.core.DatasetBuilder, manual_dir: str | None) -> None:
 def _put(made: pathlib.Path, place: pathlib.Path) -> bool:
     """Moves a finished set to its place, where no other process was faster; whether it did."""
     try:
+        # The only step that makes the set visible; it fails where a folder with content lies.
         os.rename(made, place)
         return True
     except OSError:
@@ -171,6 +185,7 @@ def _user_error_behind(error: BaseException | None) -> UserError | None:
     while error is not None:
         if isinstance(error, UserError):
             return error
+        # TFDS wraps what a builder raises, at times in several layers, and not always with `from`
         error = error.__cause__ or error.__context__
     return None
 

@@ -48,18 +48,21 @@ def read_table(
             of one name, or a row has a number beyond the headers.
     """
     path = pathlib.Path(path)
+    # Numbered before blank rows go: messages name the row that a spreadsheet shows
     lines = [(i, line) for i, line in enumerate(_read_lines(path), 1) if any(_filled(line))]
     if not lines:
         raise UserError(f"{path}: the table is empty")
     headers = [_normalise(cell) for cell in lines[0][1]]
     places: dict[str, int | None] = {}
     for key, names in columns.items():
+        # By name, never by place: releases of one set put other columns before these
         found = [headers.index(_normalise(n)) for n in names if _normalise(n) in headers]
         if not found and key not in optional:
             has = ", ".join(repr(str(cell)) for cell in _filled(lines[0][1]))
             wanted = " or ".join(repr(name) for name in names)
             raise UserError(f"{path}: no column {wanted}; the headers are {has}")
         places[key] = found[0] if found else None
+        # Only a column that is asked for: empty headers behind the last one are often alike
         if found and headers.count(headers[found[0]]) > 1:
             name = str(lines[0][1][found[0]]).strip()
             raise UserError(f"{path}: two columns are headed {name!r}; rename one")
@@ -74,6 +77,8 @@ def _check_width(path: pathlib.Path, lines: Sequence[tuple[int, Sequence[object]
     """Raises UserError for the first row with a number beyond the last header."""
     width = max(place for place, cell in enumerate(lines[0][1], 1) if _filled([cell]))
     for row, line in lines[1:]:
+        # Remarks may stand there. A number is the sign of a decimal comma, which moved all cells
+        # after it one column to the right, silently.
         for cell in line[width:]:
             if not math.isnan(_number(cell.strip() if isinstance(cell, str) else cell)):
                 raise UserError(
@@ -125,6 +130,7 @@ def parse_point(path: str | os.PathLike, row: Row, size: tuple[int, int]) -> np.
         if math.isnan(number):
             came = "empty" if value is None else f"{value!r}"
             raise UserError(f"{where} {came}, not a number; the image is {width}x{height} pixels")
+        # Both ends: in continuous pixels the right edge of the last pixel is `length`
         if not 0 <= number <= length:
             raise UserError(f"{where} {value}, outside its image of {width}x{height} pixels")
         point.append(number)
@@ -135,6 +141,7 @@ def parse_class(path: str | os.PathLike, row: Row, key: str, classes: int) -> in
     """Reads the cell `key` as a whole number from 0 to `classes - 1`, or raises UserError."""
     value = row[key]
     number = _number(value)
+    # Also false for a nan and for 1.5: a float is in a range only where it is whole
     if number not in range(classes):
         came = "empty" if value is None else repr(value)
         wanted = f"a whole number from 0 to {classes - 1} is taken"
@@ -146,6 +153,7 @@ def _number(value: object) -> float:
     """The number that a cell holds; NaN where it holds none, or one written in another way."""
     if isinstance(value, str):
         return float(value) if _NUMBER.fullmatch(value) else math.nan
+    # By type: a bool is an int to isinstance, and a cell of a workbook may hold TRUE
     return float(value) if type(value) in (int, float) else math.nan
 
 
@@ -172,8 +180,10 @@ def _read_csv(path: pathlib.Path) -> list[list[object]]:
     else:
         # Names and numbers are ASCII; a stray byte elsewhere in another encoding does no harm.
         text = data.decode("utf-8-sig", errors="replace")
+    # UTF-16 without its mark decodes as UTF-8 with a zero byte between letters.
     if "\0" in text:
         raise ValueError("it is in another encoding; save it as UTF-8")
+    # Counted in the headers only: commas in other rows may be decimals between semicolons
     headers = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(",;\t", key=headers.count)
     return [list(line) for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator)]
@@ -188,6 +198,8 @@ def _read_workbook(path: pathlib.Path) -> list[list[object]]:
         for results in (True, False)
     )
     return [
+        # A file that no spreadsheet program has computed holds no results; the formula then appears
+        # in the complaint, where an empty cell would puzzle.
         [formula if result is None else result for result, formula in zip(*row, strict=True)]
         for row in zip(results, formulas, strict=True)
     ]

@@ -23,6 +23,8 @@ def tidy(data_dir: str) -> str | None:
     alone.
     """
     root = pathlib.Path(data_dir)
+    # Sets lie at NAME/CONFIG/VERSION, or at NAME/VERSION without configs; what is in the making
+    # lies beside the versions.
     folders = {path.parent for pattern in ("*/*", "*/*/*") for path in root.glob(pattern)}
     counts = {
         "left by killed preparations": sum(map(staging.remove_abandoned, folders)),
@@ -34,8 +36,10 @@ def tidy(data_dir: str) -> str | None:
 
 def _caches(root: pathlib.Path, cache: pathlib.Path) -> int:
     """Removes caches that no prepared set owns; how many."""
+    # By the pattern of our names: whatever else lies there is someone's and stays
     entries = [path for path in cache.glob("*") if _OURS.fullmatch(path.name)]
     entries += [p for p in cache.glob(".*") if _OLD.fullmatch(p.name) and staging.is_old(p)]
+    # First: the digests of older sets take a pass over their records
     if not entries:
         return 0
     try:

@@ -32,6 +32,7 @@ def gradual(partner: str, name: str, *, maps: str | None = None, **schedule: obj
         maps: of the loss, where it takes one.
         schedule: options of the weight schedule `gradual`, such as over_percent=100.
     """
+    # Two schedules, not one and its complement: each term of a config has a weight of its own
     falling = spec("weights", "gradual", **schedule)
     rising = spec("weights", "gradual", **schedule, rising=True)
     return {partner: term(partner, falling), name: term(name, rising, maps)}
@@ -62,12 +63,15 @@ def _weighted(name: str, weight: float, partner: str, share: float = 1.0) -> Ter
 
 # How the papers train the losses that they do not train alone.
 PUBLISHED: dict[str, Callable[[str], Terms]] = {
+    # Kervadec: the weight of the region loss falls over the whole training
     "boundary": lambda name: gradual("generalized_dice", name, over_percent=100),
     "hausdorff_dt": rebalanced,
     "hausdorff_er": rebalanced,
     "hausdorff_cv": rebalanced,
     "active_contour": lambda name: _weighted(name, 0.1, "cross_entropy"),
+    # (1 - a) Dice + a clDice with a = 1/2
     "soft_cl_dice": lambda name: _weighted(name, 0.5, "dice", 0.5),
+    # Dice + a Betti matching with a = 1/2
     "betti_matching": lambda name: _weighted(name, 0.5, "dice"),
     "topological": lambda name: warmed_up(name, 0.005),
 }
@@ -92,6 +96,7 @@ def segmentation_loss(text: str, alone: bool = False) -> Terms:
             )
     if len(set(names)) < len(names):
         raise UserError(f"loss={text!r}: names a loss twice")
+    # A sum is taken at its word: whoever names the partners wants these and no others
     if len(names) == 1 and not alone and text in PUBLISHED:
         return PUBLISHED[text](text)
     return equal(*names)

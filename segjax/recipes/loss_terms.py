@@ -32,6 +32,8 @@ def default_map(name: str) -> str:
 
 def segmentation_losses() -> list[str]:
     """The losses of segjax that can train a segmentation: those of logits with labels or maps."""
+    # By their parameter names, so that a new loss is found without being listed here: logits first,
+    # and then only what a segmentation can give.
     names = (name for name in losses.__all__ if callable(getattr(losses, name)))
     arrays = {name: array_parameters(getattr(losses, name)) for name in names}
     return [

@@ -39,6 +39,7 @@ class Size:
     @property
     def strides(self) -> tuple[tuple[int, int], ...]:
         """The stride of each stage, the first one 1."""
+        # The axis that is halved less often stops first: later stages halve the other one alone
         halvings = range(max(self.pools))
         return ((1, 1), *(tuple(2 if i < pool else 1 for pool in self.pools) for i in halvings))
 
@@ -71,7 +72,9 @@ def take_size(
         "PlainUNet",
         features=size.widths,
         strides=size.strides,
+        # The background is not among the names
         classes=len(classes) + 1,
+        # Version 1 has no bias in upsampling and heads
         up_bias=False,
         head_bias=False,
     )
@@ -88,7 +91,9 @@ def follow(config: ConfigDict, path: str | os.PathLike) -> None:
     if plan.dataset != data:
         raise UserError(f"plan={path}: is a plan of {plan.dataset}, this experiment is on {data}")
     config.data.image_size, config.data.batch_size = plan.patch_size, plan.batch_size
+    # `train` refuses other data than those that were measured.
     config.data.plan_digest = plan.data
+    # Version 2 has biases everywhere, version 1 none in upsampling and heads
     biased = plan.version == "v2"
     config.model.update(
         {

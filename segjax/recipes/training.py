@@ -22,6 +22,7 @@ def fovea_paper_training(config: ConfigDict) -> ConfigDict:
     """
     config.optimizer = spec("optimizers", "sgd", learning_rate=0.01)
     config.schedule = spec("schedules", "exponential_decay", decay_steps=400, decay_rate=0.9)
+    # A duration takes one spelling only; `base()` has set this one
     config.train.steps = None
     config.train.epochs = 1000
     config.train.patience_epochs = 100
@@ -40,10 +41,12 @@ def region_wise_paper_training(
     """
     config.optimizer = spec("optimizers", "adam", learning_rate=learning_rate, weight_decay=3e-5)
     config.schedule = spec("schedules", "polynomial_decay", power=0.9)
+    # nnU-Net's bound of the gradient's norm
     config.train.clip_norm = 12.0
     config.train.steps, config.train.epochs = None, epochs
     config.evaluate.every_epochs = 10
     config.checkpoint.every_percent, config.checkpoint.every_epochs = None, 10
+    # `or 8`: what is left of a batch below 8 is 0
     config.evaluate.batch_size = config.data.batch_size - config.data.batch_size % 8 or 8
     return config
 
@@ -58,6 +61,7 @@ def short_volume_training(
     """
     region_wise_paper_training(config, epochs=1, learning_rate=learning_rate)
     config.data.augment.mirror, config.data.augment.rotate_degrees = 0.0, 30.0
+    # Predictions are no longer averaged over mirror images, either: these were never seen
     config.task_options.mirror = False
     # A partner gives way over the first third, as over 100 of the paper's 300 epochs.
     for section in config.loss.values():

@@ -7,6 +7,7 @@ from segjax.types import Array, Bool, Float, Int, Shaped
 
 def flip(array: Shaped[Array, "*s"], flipped: Bool[Array, ""], *, axis: int) -> Array:
     """The array, reversed along `axis` where `flipped`; exact, without a gather."""
+    # A select of both, not an index: `flipped` is traced, and gathers are slow on TPUs
     return jnp.where(flipped, jnp.flip(array, axis), array)
 
 
@@ -35,6 +36,8 @@ def turn(planes: Shaped[Array, "n s s"], turns: Int[Array, ""]) -> Shaped[Array,
     Raises: nothing.
     Cost: three selects; no gather.
     """
+    # Every right-angle turn is a transposition (odd ones) and flips: 1 = T then x, 2 = x and y, 3 =
+    # T then y.
     planes = jnp.where(turns % 2 == 1, jnp.swapaxes(planes, 1, 2), planes)
     planes = flip(planes, (turns == 1) | (turns == 2), axis=2)
     return flip(planes, (turns == 2) | (turns == 3), axis=1)

@@ -46,9 +46,11 @@ def change_photograph(
     Raises: nothing.
     Cost: a pass over the pixels for each strength; noise also draws one number a value.
     """
+    # Split for all, whether drawn or not: turning one effect on leaves the draws of the others
     keys = jax.random.split(key, 5)
     changed = image
     if gamma:
+        # Clipped first: the power of a negative value is nan
         changed = jnp.clip(changed, 0, 1) ** jnp.exp(uniform(keys[0], math.log1p(gamma)))
     if contrast:
         changed = _stretch(changed, jnp.mean(changed), 1 + uniform(keys[1], contrast))
@@ -78,6 +80,8 @@ def sometimes(
         return image
     choice, draws = jax.random.split(key)
     chosen = jax.random.bernoulli(choice, probability)
+    # cond, not where: on one CPU device images are augmented one by one in a loop, in which the
+    # branch that is not taken costs nothing.
     return lax.cond(chosen, lambda x: effect(draws, x), lambda x: x, image)
 
 
@@ -109,9 +113,11 @@ def blur(key: PRNGKeyArray, image: Array, low: float, high: float) -> Array:
     choice, width = jax.random.split(key)
     chosen = jax.random.bernoulli(choice, PER_CHANNEL, image.shape[:1])
     sigma = jax.random.uniform(width, image.shape[:1], jnp.float32, low, high)
+    # Static, from the largest sigma: the number of taps cannot depend on the one that is drawn
     radius = int(4 * high + 0.5)
     steps = jnp.arange(radius + 1, dtype=jnp.float32)[None, :] / sigma[:, None]
     kernel = jnp.exp(-0.5 * steps**2)
+    # The sum over both halves; the centre is in both and counts once
     kernel = kernel / (2 * jnp.sum(kernel, axis=1, keepdims=True) - kernel[:, :1])
     blurred = _symmetric(_symmetric(image, kernel, 1), kernel, 2)
     return jnp.where(chosen[:, None, None], blurred, image)
@@ -150,6 +156,7 @@ def low_resolution(key: PRNGKeyArray, image: Array, low: float, high: float) -> 
     chosen = jax.random.bernoulli(choice, PER_CHANNEL, image.shape[:1])
     zoom = jax.random.uniform(level, image.shape[:1], jnp.float32, low, high)
     rows, columns = (_down_and_up(size, zoom) for size in image.shape[1:])
+    # HIGHEST: accelerators multiply in lower precision by default, which would round the pixels
     coarse = jnp.einsum("cuw,chw->chu", columns, image, precision=lax.Precision.HIGHEST)
     coarse = jnp.einsum("cvh,chw->cvw", rows, coarse, precision=lax.Precision.HIGHEST)
     return jnp.where(chosen[:, None, None], coarse, image)
@@ -164,6 +171,7 @@ def gamma(key: PRNGKeyArray, image: Array, low: float, high: float) -> Array:
     """
     power = factor(key, low, high, image.shape[:1])[:, None, None]
     least = jnp.min(image, axis=(1, 2), keepdims=True)
+    # Of a constant channel the range is 0, and 0 / 0 would be nan
     reach = jnp.max(image, axis=(1, 2), keepdims=True) - least + 1e-7
     mean, deviation = _moments(image)
     changed = reach * ((image - least) / reach) ** power
@@ -200,6 +208,8 @@ def _symmetric(image: Array, kernel: Array, axis: int) -> Array:
     def moved(by: int) -> Array:
         return lax.slice_in_dim(padded, radius + by, radius + by + size, axis=axis)
 
+    # Shifted sums, not a convolution: with a kernel a channel it would be a grouped one, which
+    # XLA's CPU backend runs slowly
     filtered = kernel[:, :1, None] * image
     for k in range(1, radius + 1):
         filtered += kernel[:, k, None, None] * (moved(k) + moved(-k))
@@ -214,6 +224,7 @@ def _down_and_up(size: int, zoom: Array) -> Array:
     coarse = jnp.maximum(jnp.round(zoom * size), 1).astype(jnp.int32)[:, None]
     pixels = jnp.arange(size, dtype=jnp.int32)[None, :]
     # Position i lies at ((2 i + 1) n - size) / (2 size) on the coarse grid of n pixels.
+    # The clip repeats the first and last coarse pixel beyond their centres.
     numerator = jnp.clip((2 * pixels + 1) * coarse - size, 0, 2 * size * (coarse - 1))
     before = numerator // (2 * size)
     part = (numerator - 2 * size * before).astype(jnp.float32) / (2 * size)

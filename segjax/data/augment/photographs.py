@@ -92,6 +92,7 @@ def augment_with_masks(
     Cost: as `augment` on c + m channels.
     """
     chosen = vocabulary.complete(KIND, strengths)
+    # One stack: masks are moved by the very draws and weights of the image
     channels, no_points = image.shape[-1], jnp.zeros((0, 2), jnp.float32)
     both = _checked(jnp.concatenate([image, masks], axis=-1))
     flips, affine, values = jax.random.split(key, 3)
@@ -122,6 +123,7 @@ def region_around(
     chosen, (height, width) = vocabulary.complete(KIND, strengths), patch
     angle = math.radians(chosen["rotate"])
     sin, cos = math.sin(angle), math.cos(angle)
+    # At least the patch: of a long patch the short angle alone would make the long side shorter
     turned = max(height, height * cos + width * sin), max(width, width * cos + height * sin)
     # A billionth less, for a side that is whole up to rounding.
     wanted = (math.ceil(side / (1 - chosen["scale"]) - 1e-9) for side in turned)
@@ -146,6 +148,7 @@ def cut_at_random(
     Raises: nothing.
     """
     height, width = next(iter(fields.values())).shape[:2]
+    # randint leaves its upper end out; the last place, flush with the far edge, is one of them
     room = jnp.array([height - size[0], width - size[1]]) + 1
     corner = jax.random.randint(jax.random.fold_in(key, PLACE), (2,), 0, room)
 
@@ -175,6 +178,7 @@ def _move(
     for axis, name in enumerate(("flip_horizontal", "flip_vertical")):
         if chosen[name]:
             flipped = jax.random.bernoulli(keys[axis], chosen[name])
+            # `axis` counts coordinates, x first; in the image x is axis 1 and y axis 0
             points = geometry.flip_points(points, flipped, image.shape[1 - axis], axis=axis)
             image = geometry.flip(image, flipped, axis=1 - axis)
     if chosen["rotate"] or chosen["scale"] or chosen["translate"]:
@@ -194,9 +198,12 @@ def _random_affine(
     sides = jnp.array([width, height], jnp.float32)
     shift = intensity.uniform(keys[2], translate, (2,)) * sides
     moved = geometry.move_points(points, (height, width), angle, factor, shift)
+    # A nan compares false, so an unknown point keeps the identity. The right edge is outside: the
+    # class of a point is floor(x), and floor(width) names no pixel.
     kept = jnp.all((moved >= 0) & (moved < sides[None]))
     planes = warp.affine(
         jnp.moveaxis(image, -1, 0),
+        # The parameters are selected, not the results: one warp is computed instead of two
         jnp.where(kept, angle, 0.0),
         jnp.where(kept, factor, 1.0),
         jnp.where(kept, shift, 0.0),

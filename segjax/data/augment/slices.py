@@ -56,6 +56,7 @@ def region_shape(patch: tuple[int, int], options: Mapping[str, float]) -> tuple[
     )
     # A billionth less, for a side that is whole up to rounding.
     rows, columns = (math.ceil(side - 1e-9) for side in sides)
+    # A quarter turn swaps the axes, and inside jit the shape cannot follow: a square fits both
     if _turns(chosen):
         rows = columns = max(rows, columns)
         return rows + (rows - height) % 2, columns + (columns - height) % 2
@@ -114,6 +115,7 @@ def augment_slice(
     chosen = vocabulary.complete(KIND, options)
     image, labels, planes = jnp.asarray(image), jnp.asarray(labels), jnp.asarray(planes)
     _check(image, labels, planes, patch, num_classes, chosen)
+    # One key an effect, drawn or not: an effect that is turned on leaves the others' draws
     keys = dict(zip(EFFECTS, jax.random.split(key, len(EFFECTS)), strict=True))
     channels = image.shape[-1]
     # Channels first: the last axis is the one that vector units run along.
@@ -184,6 +186,7 @@ def _move(
         return crop(stack, labels)
     rotated, angle = _draw_angle(keys["rotate"], chosen)
     scaled, scale = _draw_scale(keys["scale"], chosen)
+    # The warp is bound to 45 degrees: the nearest right angle is turned exactly, the rest warped.
     turns = jnp.round(angle / RIGHT_ANGLE)
 
     def moved(stack: Array, labels: Array) -> tuple[Array, Array]:
@@ -191,11 +194,14 @@ def _move(
         if _turns(chosen):
             quarter = turns.astype(jnp.int32) % 4
             stack, labels = geometry.turn(stack, quarter), geometry.turn(labels, quarter)
+        # Labels are interpolated as one share a class; the background is what remains of 1
         classes = jnp.arange(1, num_classes, dtype=jnp.int32)[:, None, None]
         shares = (labels.astype(jnp.int32) == classes).astype(jnp.float32)
         stack = warp.affine(
             jnp.concatenate([stack, shares]),
             angle - turns * RIGHT_ANGLE,
+            # nnU-Net's scale is that of the coordinates: above 1 it reads more of the region, so
+            # the image shrinks
             1 / scale,
             size=patch,
             largest_angle=math.radians(min(chosen["rotate_degrees"], MAX_ROTATION))
@@ -227,6 +233,7 @@ def _draw_scale(key: PRNGKeyArray, chosen: Mapping[str, float]) -> tuple[Array, 
 
 def _largest(shares: Float[Array, "k h w"]) -> Int[Array, "h w"]:
     """The class of the largest share, the lowest of equal ones; the background has the rest."""
+    # What was read beyond the region has no share of any class, and is background
     best = 1 - jnp.sum(shares, axis=0)
     label = jnp.zeros(best.shape, jnp.int32)
     for k in range(shares.shape[0]):

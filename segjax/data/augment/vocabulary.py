@@ -132,9 +132,12 @@ def complete(kind: str, given: Mapping[str, float]) -> dict[str, float]:
             raise TypeError(f"`{name}` is no augmentation of {kind}: they take {', '.join(known)}")
     chosen = defaults(kind) | dict(given)
     for name, option in known.items():
+        # The end of a range may be another option, as blur_low is at most blur_high; it is compared
+        # as chosen, not with its default.
         low, high = (
             chosen[end] if isinstance(end, str) else end for end in (option.low, option.high)
         )
+        # Infinity stands for no bound; messages should not name it
         bounds = {"least": low} | ({} if high == math.inf else {"most": high})
         checks.check(name, chosen[name], checks.number(**bounds))
     return chosen

@@ -62,10 +62,14 @@ def affine(
     x_shift, y_shift = (None, None) if shift is None else (shift[0], shift[1])
     cos = jnp.cos(angle)
     at = _positions(columns, width, across, x_shift)
+    # First pass, along x: the product samples every line at u / (s cos a), with a margin on both
+    # sides; the shear then reads the source row q_y at u = o_x + s sin(a) q_y.
     planes = scale_columns(planes, _resampling(columns, 1 / (factor * cos) * at, border))
     offsets = factor * jnp.sin(angle) * _positions(rows, rows, 0)
     planes = shear(planes, offsets, across, axis=2)
     at = _positions(rows, height, down, y_shift)
+    # Second pass, along y: samples at v cos(a) / s, of which the output column o_x is then read at
+    # v = o_y - tan(a) o_x.
     planes = scale_rows(planes, _resampling(rows, cos / factor * at, border))
     offsets = -jnp.tan(angle) * _positions(columns, width, 0, x_shift)
     return shear(planes, offsets, down, axis=1)
@@ -90,6 +94,7 @@ def _reach(
     # A patch of other parity than its source is half a pixel off the centre.
     off = 0 if border == "repeat" and size == source else 1
     height, width = (side + off for side in size)
+    # In shares of a side: half of it, and a translation moves the far edge further away
     half = 0.5 + shift
     across = factor * sin * source[0] / 2
     if border == "zero":
@@ -100,6 +105,7 @@ def _reach(
 def _positions(source: int, size: int, reach: int, shift: Array | None = None) -> Array:
     """Centres of the centre crop's pixels and margins, from the source's centre less the shift."""
     start = (source - size) // 2 - reach
+    # `margin` is longer than twice the reach, up to a power of two, as the shear uses it up
     index = jnp.arange(size + margin(reach), dtype=jnp.float32)
     positions = index + (start + 0.5 - source / 2)
     return positions if shift is None else positions - shift
@@ -113,4 +119,6 @@ def _resampling(source: int, at: Float[Array, "o"], border: Border) -> Float[Arr
     else:
         # Half-pixels from the centre are exact at any size, so no angle and no scale is a crop.
         centres = centres - source / 2
+    # A hat around each position: at most two weights of a row are above 0. Repeating the border
+    # needs no more than positions held to the outermost centres.
     return jnp.maximum(1 - jnp.abs(at[:, None] - centres[None, :]), 0)

@@ -60,6 +60,7 @@ class Acdc(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         features = volume_features.volume_features(len(self.MODALITIES))
         features["phase"] = tfds.features.ClassLabel(names=list(PHASES))
+        # -1, UNKNOWN, is what TFDS takes for a label that is not given
         features["group"] = tfds.features.ClassLabel(names=list(GROUPS))
         return tfds.core.DatasetInfo(
             builder=self,
@@ -71,11 +72,13 @@ class Acdc(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         manual = common.manual_folder(dl_manager, _EXPECTED)
+        # Root by root, the plain folder before the doubled one; the first with patients counts
         places = [place for root in _ROOTS for place in _nested(f"{root}training")]
         training = volume_features.first_folder(manual, places, "patient*", _EXPECTED)
         # Every Info.cfg and every name is checked here, before a volume is read.
         patients = _patients(training)
         halves = {
+            # By patient: the two phases of one heart are alike, and must not stand on both sides
             "train": [path for number, path in patients.items() if number % 2 == 0],
             "validation": [path for number, path in patients.items() if number % 2],
         }
@@ -123,6 +126,7 @@ def _cases(folders: list[pathlib.Path], *, labelled: bool = True) -> list[_Case]
     """Both phases of every patient; the images are there, and the labels unless told otherwise."""
     cases = []
     for folder in folders:
+        # Info.cfg decides which frame is which phase: frame 01 is not always end diastole
         frames, group = _read_info(folder / "Info.cfg")
         for phase, frame in frames.items():
             image = folder / f"{folder.name}_frame{frame:02d}.nii.gz"
@@ -138,6 +142,7 @@ def _cases(folders: list[pathlib.Path], *, labelled: bool = True) -> list[_Case]
 
 def _test_cases(training: pathlib.Path) -> list[_Case]:
     """The cases of the folder beside the training set, none when it is missing or unlabelled."""
+    # From a doubled training/training one goes up two folders
     above = training.parent.parent if training.parent.name == "training" else training.parent
     found = [_patients(above / place) for place in _nested("testing")]
     folders = next((list(patients.values()) for patients in found if patients), [])
@@ -146,6 +151,7 @@ def _test_cases(training: pathlib.Path) -> list[_Case]:
         if cases:  # the challenge gave the test images out without labels at first
             logging.warning("acdc: %s is left out, it has no labels", folders[0].parent)
         return []
+    # Labels of some cases only are a broken download, not the unlabelled test set
     volume_features.check_files([case.labels for case in cases])
     return cases
 
@@ -153,6 +159,7 @@ def _test_cases(training: pathlib.Path) -> list[_Case]:
 def _read_info(path: pathlib.Path) -> tuple[dict[str, int], str | int]:
     """The frame of each phase, and the group, of a file of lines such as `ED: 1`."""
     volume_features.check_files([path])
+    # Keys and values are ASCII; whatever else stands there must not stop the reading
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     pairs = (line.partition(":") for line in lines)
     info = {key.strip(): value.strip() for key, _, value in pairs}

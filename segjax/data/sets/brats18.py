@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 from segjax.data.sets import common, volume_features
 
 _SUFFIXES = ("t2", "t1", "t1ce", "flair")  # of MODALITIES
+# The files leave label 3 out; classes are stored without a gap
 _KNOWN = (0, 1, 2, 4)
 _REMAP = {4: 3}
 _ORDER = (0, 1, 2)  # the axes of the official files, slices last
@@ -63,6 +64,7 @@ class Brats18(tfds.core.GeneratorBasedBuilder):
         cases = sorted(path for path in folder.glob("Brats18_*") if path.is_dir())
         for case in cases:
             volume_features.check_files([*_images(case), _labels(case)])
+        # The published halves: those of the list sorted by name
         splits = {"train": cases[::2], "validation": cases[1::2]}
         rule = "cases are dealt out in turn, by name"
         volume_features.check_halves(splits, folder, rule)

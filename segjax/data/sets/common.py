@@ -76,6 +76,7 @@ def stored_image(path: pathlib.Path) -> tuple[str | np.ndarray, tuple[int, int]]
     stored as decoded, because readers of the prepared set expect three channels of 8 bits, and turn
     nothing upright.
     """
+    # Decoded even where the bytes are stored: a JPEG cut short is noticed now, not in training
     array = images.read_image(path)
     keep = images.is_plain_jpeg(path)
     return (os.fspath(path) if keep else array), (array.shape[1], array.shape[0])

@@ -78,6 +78,8 @@ class Drive(tfds.core.GeneratorBasedBuilder):
             image, size = common.stored_image(files["image"])
             first, field = (_mask(files[name], size) for name in ("vessels", "field_of_view"))
             known = files["second"] is not None
+            # TFDS has no absent pictures: an empty mask stands in, told apart by
+            # `has_second_observer`
             second = _mask(files["second"], size) if known else np.zeros_like(first)
             name = files["image"].stem
             yield (
@@ -98,6 +100,8 @@ def _root(dl_manager: tfds.download.DownloadManager) -> pathlib.Path:
     manual = common.manual_folder(dl_manager, "the folder 'training'")
     for folder in (manual, manual / "DRIVE", manual.parent):
         if (folder / "training" / "images").is_dir():
+            # manual_dir may be `training` itself; any other folder beside a `training` was not
+            # meant
             if folder != manual.parent or manual.name == "training":
                 return folder
     raise UserError(f"manual_dir {manual}: should hold the folder 'training' with 'images' in it")
@@ -121,6 +125,7 @@ def _cases(folder: pathlib.Path, word: str) -> list[dict]:
                 "field_of_view": folder / "mask" / f"{path.stem}_mask.gif",
             }
         )
+    # Only the test set has a second observer; where the folder is there, it has to be complete
     if not (folder / _SECOND[0]).is_dir():
         cases = [case | {"second": None} for case in cases]
     _check_files(folder, cases)

@@ -39,6 +39,9 @@ class GeneratedConfig(tfds.core.BuilderConfig):
 
     def seeds(self, split: str) -> range:
         """The seeds of a split; those of different splits are disjoint, whatever the configs."""
+        # By the most that a split may hold, not by what the others do hold: seed n is in one split
+        # in every config, so that a larger training set never takes in another config's test
+        # subjects.
         first = SPLITS.index(split) * self.most
         return range(first, first + getattr(self, split))
 
@@ -62,6 +65,8 @@ class GeneratedSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def declared_splits(self) -> tfds.core.splits.SplitDict:
         """The splits that it will have, before it is generated."""
+        # Only for TFDS to read split expressions such as `train[:80%]`: these files do not exist
+        # yet
         names = tfds.core.ShardedFileTemplate(
             data_dir=self.data_path, dataset_name=self.name, filetype_suffix="array_record"
         )

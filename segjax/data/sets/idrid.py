@@ -96,6 +96,7 @@ class Idrid(tfds.core.GeneratorBasedBuilder):
                 # Tables and names are checked here, for all splits, before any picture is decoded.
                 make = getattr(self, f"_{self.builder_config.name}")
                 splits[split] = make(part, folder, found, word)
+            # The test set may be missing; what has no training set is the wrong folder
             elif split == "train":
                 raise UserError(f"{folder}: no images; the training set must be there")
         return splits
@@ -124,6 +125,7 @@ class Idrid(tfds.core.GeneratorBasedBuilder):
     def _grading(self, part: pathlib.Path, folder: pathlib.Path, found: dict, word: str):
         path = _table(part / "2. Groundtruths", f"IDRiD_Disease Grading_{word} Labels")
         rows = _rows(path, _GRADES, folder, found)
+        # All are parsed now: a wrong cell is named before the first picture is decoded
         grades = {
             name: {key: tables.parse_class(path, row, key, n) for key, n in _GRADE_COUNTS.items()}
             for name, row in rows.items()
@@ -159,6 +161,7 @@ def _table(folder: pathlib.Path, name: str) -> pathlib.Path:
 def _rows(path: pathlib.Path, columns: dict, folder: pathlib.Path, found: dict) -> dict:
     """The table's rows by image name, one for each image; other rows are remarks."""
     rows = common.read_rows(path, columns)
+    # Names are in lower case by now (`tables.rows_by_name`)
     rows = {name: row for name, row in rows.items() if name.startswith("idrid_")}
     common.check_rows(found, folder, rows, path)
     return rows
@@ -178,6 +181,7 @@ def _mask_files(
     }
     common.check_masks(found, folder, files)
     for name, image in found.items():
+        # IDRiD leaves out the file of a lesion that a picture does not have; every eye has a disc
         if kind not in LESIONS and name not in files:
             raise UserError(f"{masks_in / f'{image.stem}_{suffix}.tif'}: the mask is missing")
     return files

@@ -94,6 +94,7 @@ class Kits19(tfds.core.GeneratorBasedBuilder):
                 [case / "imaging.nii.gz"], label_path, known=known, order=_ORDER
             )
             if size := self.builder_config.size:
+                # Nothing would be left: all slices without a label are dropped
                 if not labels.array.any():
                     raise UserError(f"{label_path}: no slice has a label")
                 image, labels = _labelled_slices(image, labels, size)
@@ -119,6 +120,7 @@ def _labelled_slices(image: Volume, labels: Volume, size: int) -> tuple[Volume, 
     # An index of the new volume, in the file's order, to one of the old: centres of pixels stay.
     to_old = np.diag([*scale[::-1], 1])
     to_old[:3, 3] = (scale[::-1] - 1) / 2
+    # Along the slices only the first kept one is right: a matrix cannot leave out those between.
     to_old[0, 3] = kept[0]
     affine = image.affine @ to_old
 
@@ -126,6 +128,7 @@ def _labelled_slices(image: Volume, labels: Volume, size: int) -> tuple[Volume, 
         planes = (Image.fromarray(np.ascontiguousarray(array[:, :, k])) for k in kept)
         return np.stack([np.asarray(plane.resize((size, size), method)) for plane in planes], -1)
 
+    # Pillow resizes float32 planes (mode F) without rounding them
     voxels = resized(image.array[..., 0], Image.Resampling.BICUBIC)[..., None]
     classes = resized(labels.array, Image.Resampling.NEAREST)
     return Volume(voxels, spacing, affine), Volume(classes, spacing, affine)

@@ -21,6 +21,7 @@ from segjax.errors import UserError
 _CUP, _RIM, _OUTSIDE = 0, 128, 255  # grey levels of the masks
 UNKNOWN = -1
 
+# Headers differ from part to part, and so does the order of the columns.
 _NAME = ("ImgName", "ImageName", "FileName", "Image Name", "Image")
 _POINT = {"name": _NAME, "x": ("Fovea_X", "X"), "y": ("Fovea_Y", "Y")}
 _LABEL = ("Glaucoma Label", "Label(Glaucoma=1)", "Glaucoma Risk", "Glaucoma", "Label")
@@ -169,6 +170,7 @@ def _read_part(
     part: _Part, folder: pathlib.Path, found: dict[str, pathlib.Path], masks: pathlib.Path
 ):
     """Reads and matches a part's tables and mask names; gives a generator of its examples."""
+    # Beside the masks: with both layouts unpacked, tables and masks come from one of them
     table = _table(masks.parent, part.fovea)
     if table is None:
         raise UserError(f"{masks.parent}: no table {part.fovea[0]}.xlsx (or .csv)")
@@ -180,6 +182,7 @@ def _read_part(
         if name not in mask_files:
             raise UserError(f"{masks}: no mask for the image {path}")
     labels = _labels(part, folder, found, masks.parent, table, rows)
+    # A generator: pictures are decoded one at a time, while TFDS writes
     return (
         (path.stem, _example(path, mask_files[name], table, rows[name], labels[name]))
         for name, path in found.items()
@@ -199,6 +202,7 @@ def _labels(part: _Part, folder, found, truth: pathlib.Path, table, rows) -> dic
         common.check_rows(found, folder, rows, table)
     labels = {}
     for name, path in found.items():
+        # A label table of its own has a label for every image: an empty cell there is a fault
         if rows[name]["glaucoma"] is not None or own is not None:
             labels[name] = tables.parse_class(table, rows[name], "glaucoma", 2)
         else:
@@ -213,6 +217,7 @@ def _example(
     grey = images.read_levels(mask_path, (_CUP, _RIM, _OUTSIDE))
     common.check_size(mask_path, grey, size)
     disc = grey <= _RIM
+    # A disc in the corner of a picture is an inverted mask, of which all outside would be disc
     if not disc.any() or disc[0, 0]:
         raise UserError(
             f"{mask_path}: no disc in the mask; 0 (cup), 128 (rim) and 255 (outside) are expected"

@@ -66,6 +66,7 @@ def read_case(
     first = nifti.read_volume(image_paths[0])
     labels = nifti.read_labels(label_path, known, remap)
     nifti.check_pair(image_paths[0], first, label_path, labels)
+    # Filled channel by channel: stacking would hold all of them twice
     image = np.empty((*first.array.shape, len(image_paths)), np.float32)
     image[..., 0] = first.array
     for channel, path in enumerate(image_paths[1:], 1):
@@ -74,6 +75,7 @@ def read_case(
         image[..., channel] = volume.array
     image = Volume(image, first.spacing, first.affine)
     if order is None:
+        # A set whose files have one order of axes: another one is noticed by its spacing
         nifti.check_slices(image_paths[0], image, axis=0)
         return image, labels
     return tuple(nifti.in_order(image_paths[0], volume, order) for volume in (image, labels))

@@ -57,6 +57,7 @@ class Scan:
 def sample_scan(seed: int) -> Scan:
     """The scan of a patient, the same for both phases."""
     rng = stream(seed, 3)
+    # Of the heart in diastole for both phases: a patient is scanned in one stack of slices
     apex = sample_heart(seed, "ED").apex
     gap = round(rng.uniform(9.7, 10.3), 1)
     first = -gap * rng.uniform(0.3, 1.6)
@@ -79,7 +80,9 @@ def _paint(solids: list, scan: Scan, index: int, depth: float, side: int) -> np.
     z = scan.first + (index + depth) * scan.gap
     scale = side / scan.field
     around = turned(scan.turn) * scale
+    # To cv2's coordinates, in which the centre of a pixel is a whole number
     middle = scan.middle * side + scan.steps[index] * scale - 0.5
+    # The painter's order: what comes later hides what is below
     for solid in solids:
         for tissue, outline in solid.sections(z):
             vertices = np.rint((outline @ around + middle) * FRACTION).astype(np.int32)
@@ -92,11 +95,14 @@ def _covers(seed: int, phase: str, scan: Scan, size: int) -> np.ndarray:
     heart = sample_heart(seed, phase)
     solids = [*sample_surroundings(seed, heart), heart]
     rng = stream(seed, 4)
+    # One row a tissue: brightness, then 1 in the column of its class. Averaged over the finer
+    # pixels of a plane, a look-up gives partial volumes of both at once.
     table = np.zeros((len(Tissue), 4), np.float32)
     for tissue in Tissue:
         table[tissue, 0] = rng.uniform(*BRIGHTNESS[tissue])
         if tissue in CLASS_OF:
             table[tissue, CLASS_OF[tissue]] = 1
+    # A whole multiple of the size, so that area averages take whole blocks of pixels
     side = size * max(2, -(-CANVAS // size))
     volume = np.zeros((scan.slices, size, size, 4), np.float32)
     for index in range(scan.slices):
@@ -108,6 +114,7 @@ def _covers(seed: int, phase: str, scan: Scan, size: int) -> np.ndarray:
 
 def _clouds(rng: np.random.Generator, cells: int, slices: int, size: int) -> np.ndarray:
     """Smooth noise of about unit size `[slices, size, size]`, `cells` hills along a side."""
+    # Slices as channels, which one call resizes together
     coarse = rng.standard_normal((cells, cells, slices)).astype(np.float32)
     fine = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
     return np.moveaxis(fine.reshape(size, size, slices), -1, 0)
@@ -116,10 +123,12 @@ def _clouds(rng: np.random.Generator, cells: int, slices: int, size: int) -> np.
 def _acquire(brightness: np.ndarray, seed: int, phase: str) -> np.ndarray:
     """What the scanner makes of the true brightness `[d, h, w]`: coils, flow and noise."""
     slices, size = brightness.shape[:2]
+    # The coil is that of the patient; noise also depends on phase and size, further below.
     coil = stream(seed, 5)
     line = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / size - np.float32(0.5)
     y, x = line[:, None], line[None, :]
     slope, bend = coil.uniform(-0.9, 0.9, 2), coil.uniform(-1.2, 1.2, 3)
+    # A polynomial of second degree in the exponent: smooth, and nowhere below 0
     bias = np.exp(
         np.float32(slope[0]) * x
         + np.float32(slope[1]) * y
@@ -171,6 +180,7 @@ def generate_cardiac(seed: int, size: int, phase: str = "ED") -> dict:
     scan = sample_scan(seed)
     covers = _covers(seed, phase, scan, size)
     shares = covers[..., 1:]
+    # The background is a class like the others here, and wins where it has the largest share
     rest = 1 - shares.sum(-1, keepdims=True)
     labels = np.concatenate([rest, shares], -1).argmax(-1).astype(np.uint8)
     spacing = np.array([scan.gap, scan.field / size, scan.field / size])

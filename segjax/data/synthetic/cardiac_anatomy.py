@@ -12,6 +12,7 @@ import numpy as np
 VERTICES = 56
 ANGLES = np.linspace(0, 2 * np.pi, VERTICES, endpoint=False)
 CIRCLE = np.stack([np.cos(ANGLES), np.sin(ANGLES)], -1)
+# From 2: a wave that goes round once would mostly move the outline
 HARMONICS = np.arange(2, 6)
 PHASES = ("ED", "ES")
 
@@ -71,6 +72,7 @@ BRIGHTNESS = {
 
 def stream(seed: int, *purpose: int) -> np.random.Generator:
     """Random numbers of one purpose: what is drawn for another never shifts them."""
+    # Purposes: 1 heart, 2 surroundings, 3 scan, 4 brightness, 5 coil, 6 noise
     return np.random.default_rng([seed, *purpose])
 
 
@@ -96,6 +98,7 @@ class Solid:
 
     def sections(self, z: float) -> list[tuple[Tissue, np.ndarray]]:
         """The filled outlines `[n, 2]` of the section at `z`, in the order of painting."""
+        # The section of an ellipsoid at z: its half axes shrink with the root of this
         above = 1 - ((z - self.centre[2]) / self.axes[2]) ** 2
         if above <= 0:
             return []
@@ -118,6 +121,7 @@ def turned(angle: float) -> np.ndarray:
 
 def ripple(rng: np.random.Generator, strength: float) -> np.ndarray:
     """Relative radii around an outline: 1 and a few waves."""
+    # Finer waves are lower, or outlines would be jagged
     size = rng.normal(0, strength, HARMONICS.shape) * 2 / HARMONICS
     shift = rng.uniform(0, 2 * np.pi, HARMONICS.shape)
     return 1 + np.cos(ANGLES[:, None] * HARMONICS + shift) @ size
@@ -165,6 +169,7 @@ class Heart:
             return []
         centre = np.array(self.lean) * z
         taper = np.sqrt(1 - place**2.4)  # blunt at the base, round at the apex
+        # The taper alone would end in sections of a pixel or two: only the tip goes below a third
         outer = np.maximum(self.outer * taper, 0.35 * self.outer * (place < 0.95))
         outside = centre + CIRCLE * (outer * self.ripples[1])[:, None]
         groove = 1.01 + 0.15 * np.cos((ANGLES - self.septum) / 2) ** 2  # fat between the ventricles
@@ -172,7 +177,9 @@ class Heart:
         layers += self._right(centre, outer, place)
         layers.append((Tissue.MYOCARDIUM, outside))
         inner = outer * self.ripples[1] - self.wall * self.uneven * (0.85 + 0.15 * taper)
+        # Waves go inwards only: outwards they would thin the wall
         inner = np.minimum(inner * self.ripples[0], inner)
+        # Radii below 2 mm are no cavity, and below 0 an outline that crosses itself
         if place < 0.93 and inner.min() > 2:
             layers.append((Tissue.LEFT_CAVITY, centre + CIRCLE * inner[:, None]))
             if 0.15 < place < 0.8:
@@ -187,6 +194,8 @@ class Heart:
         taper = np.sqrt(1 - part**2.2)
         away, along = np.array(self.right) * self.outer * taper
         direction = np.array([np.cos(self.septum), np.sin(self.septum)])
+        # So far inside the left ventricle's outline that the myocardium, painted later, hides its
+        # half
         middle = centre + direction * outer * 0.75
         shape = CIRCLE * (away, along) * self.ripples[2][:, None]
         layers = []
@@ -213,6 +222,7 @@ def sample_heart(seed: int, phase: str) -> Heart:
     In systole the cavities shrink, the wall thickens about as much as its volume asks for, and the
     base moves towards the apex.
     """
+    # Everything is drawn in diastole, for both phases alike; systole is computed from it
     rng = stream(seed, 1)
     inner, wall = rng.uniform(18, 24.5), rng.uniform(5.8, 8)
     length = rng.uniform(58, 84)
@@ -282,6 +292,8 @@ def _chest_wall(rng: np.random.Generator) -> list[Solid]:
     waves = ripple(rng, 0.012)
 
     def layer(tissue, less):
+        # 400 mm along z: the same section in all slices, nearly. One angle and ripple for all
+        # layers, so that they do not cross.
         return Solid(tissue, (*middle, 30.0), (*(half - less), 400.0), angle, waves)
 
     ribs = []

@@ -32,6 +32,7 @@ class _Canvas:
 
     def __init__(self, camera: Camera, size: int):
         self.camera, self.size = camera, size
+        # A whole number, so that area averages take whole blocks of pixels
         self.finer = max(2, -(-CANVAS // size))
 
     def vertices(self, points: np.ndarray) -> np.ndarray:
@@ -49,6 +50,7 @@ class _Canvas:
 
 
 def _vessel_layers(canvas: _Canvas, vessels: Vessels) -> dict[str, np.ndarray]:
+    # A vessel is a ribbon: down its right edge and back up its left one
     right = canvas.vertices(vessels.middle + vessels.side)
     left = canvas.vertices(vessels.middle - vessels.side)
     bright = canvas.vertices(vessels.middle + 0.3 * vessels.side)
@@ -56,9 +58,11 @@ def _vessel_layers(canvas: _Canvas, vessels: Vessels) -> dict[str, np.ndarray]:
     ribbons: dict[int, list] = {ARTERY: [], VEIN: []}
     reflexes = []
     for i, (a, b) in enumerate(zip(vessels.first, vessels.last, strict=True)):
+        # A single vertex has no area
         if b - a < 2:
             continue
         ribbons[int(vessels.kind[i])].append(np.concatenate([right[a:b, i], left[a:b, i][::-1]]))
+        # Half the width where it begins: only wide vessels have a light reflex
         if np.hypot(*vessels.side[a, i]) > 0.024:
             reflexes.append(np.concatenate([bright[a:b, i], dim[a:b, i][::-1]]))
     return {
@@ -70,6 +74,7 @@ def _vessel_layers(canvas: _Canvas, vessels: Vessels) -> dict[str, np.ndarray]:
 
 def _lesion_layer(canvas: _Canvas, lesions: Lesions) -> np.ndarray:
     """Coverage by lesions; those smaller than a pixel are drawn as large as one."""
+    # A circle of 0.6 pixels' radius has the area of about one pixel; here in eye units
     least = 0.6 / (canvas.camera.scale * canvas.size)
     polygons = [
         canvas.vertices(centre + (shape - centre) * max(1.0, least / radius))
@@ -83,6 +88,7 @@ def _lesion_layer(canvas: _Canvas, lesions: Lesions) -> np.ndarray:
 def _lesion_mask(canvas: _Canvas, cover: np.ndarray, lesions: Lesions) -> np.ndarray:
     """Pixels at least half covered, and the pixel in which a lesion's centre lies."""
     mask = cover >= 0.5
+    # At every size each lesion is in its mask, so findings and grade hold at all of them.
     x, y = np.floor(canvas.camera.project(lesions.centres) * canvas.size).astype(int).T
     mask[y, x] = True
     return mask
@@ -90,6 +96,8 @@ def _lesion_mask(canvas: _Canvas, cover: np.ndarray, lesions: Lesions) -> np.nda
 
 def _field(grid: Grid, camera: Camera, size: int) -> np.ndarray:
     """The field of view as coverage `[h, w]`."""
+    # How far a pixel lies inside the round border and the straight cuts, whichever is nearer; half
+    # a pixel either way it is covered in part.
     depth = np.minimum(
         (1 - grid.field) * np.float32(camera.radius),
         np.float32(camera.cut) - np.abs(grid.y - np.float32(camera.centre[1])),

@@ -24,6 +24,7 @@ def stream(seed: int, name: str) -> np.random.Generator:
 
     Parts have a stream each so that a change to one (say more lesions) leaves the others alone.
     """
+    # A name counts by its place: new ones go to the end, or all pictures change
     names = ("camera", "anatomy", "vessels", "lesions", "light", "sensor")
     return np.random.Generator(np.random.PCG64([seed, names.index(name)]))
 
@@ -54,6 +55,7 @@ class Camera:
         """Eye units `[..., 2]` to normalised image coordinates `[..., 2]`."""
         cos, sin = np.cos(self.tilt), np.sin(self.tilt)
         turned = (points - self.gaze) @ np.array([[cos, sin], [-sin, cos]])
+        # A right eye is the mirror image of a left one
         return self.centre + turned * (self.scale if self.left else -self.scale, self.scale)
 
     def sees(self, points: np.ndarray, margin: float = 0.0) -> np.ndarray:
@@ -106,8 +108,11 @@ def sample_camera(seed: int, anatomy: Anatomy) -> Camera:
     # Centred on the macula, between macula and disc, or on the disc.
     middle = rng.choice([1.0, 0.55, 0.0], p=[0.55, 0.25, 0.2])
     gaze = anatomy.fovea * (middle + rng.uniform(-0.1, 0.1)) + (0.0, rng.uniform(-0.3, 0.3))
+    # The farther of disc and fovea, with room for the disc's radius of 0.5
     reach = max(np.hypot(*gaze), np.hypot(*(anatomy.fovea - gaze))) + 0.6
+    # The field may be larger than the picture, which then cuts it off
     visible = min(radius, 0.5 - np.abs(centre - 0.5).max())
+    # Eye units from the field's centre to its border
     span = max(rng.uniform(3.1, 4.2), reach * radius / visible)
     return Camera(
         centre=centre,
@@ -205,6 +210,7 @@ def grow_vessels(seed: int, anatomy: Anatomy, camera: Camera) -> Vessels:
     state["age"] = np.zeros(count, int)
     state["alive"] = np.ones(count, bool)
     unrest, fertility = rng.uniform(0.03, 0.085), rng.uniform(0.07, 0.12)
+    # A vessel keeps its column for good: new ones are added behind, and none is taken out
     middle = np.zeros((STEPS, MOST_VESSELS, 2))
     side = np.zeros((STEPS, MOST_VESSELS, 2))
     first, last = np.zeros(MOST_VESSELS, int), np.zeros(MOST_VESSELS, int)
@@ -214,10 +220,13 @@ def grow_vessels(seed: int, anatomy: Anatomy, camera: Camera) -> Vessels:
         normal = np.stack([-np.sin(heading), np.cos(heading)], -1)
         middle[step, :count] = place
         side[step, :count] = normal * state["width"][:, None] / 2
+        # Dead vessels walk on with the others, since columns stay in place; where they end stays,
+        # too
         last[:count][state["alive"]] = step + 1
         _walk(rng, state, fovea, unrest)
         state["alive"] &= state["width"] > THINNEST
         state["alive"] &= ~_strayed(state, fovea)
+        # A little beyond the border, so that no vessel ends in view because the field does
         state["alive"] &= camera.sees(state["place"], margin=-0.3)
         if not state["alive"].any():
             break
@@ -231,6 +240,7 @@ def grow_vessels(seed: int, anatomy: Anatomy, camera: Camera) -> Vessels:
 def _walk(rng: np.random.Generator, state: dict, fovea: np.ndarray, unrest: float) -> None:
     """Moves every vessel one step on, in place."""
     count = len(state["place"])
+    # Remembered from step to step: bends, where independent numbers would jitter
     state["wiggle"] = 0.8 * state["wiggle"] + rng.normal(0.0, unrest, count)
     aim = _guide(state, fovea)
     pull = np.where(state["child"], 0.09, np.where(state["role"] == TEMPORAL, 0.3, 0.12))
@@ -253,11 +263,14 @@ def _strayed(state: dict[str, np.ndarray], fovea: np.ndarray) -> np.ndarray:
 def _branch(rng, state: dict, fovea: np.ndarray, fertility: float, room: int) -> int:
     """Lets some vessels branch, in place; returns how many were born."""
     chance = rng.random(len(state["place"]))
+    # Some steps apart, wide enough for a thinner child, and off the disc (radius 0.5)
     ready = state["alive"] & (state["age"] > 6) & (state["width"] > 1.4 * THINNEST)
     ready &= np.hypot(*state["place"].T) > 0.6
     parents = np.flatnonzero(ready & (chance < fertility))[:room]
     if not len(parents):
         return 0
+    # A fork has two arms of nearly one width, both turned; a twig leaves its parent nearly as it
+    # was
     forks = rng.random(len(parents)) < 0.35
     way = np.where(rng.random(len(parents)) < 0.5, -1.0, 1.0)
     angle = way * np.where(
@@ -268,6 +281,7 @@ def _branch(rng, state: dict, fovea: np.ndarray, fertility: float, room: int) ->
     )
     heading = state["heading"][parents] + angle
     place = state["place"][parents]
+    # Children that head for the fovea are drawn to it from then on, the others away from it.
     inward = np.cos(heading - np.arctan2(*(fovea - place).T[::-1])) > 0.2
     new = {
         "place": place,
@@ -282,6 +296,7 @@ def _branch(rng, state: dict, fovea: np.ndarray, fertility: float, room: int) ->
         "age": np.zeros(len(parents), int),
         "alive": np.ones(len(parents), bool),
     }
+    # The parent turns the other way, and its branches begin at a new distance
     state["heading"][parents] -= np.where(forks, 0.5, 0.1) * angle
     state["width"][parents] *= np.where(forks, 0.88, 0.96)
     state["age"][parents] = 0

@@ -34,6 +34,7 @@ class Grid:
         u = (x - np.float32(camera.centre[0])) / np.float32(camera.scale)
         v = (y - np.float32(camera.centre[1])) / np.float32(camera.scale)
         field = np.hypot(u, v) * np.float32(camera.scale / camera.radius)
+        # After `field`, whose distances a mirror does not change
         u = u if camera.left else -u
         cos, sin = np.float32(np.cos(camera.tilt)), np.float32(np.sin(camera.tilt))
         eye = np.stack([cos * u + sin * v, cos * v - sin * u], -1) + camera.gaze.astype(np.float32)
@@ -54,11 +55,13 @@ class Grid:
 def _rise(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """0 below `low`, 1 above `high`, smooth between."""
     part = np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
+    # Without slope at both ends, so that no edge is seen where it begins
     return part * part * (3 - 2 * part)
 
 
 def _clouds(rng: np.random.Generator, cells: int, size: int) -> np.ndarray:
     """Smooth noise of unit variance on `cells` knots a side, the same at every size."""
+    # As many numbers at every size, so that what is drawn next stays the same
     knots = rng.standard_normal((cells, cells)).astype(np.float32)
     return cv2.resize(knots, (size, size), interpolation=cv2.INTER_CUBIC)
 
@@ -99,6 +102,7 @@ def _macula(rng: np.random.Generator, grid: Grid, anatomy: Anatomy, image: np.nd
 
 def _disc(rng: np.random.Generator, grid: Grid, anatomy: Anatomy, image: np.ndarray):
     """Paints disc and cup, the halo around them and, at times, a pale crescent beside them."""
+    # The disc's centre is the origin of eye units
     away = grid.ellipse((0, 0), anatomy.disc_axes)
     halo = np.float32(rng.uniform(0.02, 0.13)) * np.exp(-np.maximum(away - 1, 0) * 1.3)
     image = image * (1 + halo[..., None])
@@ -132,6 +136,7 @@ def paint_retina(
     rng = stream(seed, "light")
     image = _ground_colour(rng, grid, len(grid.x))
     image = _disc(rng, grid, anatomy, _macula(rng, grid, anatomy, image))
+    # In the order of painting: vessels run over soft exudates, and hard ones hide vessels
     soft = layers["soft_exudates"][..., None] * np.float32(rng.uniform(0.45, 0.8))
     image = image + soft * (np.array([1.0, 0.86, 0.62], np.float32) - image)
     blood = rng.uniform(0.38, 0.72)
@@ -141,7 +146,9 @@ def paint_retina(
         - np.float32(rng.uniform(0.1, 0.3)) * layers["reflex"]
     )
     spilt = rng.uniform(0.5, 0.95) * np.maximum(layers["haemorrhages"], layers["microaneurysms"])
+    # The darker of the two: blood over a vessel is not twice as dark
     dark = np.maximum(dark, spilt.astype(np.float32))
+    # Absorption as Beer and Lambert have it: it multiplies, so no colour falls below 0
     image = image * np.exp(-dark[..., None] * BLOOD)
     hard = layers["hard_exudates"][..., None] * np.float32(rng.uniform(0.65, 0.95))
     return image + hard * (np.array([1.0, 0.88, 0.36], np.float32) - image)
@@ -178,13 +185,16 @@ def photograph(seed: int, grid: Grid, camera: Camera, retina: np.ndarray, seen: 
     image = cv2.GaussianBlur(image, (0, 0), max(float(blur), 0.2))
     noise = rng.uniform(0.004, 0.018)
     quality = int(rng.integers(80, 97))
+    # Drawn last, for how many numbers it takes depends on the size
     grain = rng.standard_normal(image.shape, np.float32) * np.float32(noise)
+    # Noise of the electronics everywhere, and that of photons, which grows with the root of light
     image = image + grain * (np.float32(0.25) + seen[..., None] * np.sqrt(np.clip(image, 0, 1)))
     return _as_jpeg(np.clip(image * 255 + np.float32(0.5), 0, 255).astype(np.uint8), quality)
 
 
 def _as_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     """The picture after a trip through JPEG, which is how real ones come."""
+    # OpenCV takes and gives blue, green, red
     done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise ValueError(f"cannot encode an image of shape {image.shape} as JPEG")

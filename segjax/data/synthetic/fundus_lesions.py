@@ -33,6 +33,7 @@ def grade_of(microaneurysms: int, haemorrhages: int, hard: int, soft: int) -> in
     The steps follow the idea, not the letter, of the International Clinical Diabetic Retinopathy
     scale (Wilkinson et al., Ophthalmology 110, 2003), which also counts quadrants.
     """
+    # From the worst grade down: each sign alone decides
     if haemorrhages >= SEVERE_HAEMORRHAGES:
         return 3
     if haemorrhages or hard or soft:
@@ -45,6 +46,7 @@ def blob(rng: np.random.Generator, radius: float, rough: float, long: float = 1.
     turn = np.linspace(0.0, 2 * np.pi, 20, endpoint=False)
     phase = rng.uniform(0.0, 2 * np.pi, 3)
     size = rng.uniform(0.3, 1.0, 3) * rough * (1.0, 0.7, 0.5)
+    # Waves of 2, 3 and 5 turns have no period in common, so the outline does not repeat itself
     wave = 1 + (size * np.sin(turn[:, None] * (2, 3, 5) + phase)).sum(-1)
     flat = radius * wave[:, None] * np.stack([long * np.cos(turn), np.sin(turn)], -1)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -57,6 +59,7 @@ class _Ground:
     def __init__(self, rng, anatomy: Anatomy, camera: Camera, vessels: np.ndarray):
         self.rng, self.anatomy, self.camera = rng, anatomy, camera
         self.vessels = vessels[::2]
+        # Rows (x, y, radius): the disc, the fovea's centre, then all that was placed
         self.taken = np.array([[0.0, 0.0, 0.62], [*anatomy.fovea, 0.12]])
 
     def take(self, count: int, radius: float, *, near=None, spread=1.0, clear=0.0) -> np.ndarray:
@@ -64,11 +67,14 @@ class _Ground:
         camera, rng = self.camera, self.rng
         if near is None:
             reach = camera.radius / camera.scale
+            # The root spreads points evenly over the area of the field
             away = reach * np.sqrt(rng.random(CANDIDATES))
             turn = rng.uniform(0.0, 2 * np.pi, CANDIDATES)
             places = camera.gaze + away[:, None] * np.stack([np.cos(turn), np.sin(turn)], -1)
         else:
             places = near + rng.normal(0.0, spread, (CANDIDATES, 2))
+        # All candidates are drawn before any is refused: it takes as many numbers in a full eye as
+        # in an empty one.
         places = places[camera.sees(places, margin=radius + 0.12)]
         gap = np.hypot(*(places[:, None] - self.taken[:, :2]).transpose(2, 0, 1))
         places = places[(gap > self.taken[:, 2] + radius).all(-1)]
@@ -97,8 +103,10 @@ def _haemorrhages(rng: np.random.Generator, ground: _Ground, count: int) -> Lesi
         radius = np.clip(rng.lognormal(np.log(0.075), 0.5), 0.04, 0.3)
         for place in ground.take(1, radius):
             flame = rng.random() < 0.4
+            # Away from the origin, the disc, as the nerve fibres run
             angle = np.arctan2(place[1], place[0]) + rng.normal(0.0, 0.2)
             long = rng.uniform(1.6, 2.6) if flame else rng.uniform(1.0, 1.3)
+            # The area of a circle of that radius, however long
             size = radius / np.sqrt(long)
             shapes.append(place + blob(rng, size, 0.25 if flame else 0.18, long, angle))
             centres.append(place)
@@ -158,6 +166,7 @@ def sample_lesions(
     clusters = (0, 0, int(rng.integers(0, 4)), int(rng.integers(1, 7)))[severity]
     spots = (0, 0, int(rng.random() < 0.3), int(rng.integers(0, 5)))[severity]
     aneurysms = (0, *rng.integers((2, 3, 8), (8, 18, 35)))[severity]
+    # The large ones first, while there is room; small ones find gaps.
     soft = _soft_exudates(rng, ground, spots)
     haemorrhages = _haemorrhages(rng, ground, blots)
     hard = _hard_exudates(rng, ground, anatomy, clusters)

@@ -103,12 +103,14 @@ def prepare_cases(
     Cost: about 0.1 s for a million voxels the first time, and milliseconds after that.
     """
     place = pathlib.Path(folder) / _name(f"{key}\n{recipe.to_json()}")
+    # Checked without a lock: a set appears whole, by a rename, or not at all
     if place.exists():
         try:
             return _open(place, key)
         except UserError as error:
             print(f"{label}: preparing again, because {error}", file=sys.stderr)
     with _stage(place) as stage:
+        # A folder in the locked one: the stage itself is removed at the end, and is not what moves.
         made = stage / place.name
         made.mkdir()
         _write(examples, recipe, made, key, label)
@@ -145,6 +147,7 @@ def kept_arrays(
         for array in make():
             writer.append(array)
         writer.close()
+        # A file replaces another in one step, which a folder cannot: no `_put` is needed here
         os.replace(stage / path.name, path)
     return _split(path, shapes, np.float32)
 
@@ -187,6 +190,7 @@ def _write(examples, recipe: Recipe, folder: pathlib.Path, key: str, label: str)
             writer.close()
     if not geometries:
         raise UserError(f"{label}: there is no case")
+    # The index is written last, of what was written: it gives the arrays their lengths
     index = Index(VERSION, key, recipe, tuple(geometries), tuple(geometries.values()))
     (folder / INDEX).write_text(index.to_json(), encoding="utf-8")
 
@@ -197,6 +201,7 @@ def _prepared(examples, recipe: Recipe, label: str) -> Iterator[tuple[str, dict,
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         for example in examples:
             waiting.append(pool.submit(_prepare, example, recipe, label))
+            # One more than there are threads: a thread that is done finds the next volume waiting
             if len(waiting) > THREADS:
                 yield waiting.popleft().result()
         while waiting:
@@ -224,6 +229,7 @@ class _Writer:
 
     def append(self, array: np.ndarray) -> None:
         """Adds an array's values."""
+        # The buffer itself: `tobytes` would copy the volume once more
         self._file.write(np.ascontiguousarray(array, self._dtype).data)
         self._length += array.size
 
@@ -243,6 +249,7 @@ def _put(made: pathlib.Path, place: pathlib.Path, key: str) -> None:
     try:
         os.replace(made, place)
         return
+    # A folder that holds something is in the place; where none is, the error is of the disk.
     except OSError:
         if not place.exists():
             raise
@@ -260,6 +267,7 @@ def _open(place: pathlib.Path, key: str) -> list[Case]:
         index = Index.from_json(path.read_text(encoding="utf-8"), source=str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: missing or damaged: {error}") from error
+    # The name of the folder is a hash cut to 16 digits; the key itself decides
     if (index.version, index.key) != (VERSION, key) or len(index.names) != len(index.geometries):
         raise UserError(f"{path}: damaged: it does not belong to this folder")
     arrays = {
@@ -288,6 +296,7 @@ def _split(path: pathlib.Path, shapes: list[tuple[int, ...]], dtype: type) -> li
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path}: missing or damaged: {error}") from error
     sizes = [math.prod(shape) for shape in shapes]
+    # A file that was cut short, or never got its last header, has another length
     if flat.dtype != dtype or flat.shape != (sum(sizes),):
         raise UserError(f"{path}: damaged: {flat.dtype} {flat.shape}, expected {sum(sizes)} values")
     ends = np.cumsum(sizes)

@@ -30,6 +30,7 @@ def keep_largest(
         raise TypeError(f"`labels` takes integers, got {labels.dtype}")
     kept = labels.copy()
     for one in (labels != 0,) if classes is None else (labels == c for c in classes):
+        # As 0 and 1, of which this gives one box around everything: labelling costs by the voxel
         boxes = ndimage.find_objects(one.astype(np.uint8))
         if boxes:
             kept[boxes[0]][_smaller(one[boxes[0]])] = 0
@@ -41,5 +42,6 @@ def _smaller(one: np.ndarray) -> np.ndarray:
     parts, count = ndimage.label(one)
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     small = sizes < sizes[1:].max()
+    # Part 0 is what lies around the class, and must keep the labels of other classes
     small[0] = False
     return small[parts]

@@ -54,6 +54,7 @@ def _decode(kind, value, name: str):
         kinds = typing.get_args(kind)
         if not isinstance(value, list):
             raise wrong
+        # tuple[int, ...]: as many of the first kind as there are items
         if kinds[-1] is Ellipsis:
             kinds = kinds[:1] * len(value)
         if len(kinds) != len(value):
@@ -64,11 +65,14 @@ def _decode(kind, value, name: str):
         if not isinstance(value, dict):
             raise wrong
         younger = {f.name for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}
+        # Odd is what only one side has, but for a field with a default that the file lacks.
         if odd := sorted((hints.keys() ^ value.keys()) - (younger - value.keys())):
             raise ValueError(f"field {odd[0]!r} is {'missing' if odd[0] in hints else 'unknown'}")
         return kind(**{field: _decode(hints[field], value[field], field) for field in value})
+    # A length edited by hand, such as 1, is an int in JSON
     if kind is float and type(value) is int:
         value = float(value)
+    # By type, for true is an int to isinstance; and Python's JSON reads NaN and Infinity
     if type(value) is not kind or (kind is float and not math.isfinite(value)):
         raise wrong
     return value
@@ -156,6 +160,8 @@ def compute(
         # Six digits are what a float32 of a file header holds.
         spacings.append(tuple(float(f"{size:.6g}") for size in spacing))
         reductions.append(math.prod(inner.shape[:3]) / math.prod(image.shape[:3]))
+        # Indexed before thinning: every tenth of the foreground, in stored order, as nnU-Net takes
+        # it
         samples.append(inner[labels[box] > 0][::EVERY].astype(np.float32))
     if not samples:
         raise UserError(f"{dataset}: there is no case to plan for")
@@ -189,6 +195,7 @@ def _check(image, labels, spacing, case: str, classes: int, modalities: int) -> 
 
 
 def _intensity(voxels: np.ndarray) -> Intensity:
+    # Sums of millions of float32 lose digits
     voxels = voxels.astype(np.float64)
     low, median, high = np.percentile(voxels, (0.5, 50, 99.5))
     return Intensity(

@@ -23,7 +23,9 @@ from segjax.errors import UserError
 
 Path = str | os.PathLike
 
+# Files are told by their content: names lie, as a .nii.gz that a browser has unpacked.
 _GZIP_START = b"\x1f\x8b"
+# Bytes of a NIfTI-2 header; that of NIfTI-1 has 348
 _LONGEST_HEADER = 540
 _OTHER_UNITS = {1: "metres", 3: "micrometres"}  # lowest three bits of xyzt_units
 # How far apart, in voxels, the corners of two volumes may lie that count as one grid: headers
@@ -92,6 +94,8 @@ def read_labels(
     voxels = _read(path)
     labels, strange = _whole(voxels.array)
     if strange is None:
+        # Counted plane by plane: bincount turns what it is given into 64-bit integers, eight times
+        # the volume's size
         counts = sum(np.bincount(plane.ravel(), minlength=256) for plane in labels)
         strange = next((v for v in np.flatnonzero(counts) if v not in known), None)
     if strange is not None:
@@ -99,6 +103,8 @@ def read_labels(
         shown = np.format_float_positional(strange, trim="-")
         raise UserError(f"{path}: holds the label {shown}; taken are {taken}")
     if remap:
+        # One look-up for all voxels, after the check, so that messages show the file's own labels;
+        # replacing one label after the other could rename a voxel twice.
         renamed = np.arange(256, dtype=np.uint8)
         renamed[list(remap)] = list(remap.values())
         labels = renamed[labels]
@@ -141,7 +147,9 @@ def write_labels(path: Path, labels: np.ndarray, affine: np.ndarray, spacing: np
     if labels.size and not 0 <= labels.min() <= labels.max() <= 255:
         raise ValueError(f"`labels` takes 0 to 255, got {labels.min()} to {labels.max()}")
     voxels = labels.astype(np.uint8)
+    # Transposed: nibabel takes (x, y, z)
     image = nibabel.Nifti1Image(voxels.T, np.asarray(affine, np.float64))
+    # nibabel takes sizes from the affine's columns; the file's own may differ by rounding, and stay
     image.header.set_zooms([float(size) for size in spacing][::-1])
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = nifti_mark(voxels.tobytes())
@@ -156,6 +164,7 @@ def check_pair(image_path: Path, image: Volume, label_path: Path, labels: Volume
     if image.array.shape != labels.array.shape:
         sizes = ["x".join(map(str, volume.array.shape[::-1])) for volume in (labels, image)]
         raise UserError(f"{label_path}: has {sizes[0]} voxels, {image_path} has {sizes[1]}")
+    # An affine difference is linear, so it is largest at a corner: eight points decide
     ends = [(0, size - 1) for size in image.array.shape[::-1]]
     corners = np.array([(*corner, 1) for corner in itertools.product(*ends)], np.float64)
     apart = np.linalg.norm(corners @ (labels.affine - image.affine).T, axis=-1).max()
@@ -182,11 +191,13 @@ def in_order(path: Path, volume: Volume, order: Sequence[int]) -> Volume:
     given = _body_axes(volume.affine)
     check_slices(path, volume, slices_by_affine(volume))
     files = [given.index(axis) for axis in order]  # old places of the new axes, in the file
+    # Axis i of the file is axis 2 - i of the array
     arrays = [2 - axis for axis in files[::-1]]
     beyond = range(3, volume.array.ndim)
     return Volume(
         np.ascontiguousarray(volume.array.transpose(*arrays, *beyond)),
         volume.spacing[arrays],
+        # Columns change places with the axes: each voxel keeps its place in millimetres
         volume.affine[:, [*files, 3]],
     )
 
@@ -209,6 +220,7 @@ def check_slices(path: Path, volume: Volume, axis: int) -> None:
     It does where one axis is more than twice as coarse as both others.
     """
     widest = int(np.argmax(volume.spacing))
+    # Compared with the second largest: nearly isotropic volumes say nothing about their slices
     second = float(np.sort(volume.spacing)[1])
     if widest != axis and float(volume.spacing[widest]) > _WIDE * second:
         told = " x ".join(f"{size:g}" for size in volume.spacing[::-1])
@@ -223,6 +235,7 @@ def _read(path: Path) -> Volume:
     import nibabel
 
     # Everything that parsing a damaged file is known to raise.
+    # MemoryError: a damaged header may ask for any number of voxels.
     damage = (OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, MemoryError)
     damage += (struct.error, zlib.error, nibabel.filebasedimages.ImageFileError)
     damage += (nibabel.spatialimages.HeaderDataError, nibabel.wrapstruct.WrapStructError)
@@ -253,22 +266,28 @@ def _parse(path: Path, stream: BinaryIO) -> Volume:
     start = stream.read(_LONGEST_HEADER)
     if not start:
         raise UserError(f"{path}: the file is empty")
+    # The magic words of the standards; `ni1` is half of a pair .hdr/.img, which has no voxels here
     if start[344:348] == b"n+1\0":
         kind = nibabel.Nifti1Image
     elif start[4:8] == b"n+2\0":
         kind = nibabel.Nifti2Image
     else:
         raise UserError(f"{path}: is not a NIfTI file (.nii or .nii.gz)")
+    # Unchecked, for nibabel's check mends in silence what ours refuses
     _check_header(path, kind.header_class(start[: kind.header_class.sizeof_hdr], check=False))
+    # Before any voxel is read: a header may claim more of them than memory holds.
     stream.seek(0)
     # Without a memory map: the voxels have to be whole, and to outlive the open file.
     image = kind.from_file_map(kind.make_file_map({"image": stream}), mmap=False)
+    # In the file's own type where nothing is scaled: labels stay integers, and exact
     array = np.asarray(image.dataobj)
     while stream.read(1 << 20):  # to the end, where gzip compares the checksum
         pass
     affine = np.array(image.affine, np.float64)
     _check_affine(path, affine, image.header)
+    # x, y, z to z, y, x; a time behind them is left out
     spacing = np.array(image.header.get_zooms()[2::-1], np.float32)
+    # Voxels lie in Fortran order, x fastest; the transpose is then contiguous, without a copy
     return Volume(array.reshape(array.shape[:3], order="F").T, spacing, affine)
 
 
@@ -287,6 +306,7 @@ def _check_header(path: Path, header) -> None:
         came = " x ".join(f"{size:g}" for size in sizes)
         raise UserError(f"{path}: its voxel size is {came}; three numbers above 0 are taken, in mm")
     starts = int(header["sizeof_hdr"]) + 4  # the header, and the word that says what follows
+    # Written so that a nan fails
     if not float(header["vox_offset"]) >= starts:
         raise UserError(
             f"{path}: its vox_offset is {float(header['vox_offset']):g}, within the header; voxels "
@@ -301,6 +321,7 @@ def _check_affine(path: Path, affine: np.ndarray, header) -> None:
     if not np.isfinite(affine).all() or not np.linalg.det(affine[:3, :3]):
         raise UserError(f"{path}: its affine cannot be inverted: {affine[:3].tolist()}")
     sizes = np.array(header.get_zooms()[:3], np.float64)
+    # Columns of an affine without shear are the voxel's edges in mm
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if (np.abs(lengths - sizes) > _SAME_SIZE * sizes).any():
         told, drawn = (" x ".join(f"{v:.6g}" for v in values) for values in (sizes, lengths))
@@ -308,12 +329,14 @@ def _check_affine(path: Path, affine: np.ndarray, header) -> None:
             f"{path}: its voxel size is {told} mm by pixdim, {drawn} mm by the affine's columns; "
             "one of them is wrong"
         )
+    # 1 for right angles. Distances in mm along the axes, which metrics take, hold for no others.
     share = abs(np.linalg.det(affine[:3, :3])) / lengths.prod()
     if share < 1 - _SAME_SIZE:
         raise UserError(
             f"{path}: its axes are not at right angles (a voxel holds {share:.4g} of the product "
             "of its sizes); resample it to a grid that is"
         )
+    # A form counts where its code is not 0; only the directions of the two are compared
     forms = [form for form, code in (header.get_sform(True), header.get_qform(True)) if code]
     turned = [_directions(form) for form in forms]
     if len(turned) == 2 and turned[0] != turned[1]:

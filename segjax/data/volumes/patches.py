@@ -39,6 +39,8 @@ def cut_region(
         region: those of the region, no smaller.
     """
     rest = [(0, 0)] * (field.ndim - 3)
+    # Padded by the margins, a corner of the patch is the corner of its region; without,
+    # dynamic_slice would move a region that reaches beyond the slice back inside, in silence.
     padded = jnp.pad(field, [(0, 0), *margins(patch, region), *rest])
 
     def cut(image: Array, start: Array) -> Array:
@@ -62,6 +64,7 @@ class ResidentPatches(Stateless):
         self.examples, self._sampler = examples, sampler
         shapes = np.array(sampler.shapes)
         self._first = np.concatenate([[0], np.cumsum(shapes[:, 0])])
+        # At least the patch: all slices lie in one array, from which patches of one shape are cut
         size = np.maximum(shapes[:, 1:].max(axis=0), sampler.patch)
         # A slice smaller than the patch lies in the middle of one patch.
         self._shift = np.maximum(0, np.array(sampler.patch) - shapes[:, 1:]) // 2
@@ -84,6 +87,7 @@ class ResidentPatches(Stateless):
         while True:
             choice = self._sampler.draw(seed, step, batch_size)
             batch = {
+                # Slices of all cases lie end to end: case i begins at `_first[i]`.
                 "index": (self._first[choice.case] + choice.slice).astype(np.int32),
                 "corner": (choice.corner + self._shift[choice.case]).astype(np.int32),
                 "slot": slots,
@@ -125,6 +129,8 @@ class StreamedPatches(Stateless):
         weight = np.ones(len(slots), np.float32)
 
         def read(number: int) -> Fields:
+            # The draw is of the whole batch, though this process reads its rows only: shares of a
+            # batch drawn one by one would depend on the number of processes.
             choice = self._sampler.draw(seed, start + number, batch_size)
             parts = [self._region_of(choice, slot) for slot in slots]
             return {name: np.stack([part[name] for part in parts]) for name in parts[0]}

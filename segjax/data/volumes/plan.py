@@ -98,6 +98,7 @@ def plan_2d(fingerprint: Fingerprint, version: str = "v1") -> Plan:
     spacing = _target_spacing(fingerprint, version)
     median = _median_shape(fingerprint, spacing, version)
     axis = through_plane_axis(spacing)
+    # The two axes of a slice keep their order, so that slices are not transposed
     transposition = (axis, *(other for other in range(3) if other != axis))
     spacing, median = spacing[list(transposition)], median[list(transposition)]
     channels, classes = len(fingerprint.modalities), len(fingerprint.classes) + 1
@@ -106,6 +107,7 @@ def plan_2d(fingerprint: Fingerprint, version: str = "v1") -> Plan:
     else:
         topology, batch = _patch_v2(spacing[1:], median[1:], classes)
     voxels = fingerprint.cases * np.prod(median)
+    # Otherwise a batch of small slices might hold much of a small set
     cap = round(SHARE * voxels / math.prod(topology.patch))
     schemes = ["CT" if name.upper() == "CT" else "zscore" for name in fingerprint.modalities]
     tight = bool(np.median(fingerprint.reductions) < TIGHT)
@@ -171,6 +173,7 @@ def _fault(plan: Plan) -> str | None:
 def _target_spacing(fingerprint: Fingerprint, version: str) -> np.ndarray:
     """The median spacing; in v2 a finer one for a coarse axis of few voxels, which the median
     would rob of slices wherever they lie closer."""
+    # Axis by axis, in the stored axes; the through-plane axis is found afterwards.
     spacings = np.array(fingerprint.spacings, np.float64)
     target = np.median(spacings, axis=0)
     if version == "v1":
@@ -181,6 +184,7 @@ def _target_spacing(fingerprint: Fingerprint, version: str) -> np.ndarray:
     largest = max(target[others])
     if target[worst] > ANISOTROPY * largest and sizes[worst] * ANISOTROPY < min(sizes[others]):
         finer = np.percentile(spacings[:, worst], 10)
+        # Never finer than the pixels of a slice; the margin is nnU-Net's
         target[worst] = finer if finer >= largest else largest + 1e-5
     return target
 
@@ -206,9 +210,11 @@ def _patch_v1(spacing, median, channels: int, classes: int) -> tuple[Topology, i
     used = pixels * (channels + classes)
     for stage, width in enumerate(features):
         pixels //= math.prod(topology.strides[stage])
+        # Full resolution always counts as five, also where nothing is pooled and it is the last
         bottom = 0 < stage == len(features) - 1
         # Two convolutions down, two up and the upsampling; at the bottom only two.
         used += (CONVOLUTIONS if bottom else 2 * CONVOLUTIONS + 1) * pixels * width
+    # nnU-Net's reference: of a patch that counts 19739648 it takes batches of 50
     return topology, 19739648 * 50 // used
 
 
@@ -217,8 +223,11 @@ def _patch_v2(spacing, median, classes: int) -> tuple[Topology, int]:
     reference, batch = 85e6, 12  # activations of one patch that fill 8 GB in a batch of 12
     first = np.round(2048 * np.sqrt(np.prod(spacing)) / spacing)  # 2048^2 pixels in all
     topology = pool_v2(spacing, np.minimum(first, median))
+    # `reference` is what one patch may count in a batch of 12; in a batch of two it may count 6
+    # times as much.
     while (used := _activations(topology, classes)) / batch * 2 > reference:
         relative = [size / whole for size, whole in zip(topology.patch, median, strict=True)]
+        # The axis that keeps most of the median slice; on a tie the last, as `argsort()[-1]` there
         axis = max(range(2), key=lambda axis: (relative[axis], axis))
         # The step comes from a patch one step smaller, which may be pooled less: else sizes that
         # are as good would be skipped.
@@ -233,6 +242,7 @@ def _patch_v2(spacing, median, classes: int) -> tuple[Topology, int]:
 def _activations(topology: Topology, classes: int) -> int:
     """Outputs of all convolutions of the network on one patch, as nnU-Net v2 counts them."""
     features = _features(len(topology.strides), BASE, WIDTH["v2"])
+    # `count` begins with the map of classes at full resolution, the only one that is counted
     sizes, count = topology.patch, math.prod(topology.patch) * classes
     for stage, width in enumerate(features):
         sizes = tuple(n // step for n, step in zip(sizes, topology.strides[stage], strict=True))
@@ -250,6 +260,7 @@ def pool_v1(spacing, shape) -> Topology:
     spacing, size = list(spacing), list(shape)
     strides, kernels = [(1, 1)], []
     while True:
+        # A coarse axis is left alone until halving has made the other one as coarse
         alike = max(spacing) / min(spacing) < 2
         pooled = [size[a] >= 2 * SMALLEST_EDGE and spacing[a] / min(spacing) < 2 for a in range(2)]
         if not any(pooled):
@@ -269,6 +280,7 @@ def pool_v2(spacing, shape) -> Topology:
     strides, kernels, kernel = [(1, 1)], [], [1, 1]
     while True:
         long = [a for a in range(2) if size[a] >= 2 * SMALLEST_EDGE]
+        # Unlike in v1, only axes that can still be halved are compared
         finest = min((spacing[a] for a in long), default=0)
         pooled = [a in long and spacing[a] / finest < 2 for a in range(2)]
         left = [size[a] for a in range(2) if pooled[a]]
@@ -285,6 +297,7 @@ def _halve(pooled: list[bool], spacing: list, size: list) -> Pair:
     for axis in range(2):
         if pooled[axis]:
             spacing[axis] *= 2
+            # Rounded up, for the patch is padded to what the strides divide in the end
             size[axis] = math.ceil(size[axis] / 2)
     return tuple(1 + bool(pool) for pool in pooled)
 

@@ -47,10 +47,12 @@ def write_plan(
         classes=made.CLASSES,
         modalities=made.MODALITIES,
     )
+    # The plan remembers the data that it was measured on, for `train` to compare
     fingerprint = dataclasses.replace(measured, data=digest.of(made), split=split)
     if output is None:
         output = pathlib.Path(data_dir) / "plans" / f"{name.replace('/', '-')}-{version}.json"
     path = pathlib.Path(output)
+    # The plan last: where it is, its fingerprint is too
     _write(fingerprint_path(path), fingerprint.to_json())
     _write(path, plan_2d(fingerprint, version).to_json())
     return path
@@ -129,6 +131,7 @@ def _bottom(plan: Plan) -> list[int]:
 def _why_grid(plan: Plan, fingerprint: Fingerprint) -> str:
     axis = plan.transposition[0]
     median = statistics.median(spacing[axis] for spacing in fingerprint.spacings)
+    # Two ways of taking a median, which may differ in the last digit
     finer = not math.isclose(median, plan.spacing[0], rel_tol=1e-9)
     return "the median spacing" + (", finer across the slices" if finer else "")
 

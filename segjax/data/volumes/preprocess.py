@@ -55,6 +55,7 @@ class Recipe(Record):
             axis=plan.transposition[0],
             normalization=plan.normalization,
             use_mask=plan.use_mask,
+            # Left out where nothing reads them: caches are keyed by the recipe, these among it
             intensities=plan.intensities if "CT" in plan.normalization else (),
         )
 
@@ -126,10 +127,13 @@ def preprocess(
     box, inside = crop_to_nonzero(image)
     geometry = _geometry(image.shape[:3], box, spacing, recipe)
     grid = {"spacing": geometry.cropped_spacing, "target": geometry.spacing_after}
+    # Cropped first: the zeros around the object need not be resampled, and do not enter the z-score
     cropped = np.moveaxis(image[box], geometry.axis, 0)
     prepared = resample_image(cropped, geometry.shape_after, **grid)
     if any(recipe.use_mask):
         inside = np.moveaxis(inside, geometry.axis, 0)
+        # The object is resampled as labels are, not found anew: a spline rings around it, and
+        # leaves few zeros.
         inside = resample_labels(inside, geometry.shape_after, **grid) > 0
     for channel, scheme in enumerate(recipe.normalization):
         values = prepared[..., channel]  # a view: written in place
@@ -196,6 +200,8 @@ def restore(prediction: np.ndarray, geometry: Geometry) -> np.ndarray:
         if wanted == 3:
             inner[index] = resample_labels(part, (1, *shape[1:]), **grid)[0]
             continue
+        # Before the decision, which then falls on the file's grid: decided labels would carry the
+        # steps of the network's.
         probs = resample_probabilities(part, (1, *shape[1:]), **grid)[0]
         inner[index] = probs[..., 0] > 0.5 if probs.shape[-1] == 1 else probs.argmax(axis=-1)
     return stored
@@ -204,6 +210,7 @@ def restore(prediction: np.ndarray, geometry: Geometry) -> np.ndarray:
 def _geometry(shape: Three, box: tuple, spacing: Sequence[float], recipe: Recipe) -> Geometry:
     spacing = tuple(float(size) for size in spacing)
     axis = through_plane_axis(spacing) if recipe.axis is None else recipe.axis
+    # Made in two steps: the second asks the first for the crop in the moved axes
     geometry = Geometry(
         stored_shape=tuple(shape),
         crop=tuple((part.start, part.stop) for part in box),
@@ -222,6 +229,7 @@ def _geometry(shape: Three, box: tuple, spacing: Sequence[float], recipe: Recipe
 
 
 def _normalize_ct(values: np.ndarray, of: Intensity) -> None:
+    # In place, for `values` is a view of the volume, and that may be large
     np.clip(values, of.percentile_00_5, of.percentile_99_5, out=values)
     values -= np.float32(of.mean)
     values /= np.float32(max(of.sd, 1e-8))
@@ -229,6 +237,8 @@ def _normalize_ct(values: np.ndarray, of: Intensity) -> None:
 
 def _normalize_zscore(values: np.ndarray, inside: np.ndarray | None) -> None:
     object_ = values if inside is None else values[inside]
+    # float64: sums of millions of float32 lose digits. Without an object all lies outside, and
+    # becomes 0 below.
     mean = object_.mean(dtype=np.float64) if object_.size else 0.0
     sd = object_.std(dtype=np.float64) if object_.size else 1.0
     values -= np.float32(mean)

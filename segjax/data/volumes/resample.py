@@ -17,6 +17,7 @@ _ROUNDING = 1e-3  # spacings of file headers that differ by less are taken as eq
 
 def through_plane_axis(spacing: Sequence[float]) -> int:
     """The axis of largest spacing; on a tie, as for isotropic volumes, the first of those tied."""
+    # Within rounding the first axis wins, which is that of the slices in the files' own order
     largest = max(spacing) * (1 - _ROUNDING)
     return next(axis for axis, size in enumerate(spacing) if size >= largest)
 
@@ -27,6 +28,7 @@ def separate_axis(spacing: Sequence[float], target: Sequence[float]) -> int | No
     Source: nnU-Net v1: an axis whose spacing, before or else after, is more than 3 times the
     smallest one; none where two axes share the largest spacing.
     """
+    # The old grid first: where it is isotropic, the new one may still be too coarse
     for sizes in (spacing, target):
         if max(sizes) > ANISOTROPY * min(sizes):
             coarse = [axis for axis, size in enumerate(sizes) if size == max(sizes)]
@@ -78,6 +80,7 @@ def resample_image(
     if image.shape[:3] == tuple(shape):
         return image.copy()
     resized = _resize(image, shape, order, separate)
+    # Linear weights are positive and add up to 1: nothing overshoots
     if order < 2:
         return resized
     # A spline overshoots at edges: the range is that of the slice where slices stand alone.
@@ -138,6 +141,7 @@ def resample_labels(
         return labels[np.ix_(*map(_nearest, labels.shape, shape))]
     separate = separate_axis(spacing, target)
     resized = np.zeros(tuple(shape), np.uint8)
+    # Upwards, so that of two with 1/2 each the higher label is written last and stays
     for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=1)):
         if label:
             share = (labels == label).astype(np.float32)[..., None]
@@ -145,20 +149,25 @@ def resample_labels(
     return resized
 
 
+# Cases of a set share few sizes, and a matrix takes `old` interpolations to make
 @functools.lru_cache(maxsize=64)
 def _weights(old: int, new: int, order: int) -> sparse.csr_array:
     """The matrix `[new, old]` that takes a line of voxels to its new grid: it is linear, so the
     images of the unit vectors are its columns."""
+    # Centres of the new pixels in the old line, whose pixel j has its centre at j
     places = ((np.arange(new) + 0.5) * old / new - 0.5)[None]
     columns = [
         ndimage.map_coordinates(unit, places, order=order, mode="nearest") for unit in np.eye(old)
     ]
     weights = np.stack(columns, axis=1)
+    # A cubic spline reaches over the whole line, with weights that fall to nothing: cutting them
+    # makes the matrix sparse.
     return sparse.csr_array(np.where(np.abs(weights) > 1e-8, weights, 0).astype(np.float32))
 
 
 def _nearest(old: int, new: int) -> np.ndarray:
     """For each voxel of the new line, the voxel of the old one that holds its centre."""
+    # A row of order 0 has a single weight, a 1, so the columns of all rows are the answer
     return _weights(old, new, 0).indices
 
 
@@ -172,6 +181,8 @@ def _resize(
         for old, new, axis_order in zip(image.shape[:3], shape, orders, strict=True)
     )
     resized = np.empty((image.shape[0], *shape[1:], image.shape[3]), np.float32)
+    # A slice at a time: the intermediate of a whole volume, rows resized and columns not yet, would
+    # take much of its memory again.
     for index, plane in enumerate(image):
         if rows is not None:
             plane = _product(rows, plane)
@@ -183,4 +194,5 @@ def _resize(
 
 def _product(weights: sparse.csr_array, values: np.ndarray) -> np.ndarray:
     """The weights applied along the first axis."""
+    # Sparse matrices multiply planes only: all other axes are one for the product
     return (weights @ values.reshape(len(values), -1)).reshape(-1, *values.shape[1:])

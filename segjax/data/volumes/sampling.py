@@ -47,11 +47,15 @@ class PatchSampler:
     ):
         self.shapes = [volume.shape for volume in labels]
         self.patch, self.foreground = patch, foreground
+        # The seed of a case's thinning is its number, not that of the run: the same voxels are kept
+        # in every run and process.
         self._positions = [_positions(volume, seed) for seed, volume in enumerate(labels)]
 
     def draw(self, seed: int, step: int, batch_size: int) -> Choice:
         """The patches of a step, the same whoever asks."""
+        # Counter-based: a step is drawn without those before it. Words of the key are unsigned.
         generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, step]))
+        # The first ones lie anywhere, the last ones on foreground, as in nnU-Net
         anywhere = round(batch_size * (1 - self.foreground))
         cases = generator.integers(len(self.shapes), size=batch_size)
         drawn = [self._place(generator, case, i >= anywhere) for i, case in enumerate(cases)]
@@ -65,6 +69,7 @@ class PatchSampler:
             corner = [generator.integers(_room(n, p) + 1) for n, p in self._sides(shape)]
             return generator.integers(shape[0]), self._centred(shape, corner)
         slices = classes[list(classes)[generator.integers(len(classes))]]
+        # Class, then slice, then voxel: small classes and sections come as often as large ones
         index = list(slices)[generator.integers(len(slices))]
         voxel = slices[index][generator.integers(len(slices[index]))]
         corner = [
@@ -78,6 +83,7 @@ class PatchSampler:
 
     def _centred(self, shape: tuple[int, ...], corner: Sequence[int]) -> list[int]:
         sides = self._sides(shape)
+        # In a slice smaller than the patch `corner` is 0, and goes back by half of what lacks
         return [c - max(0, p - n) // 2 for c, (n, p) in zip(corner, sides, strict=True)]
 
 
@@ -95,6 +101,7 @@ def _positions(labels: np.ndarray, seed: int) -> Mapping[int, Mapping[int, np.nd
             continue
         places = np.argwhere(np.asarray(labels) == k)
         if len(places) > MOST_POSITIONS:
+            # Sorted again: `places` is ordered by slice, and the split below needs that
             kept = np.sort(generator.choice(len(places), MOST_POSITIONS, replace=False))
             places = places[kept]
         slices, first = np.unique(places[:, 0], return_index=True)

@@ -51,7 +51,6 @@ def steps(section: ConfigDict, path: str, prefix: str, clock: Clock) -> int | No
         unit: section[key_of(prefix, unit)] for unit in UNITS if key_of(prefix, unit) in section
     }
     chosen = {unit: value for unit, value in chosen.items() if value is not None}
-    label = f"{path}.{key_of(prefix, 'steps')}"
     if not chosen:
         return None
     if len(chosen) > 1:

@@ -7,6 +7,7 @@ time: those that were imported from another one are forgotten, so that files of 
 stand in for one another.
 """
 
+import ast
 import contextlib
 import hashlib
 import importlib
@@ -185,8 +186,10 @@ def failed(where: str, path: pathlib.Path, error: BaseException) -> UserError:
     # str() of a KeyError is the repr of its message.
     message = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
     # A KeyError that an AttributeError wraps, as in ml_collections, keeps its quotes
-    if message[:1] == message[-1:] == '"':
-        message = message[1:-1]
+    # ml_collections wraps a KeyError, whose message is a repr: without its quotes and escapes
+    if message[:1] == message[-1:] and message[:1] in ("'", '"'):
+        with contextlib.suppress(SyntaxError, ValueError):
+            message = " ".join(str(ast.literal_eval(message)).split())
     if isinstance(error, SystemExit):
         return UserError(f"{where}: ends the program: sys.exit({message}){place}")
     return UserError(f"{where}: {type(error).__name__}: {message}{place}")

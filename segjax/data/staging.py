@@ -97,7 +97,12 @@ def remove_abandoned(parent: pathlib.Path) -> int:
 def is_old(folder: pathlib.Path) -> bool:
     """Whether a day has passed since the last write into a folder."""
     # Of all files: the folder's own time stays while a file in it grows
-    newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    newest = 0.0
+    for path in (folder, *folder.rglob("*")):
+        try:
+            newest = max(newest, path.stat().st_mtime)
+        except FileNotFoundError:  # someone is at work in it
+            return False
     return time.time() - newest > ABANDONED
 
 

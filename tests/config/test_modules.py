@@ -187,3 +187,12 @@ def test_a_value_that_no_config_holds_is_named(tmp_path):
     body = "    config.model = {'activation': print}\n    return config\n"
     with pytest.raises(UserError, match="config.model.activation=<.*takes numbers, strings"):
         files.load(str(experiment(tmp_path, body=body)))
+
+
+def test_a_misspelt_field_is_told_without_quotes_and_escapes(tmp_path):
+    path = experiment(tmp_path, body="    config.modle = 3\n    return config.modle.name\n")
+    path.write_text(path.read_text().replace("config.modle = 3", "config.lock()"))
+    with pytest.raises(UserError) as caught:
+        files.load(str(path))
+    message = str(caught.value)
+    assert "\n" not in message and "\\" not in message and "modle" in message

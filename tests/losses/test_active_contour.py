@@ -99,6 +99,20 @@ def test_where_with_curvature_equals_cropping():
         )
 
 
+@pytest.mark.parametrize("alignment, read", [("pixel", (0, 0)), ("repo", (2, 2))])
+def test_only_pixels_that_a_difference_reads_take_it_out(alignment, read):
+    rng = np.random.default_rng(1)
+    logits = rng.standard_normal((1, 6, 6, 1)).astype(np.float32)
+    labels = np.zeros((1, 6, 6), np.int32)
+    options = {"region": 0.0, "alignment": alignment}
+    whole = value(logits, labels, **options)
+    for pixel in ((0, 0), (2, 2)):
+        where = np.ones(labels.shape, bool)
+        where[0][pixel] = False
+        moved = abs(value(logits, labels, where=where, **options) - whole)[0] > 1e-6
+        assert moved == (pixel == read or pixel == (2, 2)), pixel
+
+
 def test_curvature_is_finite_for_saturated_predictions():
     rng = np.random.default_rng(0)
     logits = np.where(rng.uniform(size=(2, 8, 8, 3)) > 0.5, 1e4, -1e4).astype(np.float32)

@@ -16,7 +16,9 @@ def test_a_number_becomes_pythons_own(value):
     assert number == 0.5 and type(number) is float
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1, -1, "0.5", None, (0.5,), [], {}, 1j])
+@pytest.mark.parametrize(
+    "value", [np.nan, np.inf, -np.inf, 1, -1, "0.5", None, (0.5,), [], {}, 1j, np.True_]
+)
 def test_what_is_no_finite_number_within_the_bounds_is_refused(value):
     with pytest.raises(ValueError, match="`x` takes a number above 0 and below 1, got"):
         checks.check_number("x", value, above=0, below=1)

@@ -234,6 +234,7 @@ def _read(path: Path) -> Volume:
     """The voxels `[z, y, x]` in the file's own type, or scaled."""
     import nibabel
 
+    path = pathlib.Path(path)
     # Everything that parsing a damaged file is known to raise.
     # MemoryError: a damaged header may ask for any number of voxels.
     damage = (OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, MemoryError)

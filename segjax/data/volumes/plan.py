@@ -97,7 +97,8 @@ def plan_2d(fingerprint: Fingerprint, version: str = "v1") -> Plan:
         raise ValueError(f"`version` takes 'v1' or 'v2', got {version!r}")
     spacing = _target_spacing(fingerprint, version)
     median = _median_shape(fingerprint, spacing, version)
-    axis = through_plane_axis(spacing)
+    # Of the medians: a finer target may come within rounding of the pixels of a slice.
+    axis = through_plane_axis(np.median(fingerprint.spacings, axis=0))
     # The two axes of a slice keep their order, so that slices are not transposed
     transposition = (axis, *(other for other in range(3) if other != axis))
     spacing, median = spacing[list(transposition)], median[list(transposition)]

@@ -361,3 +361,16 @@ def test_plan_is_hashable_and_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         plan.batch_size = 3
     assert isinstance(plan, Plan)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_lie_along_the_coarse_axis_also_where_its_target_is_that_of_the_pixels(axis):
+    """A tenth of the cases is finer than the pixels of a slice along the coarse axis."""
+    thick, thin = [1.0, 1.0], [1.0, 1.0]
+    thick.insert(axis, 5.0)
+    thin.insert(axis, 0.9)
+    size = [200, 200]
+    size.insert(axis, 20)
+    plan = plan_2d(fingerprint(size, [thick] * 8 + [thin] * 2), "v2")
+    assert plan.transposition[0] == axis
+    assert plan.spacing == pytest.approx((1.00001, 1, 1))

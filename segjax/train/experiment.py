@@ -124,6 +124,8 @@ class Experiment:
         model = models.over_axis(self.model, axis_name)
 
         def train(state: states.State, arrays: Mapping, batch: Mapping):
+            # Inside the traced step: the values are arrays of the state there, and one program
+            # serves them all. Of a single run there are none, and its numbers are constants.
             own = self.with_hyperparameters(state.hyperparameters)
             made = step.make_train_step(
                 model,
@@ -166,6 +168,7 @@ def make_task(config: ConfigDict) -> Task:
     target = lookup.find("tasks", config.task, "config.task")
     options = dict(config.task_options)
     lookup.check_options(target.__init__, options, "config.task_options")
+    # Supplied, so that no option of the task can contradict `data.image_size`.
     if "image_size" in inspect.signature(target).parameters:
         options["image_size"] = config.data.image_size
     task = target(**options)
@@ -252,6 +255,7 @@ def make_clock(config: ConfigDict, examples: int) -> Clock:
 def _trace(made: Experiment) -> int:
     """Traces both steps without computing; the number of parameters."""
     config, task, model = made.config, made.task, made.model
+    # Two images: one value in all and one value an image have different shapes then
     fields = task.blank(config.data.image_size, 2)
     try:
         began = made.shapes()
@@ -263,6 +267,7 @@ def _trace(made: Experiment) -> int:
             f"{error}"
         ) from error
     models.check_axis(model, began.collections, config.parallel)
+    # Term by term, before they are added up: an error names the one that does not fit
     for term in made.terms:
         try:
             _check_values(jax.eval_shape(term, named), 1 if term.pooled else 2)
@@ -286,6 +291,7 @@ def _trace_steps(made: Experiment, began: states.State, fields: Mapping) -> list
 
     def losses() -> list[str]:
         evaluate = made.evaluation_step(None)
+        # Without the optimiser, as evaluators call it
         sums, (scores, _) = jax.eval_shape(evaluate, began.without_optimizer, {}, batch)
         if set(scores) != set(task.scored):
             raise TypeError(f"the task scores {sorted(scores)}, and says {sorted(task.scored)}")
@@ -295,6 +301,7 @@ def _trace_steps(made: Experiment, began: states.State, fields: Mapping) -> list
         jax.eval_shape(made.train_step(None), began, {}, batch)
         return list(task.validation_values(losses))
     except MISFITS as error:
+        # Augmentations name the wrong option in backticks, which tells it from other misfits
         if name := next((n for n in config.data.augment if f"`{n}`" in str(error)), None):
             raise UserError(f"config.data.augment.{name}: {error}") from error
         raise UserError(f"config: model, losses and task do not fit together: {error}") from error

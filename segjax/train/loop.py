@@ -43,6 +43,7 @@ class Stop:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Stop":
+        # Python lets only the main thread set handlers of signals
         if threading.current_thread() is threading.main_thread():
             alone = jax.process_count() == 1
             for number in (signal.SIGINT, signal.SIGTERM) if alone else (signal.SIGINT,):
@@ -54,8 +55,10 @@ class Stop:
             signal.signal(*self._before.popitem())
 
     def _ask(self, *unused) -> None:
+        # First the handlers of before, so that a second signal has its ordinary effect
         self.__exit__()
         self._asked = jax.process_count() == 1
+        # Of several processes one alone must not stop: SIGTERM is what JAX tells all of them
         if not self._asked:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -119,9 +122,13 @@ class Loop:
                     raise Interrupted(
                         f"stopped by a signal at step {done}, saved; the same command goes on"
                     )
+                # Evaluation is no training: its seconds are taken out of the rate of images
                 began += self._evaluate(done, state, bar, stop)
+                # An evaluation that was broken off left no row and counts as not done: back to the
+                # top, which saves the state without it.
                 if stop.now():
                     continue
+                # Behind the evaluation, which may have ended a run early
                 final = self._over(done)
                 if final or (done and done % made.checkpoint_every == 0):
                     self._save(done, state)
@@ -134,10 +141,12 @@ class Loop:
                     state, sums = self.program.step(state, self.arrays, batch)
                 done += 1
                 bar.update()
+                # Arrays on the devices still: to read them here would wait for every step
                 for name, pair in sums.items():
                     self.pending.setdefault(name, []).append(pair)
                 if done % made.log_every == 0 or done >= made.total_steps or self._rests(done):
                     self._log(done, logged, state, began, bar)
+                    # The clock starts behind the log, which has waited for the devices
                     self.pending, began, logged = {}, time.perf_counter(), done
 
     def _over(self, done: int) -> bool:
@@ -186,6 +195,8 @@ class Loop:
 
     def _log(self, done: int, logged: int, state: State, began: float, bar: tqdm) -> None:
         """Writes the means since the last log; a run of which a step was not finite fails."""
+        # Looked at only here, where the host waits for the devices anyway: a halted state stays
+        # that of the last good step, however many steps come after.
         halted = self.program.halted(state)
         rate = (done - logged) * self.experiment.config.data.batch_size
         rate /= max(time.perf_counter() - began, 1e-9)

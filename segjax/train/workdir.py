@@ -49,6 +49,7 @@ def check_new(workdir: pathlib.Path, config: ConfigDict) -> None:
 
 def _experiment(config: ConfigDict) -> dict:
     """A config as its file has it, options left out at their defaults, without the places."""
+    # Through JSON, as the saved config has been: a tuple is a list there
     content = json.loads(json.dumps(completed(config.to_dict())))
     if isinstance(content.get("data"), dict):
         content["data"] = {k: v for k, v in content["data"].items() if k not in PLACES}
@@ -68,6 +69,7 @@ def check_writable(folder: pathlib.Path, flag: str) -> None:
     It is tried out: permissions do not tell of /proc, full quotas and read-only mounts.
     """
     parent = folder
+    # lexists: a link whose target is gone stands in the way of a folder, and is named below
     while not os.path.lexists(parent):
         parent = parent.parent
     if parent.is_symlink() and not parent.exists():
@@ -110,6 +112,7 @@ def open_existing(workdir: pathlib.Path, places: Mapping[str, str] | None = None
         raise UserError(f"{workdir}: no such folder")
     if not (workdir / CONFIG).exists():
         raise UserError(f"{workdir}: not a work folder (no {CONFIG})")
+    # Before any name is looked up: the user's modules lie beside the experiment file
     modules.enter(experiment_of(workdir))
     config = files.from_json(workdir / CONFIG)
     if not isinstance(config.get("data"), ConfigDict):
@@ -169,6 +172,7 @@ def read_baseline(workdir: pathlib.Path) -> Any:
 
 def read_done(workdir: pathlib.Path) -> dict | None:
     """What DONE says of the end of training; None while it goes on."""
+    # Here, for it brings JAX: those who only look into folders (`sweep --status`) do without
     from segjax.train.loop_state import from_saved
 
     ended = {k: v for k, v in (_read(workdir / DONE) or {}).items() if k != "table"}

@@ -42,6 +42,7 @@ class ImagePredictor:
     def load(self, experiment: Experiment, state: Any, devices: Devices) -> None:
         """Compiles the network with its weights."""
         task, model = self._task, experiment.model
+        # On the host: they are constants of the compiled function, on whatever device that runs
         variables = jax.device_get(state.variables)
         apply_fn = functools.partial(model.apply, variables, train=False)
         self._size = experiment.config.data.image_size

@@ -126,6 +126,7 @@ class ImageTask(abc.ABC):
 
     def inputs(self, fields: Fields) -> Float[Array, "b h w c"]:
         """What the model sees: intensities in [0, 1]."""
+        # Here, inside the step: photographs lie on the device as uint8, a quarter of float32
         return fields["image"].astype(jnp.float32) / 255.0
 
     def evaluated(self, apply_fn: Callable[[Array], Fields], fields: Fields) -> Fields:

@@ -48,6 +48,7 @@ def negative_components(
     planes = [maps[..., k].astype(probs[0].dtype) for k in range(maps.shape[-1])]
     count = jnp.zeros(logits.shape[:-1], jnp.int32)
     for own in planes:
+        # Differences of map values, not p (Z_j - mean): equal values give 0 to the last bit
         slope = sum(p * (own - other) for p, other in zip(probs, planes, strict=True))
         count += (slope < 0).astype(jnp.int32)
     return count
@@ -190,6 +191,7 @@ def train(
         return optax.apply_updates(params, updates), state, (share, right, count[0], best[0])
 
     state, shares, accuracies, counts, predictions = optimizer.init(params), [], [], {}, {}
+    # One step more than updates: the last one only looks at the final parameters
     for number in range(steps + 1):
         updated, state, (share, right, count, best) = step(params, state)
         params = updated if number < steps else params

@@ -95,6 +95,7 @@ def focal_tversky(
     u, by_i, by_p = _tversky(head.sums, alpha, beta, smooth)
     if power_of == "mean":
         u = (u * head.chosen).sum(axis=-1, keepdims=True) / head.chosen.sum()
+    # For gamma < 1 the slope of the power is infinite at 0
     straight = gamma < 1 and u <= 1e-6
     base = np.maximum(u, 1e-6 if gamma < 1 else 0)
     factor = np.where(straight, 1e-6 ** (gamma - 1), gamma * base ** (gamma - 1))
@@ -158,12 +159,14 @@ def lovasz_softmax(
 
 
 def _jaccard_steps(errors: np.ndarray, foreground: np.ndarray) -> np.ndarray:
+    # lexsort sorts by its last key first: falling errors, foreground first among equal ones
     order = np.lexsort((~foreground, -errors))
     hit = foreground[order].cumsum()
     missed = (~foreground)[order].cumsum()
     jaccard_loss = 1 - (foreground.sum() - hit) / (foreground.sum() + missed)
     steps = np.empty_like(errors)
     steps[order] = np.diff(jaccard_loss, prepend=0)
+    # Pixels of one group could change places without changing the loss: each takes the mean step
     _, group = np.unique(np.stack([errors, foreground]), axis=1, return_inverse=True)
     return (np.bincount(group, steps) / np.bincount(group))[group]
 
@@ -187,6 +190,7 @@ class _Sums:
         self.t = np.where(self.count > 0, planes.targets(labels, self.logits), 0)
         self.squared, self.rows = squared, 1 if over == "batch" else len(self.p)
         self.chosen = planes.chosen(self.logits, include_background)
+        # Generalised dice weighs the background of a single channel as well
         if both:
             self.chosen = np.ones_like(self.chosen)
         power = 2 if squared else 1

@@ -100,6 +100,7 @@ def top_k_cross_entropy(
     rows = 1 if over == "batch" else len(values)
     shares = []
     for row, counts in zip(values.reshape(rows, -1), count.reshape(rows, -1), strict=True):
+        # 0.07 x 100 is 7.000000000000001 in floats: rounding must not add a pixel.
         k = max(1, int(np.ceil(fraction * counts.sum() - 1e-9)))
         edge = np.sort(row)[-k]
         above, equal = row > edge, row == edge
@@ -121,6 +122,7 @@ def _focal(z, t, gamma, alpha, where):
     if alpha is None:
         a = np.ones(p.shape[-1])
     elif np.ndim(alpha) == 0:
+        # A single alpha is that of the classes, the background has the rest
         a = np.r_[1 - alpha, np.full(p.shape[-1] - 1, alpha)]
     else:
         a = np.asarray(alpha, np.float64)

@@ -79,12 +79,14 @@ def _exact(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
+        # repr gives the fewest digits that read back as the same number
         return "" if math.isnan(value) else repr(value)
     return str(value)
 
 
 def file_of(metric: Metric) -> str:
     """Where the cases of a metric are drawn, below the report's folder."""
+    # By the column: metrics of one column draw the same cases, and share the picture
     column = metric.columns[0] if len(metric.columns) == 1 else metric.name
     name = re.sub(r"[^\w.-]+", "_", f"{column} {metric.cases}".strip())
     return f"figures/cases_{name}.png"

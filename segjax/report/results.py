@@ -76,6 +76,7 @@ def read(workdir: pathlib.Path) -> Sweep:
     task = experiment.make_task(config)
     given = source.partition(":")[2]
     read_points = [_read_point(folder_of(workdir, point), point, task, given) for point in done]
+    # Tests are paired by case: all rows have to be over the same ones
     cases, dropped = _common_cases(workdir, read_points)
     metrics = _reported(task, read_points, cases)
     if not metrics:
@@ -168,6 +169,7 @@ def _common_cases(workdir: pathlib.Path, points: list[_Point]) -> tuple[tuple[st
 def _row(points: list[_Point], names: list[str], cases: tuple[str, ...]) -> Row:
     """One setting: columns as [seeds, cases], all seeds in one order of cases."""
     places = [dict(zip(point.cases, range(len(point.cases)), strict=True)) for point in points]
+    # Tables of different points may list the cases in another order
     orders = [[place[case] for case in cases] for place in places]
     columns = {
         name: np.stack(

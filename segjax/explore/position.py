@@ -40,6 +40,7 @@ def position_map(
         raise ValueError(f"`target` takes a pixel of the {height} x {width} map, got {target}")
     # The centre of the target pixel, once for each prediction of a row
     point = jnp.tile(jnp.array([target], jnp.float32) + 0.5, (width, 1))
+    # [w, 1, w]: the w predictions of a row, each with its own column
     columns = jnp.eye(width, dtype=bool)[:, None, :]
 
     def row(index: jax.Array) -> jax.Array:

@@ -175,6 +175,7 @@ def train(
         learning_rate: of Adam.
         seed: of the initial weights.
     """
+    # The generator that compiles fastest, as for the parameters of experiments
     key = jax.random.key(seed, impl="rbg")
     params = initial_params(key, classes=int(maps.shape[-1]))
     optimizer = optax.adam(learning_rate)

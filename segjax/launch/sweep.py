@@ -67,6 +67,7 @@ def check_points(
     configs = []
     for point in points:
         config = f"{path}:{point['arg']}" if "arg" in point else str(path)
+        # As text, which is how a flag of the command line gives them
         settings = {k: str(v) for k, v in point.items() if k != "arg"}
         with _naming(text, point, extra):
             loaded = files.load(config, settings | dict(extra))

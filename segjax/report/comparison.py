@@ -177,6 +177,8 @@ def _summary(row: Row, metric: Metric, columns: list[np.ndarray]) -> Summary:
         kept = _finite_cases(columns)
         finite = [column[:, kept] for column in columns]
         seed_values = metric.statistic(*finite) if kept.any() else np.full(len(row.seeds), math.nan)
+        # A statistic that one seed does not have is not averaged over the others, which would
+        # flatter it.
         if kept.any() and np.isfinite(seed_values).all():
             mean = float(np.mean(seed_values))
             interval = stats.crossed_bootstrap_interval(*finite, statistic=metric.statistic)

@@ -143,6 +143,7 @@ def cdf_figure(sweep: Sweep, threshold: float) -> Figure:
     axes = grid[0, 0]
     reached = np.concatenate([row.reached for row in sweep.rows])
     known = reached[np.isfinite(reached)]
+    # The threshold belongs on the axis, wherever the models end
     ends = [*known, threshold] if math.isfinite(threshold) else list(known)
     low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
     margin = 0.05 * (high - low) or 0.05
@@ -186,6 +187,7 @@ def _legend(figure: Figure, sweep: Sweep, labels: list[str]) -> None:
     width, height = figure.get_size_inches()
     texts = [_wrapped(label, 64) for label in labels]
     longest = max(len(line) for text in texts for line in text.split("\n"))
+    # In inches: a character at this size of font, and the sample of the line before it
     columns = max(1, min(len(labels), int(width / (0.075 * longest + 0.5))))
     lines = -(-sum(text.count("\n") + 1 for text in texts) // columns)
     figure.set_size_inches(width, height + 0.17 * lines)

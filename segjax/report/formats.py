@@ -228,6 +228,7 @@ def escape(text: str) -> str:
 
 def _code(text: str) -> str:
     """Escaped text in which `…` is set in typewriter."""
+    # Every second part stood between backticks
     parts = text.split("`")
     return "".join(
         f"\\texttt{{{escape(part)}}}" if index % 2 else _escape_between(part)

@@ -72,6 +72,7 @@ def read(workdir: pathlib.Path) -> Sweep:
     if not done:
         raise UserError(f"{workdir}: none of its {len(points)} points is done yet")
     _check_data([folder_of(workdir, point) for point in done])
+    # The metrics are those of one task, as far as all points have their columns
     config = open_existing(folder_of(workdir, done[0]))
     task = experiment.make_task(config)
     given = source.partition(":")[2]
@@ -114,6 +115,7 @@ def _check_data(folders: list[pathlib.Path]) -> None:
     for folder in folders:
         name, content = files.from_json(folder / "config.json").data.name, read_json(folder / TABLE)
         digest = content.get("data_digest") if isinstance(content, dict) else None
+        # Results of older versions have no digest, and are compared with themselves
         first, other = seen.setdefault(name, (digest, folder)) if digest else (digest, folder)
         if first != digest:
             raise UserError(

@@ -149,6 +149,7 @@ class Checkpoints:
             aside.parent.mkdir(exist_ok=True)
             number = sum(p.name.startswith(aside.name) for p in aside.parent.iterdir())
             os.replace(path, aside.with_name(f"{aside.name}-{number}"))
+        # The manager keeps the list of steps in memory
         self._managers[kind].reload()
 
 
@@ -236,6 +237,7 @@ def read_variables(workdir: pathlib.Path, kind: str) -> dict[str, np.ndarray]:
             fields = handler.restore(path.resolve() / "state", args=made)
     except Damaged as error:
         raise UserError(f"{path}: damaged ({error})") from error
+    # By the names that `model.apply` takes, without what only training needs.
     kept = {"params": fields["params"], "batch_stats": fields["batch_stats"]}
     kept |= fields.get("collections", {})
     flat = ocp.tree.to_flat_dict(kept, sep="/")

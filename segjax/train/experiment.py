@@ -33,6 +33,7 @@ from segjax.train import state as states
 
 # What building with wrong options raises while shapes are traced.
 MISFITS = (ArithmeticError, LookupError, TypeError, ValueError)
+# No training reaches it, so a duration that is not set is no case of its own
 NEVER = 10**12  # steps
 # Stands for the size of a training set that is not at hand, while a config is only looked at.
 PLACEHOLDER = 1000
@@ -298,6 +299,7 @@ def _trace_steps(made: Experiment, began: states.State, fields: Mapping) -> list
         return list(sums)
 
     try:
+        # Under no axis, for one exists only inside pmap
         jax.eval_shape(made.train_step(None), began, {}, batch)
         return list(task.validation_values(losses))
     except MISFITS as error:

@@ -67,6 +67,7 @@ def fit(
             stack.callback(run.log.close)
         evaluator = evaluator or experiment.task.evaluator(experiment, "validation", devices)
         program = programs.make(runs, devices)
+        # Once for all runs, whatever the order in which each draws from them
         arrays = devices.replicate(source.arrays)
         loop = Loop(runs, program, evaluator, arrays, failed)
         loop.pending = programs.joined([run.memory.pending for run in runs])

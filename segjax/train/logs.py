@@ -78,6 +78,7 @@ class Events:
     """
 
     def __init__(self, folder: pathlib.Path, step: int):
+        # Here: a run without TensorBoard does not load it
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import SessionLog
 

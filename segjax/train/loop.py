@@ -130,6 +130,7 @@ class Loop:
                     continue
                 # Behind the evaluation, which may have ended a run early
                 final = self._over(done)
+                # Not at step 0: the seed gives that state again
                 if final or (done and done % made.checkpoint_every == 0):
                     self._save(done, state)
                 if final:
@@ -189,6 +190,7 @@ class Loop:
             alone = self.program.state_of(state, place)
             evaluation = self.evaluator(alone, stop=stop.now)
             if evaluation is not None:
+                # Or the line would be written into the bar
                 with bar.external_write_mode(file=sys.stderr):
                     run.validated(done, alone, evaluation)
         return time.perf_counter() - began

@@ -39,6 +39,7 @@ class Sharding:
     def place(self, batch: Mapping[str, np.ndarray]) -> dict:
         """Splits this process's rows of a batch over its devices."""
         return {
+            # Each process gives its own rows; together they are the global batch
             name: jax.make_array_from_process_local_data(self.split, rows)
             for name, rows in batch.items()
         }

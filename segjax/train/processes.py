@@ -48,6 +48,7 @@ def is_first() -> bool:
 def wait() -> None:
     """A barrier: what the others did before it is done. Every process calls it as often."""
     if jax.process_count() > 1:
+        # A name of its own for each wait; the limit is in milliseconds
         _service().wait_at_barrier(f"segjax/{next(_calls)}", LONGEST_WAIT * 1000)
 
 

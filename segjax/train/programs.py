@@ -100,6 +100,7 @@ class Stacked:
 
     def start(self, states: Sequence[State]) -> State:
         """The states on the devices, stacked."""
+        # Stacked on the host, so that the devices never hold the states twice
         return self._devices.replicate(jax.tree.map(lambda *leaves: np.stack(leaves), *states))
 
     def batches(self, done: int) -> Iterator[dict]:

@@ -67,6 +67,7 @@ class Run:
     def validated(self, done: int, state: State, evaluation: Evaluation) -> None:
         """Logs a validation, keeps the best state, decides on an early stop."""
         values = evaluation.values(self.experiment.task)
+        # Before the best state is saved, whose loop state has to know of this evaluation
         self.memory.evaluated = done
         count = float(evaluation.count)
         self.log.write(done, "validation", {name: (v, count) for name, v in values.items()})

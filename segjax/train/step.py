@@ -88,6 +88,7 @@ def make_train_step(
             _model_key(key, axis_name),
         )
         grads, sums = over_devices((grads, sums), axis_name)
+        # By the count of the whole batch: the gradient of its mean loss
         grads = jax.tree.map(lambda g: g / sums["loss"][1], grads)
         norm = optax.tree.norm(grads)
         memory = weights.update(state.loss_weights, state.step, sums)
@@ -124,6 +125,7 @@ def with_outputs(
                     f"config.loss.{term.name}.inputs.{parameter}={name!r}: neither task nor model "
                     f"has it{nearest(name, given)} They are: {', '.join(given)}"
                 )
+            # A field of the task goes before an output of the model of the same name
             if name not in finest:
                 named[name] = outputs[name]
     return [(share, named), *coarser]
@@ -157,6 +159,7 @@ def make_evaluation_step(
         predictions = task.predict(outputs)
         scheduled = weights.at(state.step, state.loss_weights)
         pool = partial(whole_batch, weight=batch["weight"], axis_name=axis_name)
+        # One scale: a validation is judged at full resolution
         ((_, named),) = with_outputs([(1.0, task.bind(outputs, fields))], outputs, terms)
         values = combine(terms, named, scheduled, pool)
         sums = over_devices(weighted_sums(values, batch["weight"]), axis_name)

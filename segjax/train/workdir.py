@@ -201,6 +201,7 @@ def is_done(workdir: pathlib.Path) -> bool:
         return False
     if not of_one_evaluation(workdir, "validation"):
         return False
+    # Older versions named the best step at most; -1 is none, and then any table will do
     step = done.get("table", done.get("best_step", -1))
     evaluated = (_read(table) or {}).get("step", step)  # a damaged table is named where it is read
     return step < 0 or evaluated == step

@@ -87,6 +87,7 @@ def _bending(u, count):
     by_kappa, gradient = 2 * share * kappa * size, np.zeros_like(u)
     for a in axes:
         slope = by_kappa * (2 * (trace * g[a] - bent[a]) / q**1.5 - 3 * kappa * g[a] / q)
+        # The second part is kappa^2 times the derivative of |grad u|
         _add(gradient, stencils[a], slope + share * kappa**2 * g[a] / size)
     # A mixed derivative stands once here and twice in the matrix: hence the factor 2
     for (a, b), stencil in hessian.items():

@@ -27,6 +27,7 @@ def dice(
     head = _Sums(logits, labels, squared, include_background, over, where)
     i, p, t = head.sums
     d = p + t + smooth
+    # f = 1 - (2 I + s) / D: its derivatives by I and by P
     return head.gradient(divide(-2, d), divide(2 * i + smooth, d**2), mean=True)
 
 
@@ -47,6 +48,7 @@ def jaccard(
     head = _Sums(logits, labels, squared, include_background, over, where)
     i, p, t = head.sums
     u = p + t - i + smooth
+    # U falls by one when I rises by one
     return head.gradient(divide(-u - i - smooth, u**2), divide(i + smooth, u**2), mean=True)
 
 
@@ -163,6 +165,7 @@ def _jaccard_steps(errors: np.ndarray, foreground: np.ndarray) -> np.ndarray:
     order = np.lexsort((~foreground, -errors))
     hit = foreground[order].cumsum()
     missed = (~foreground)[order].cumsum()
+    # Of the j largest errors taken as wrong: what is left of the foreground, over the union
     jaccard_loss = 1 - (foreground.sum() - hit) / (foreground.sum() + missed)
     steps = np.empty_like(errors)
     steps[order] = np.diff(jaccard_loss, prepend=0)
@@ -175,6 +178,7 @@ def _tversky(sums, alpha, beta, smooth):
     """1 - TI of each class, and its derivatives by I and P."""
     i, p, t = sums
     d = i + alpha * (p - i) + beta * (t - i) + smooth
+    # D has the derivatives 1 - alpha - beta by I and alpha by P
     by_i = divide((i + smooth) * (1 - alpha - beta) - d, d**2)
     return 1 - divide(i + smooth, d), by_i, divide((i + smooth) * alpha, d**2)
 

@@ -130,5 +130,6 @@ def _focal(z, t, gamma, alpha, where):
     q = np.stack([np.delete(p, k, -1).sum(axis=-1) for k in range(p.shape[-1])], axis=-1)
     some = q > 0
     lower = np.where(some, np.where(some, q, 1) ** (gamma - 1), 0) if gamma else 0
+    # dq/dp is -1: the second term is -q^gamma, the derivative of the logarithm times p being 1
     h = a * t * (gamma * p * lower * log - q**gamma)
     return planes.of_channels(h - p * h.sum(axis=-1, keepdims=True), z)

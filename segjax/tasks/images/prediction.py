@@ -66,6 +66,7 @@ class ImagePredictor:
         fields = {k: v[None] for k, v in task.record({"image": image}, self._size).items()}
         predictions, scores = jax.device_get(self._apply(fields))
         rows = {**scores, **task.rows(predictions, fields)}
+        # In the order of the header; what needs annotation stays without a value
         row = {
             column: float(rows[column][0]) if column in task.predicted else np.nan
             for column in self.columns

@@ -179,6 +179,7 @@ class ImageTask(abc.ABC):
         size = experiment.config.data.image_size
         model, variables = experiment.model, jax.device_get(state.variables)
         apply_fn = functools.partial(model.apply, variables, train=False)
+        # Compiled once for all cases, which have one working size
         apply = jax.jit(lambda image: self.evaluated(apply_fn, {"image": image}))
 
         def open_case(index: int):

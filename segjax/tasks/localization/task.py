@@ -116,6 +116,7 @@ class Localization(ImageTask):
         """`points` [b, 2] in pixels of the resized image."""
         decode = DECODERS[self.decode]
         options = {"reduce": self.reduce}
+        # The one decoder that pools: the others would refuse the option
         if self.decode == "agreement":
             options["pool"] = self.pool
         return {"points": decode(outputs["logits"][..., 0], **options)}
@@ -124,6 +125,7 @@ class Localization(ImageTask):
         """Distance in normalised coordinates, in original pixels, in image widths."""
         height, width = fields["image"].shape[1:3]
         working = jnp.array([[width, height]], jnp.float32)
+        # Fractions of width and height, which are the same before and after resizing
         predicted, true = predictions["points"] / working, fields["points"] / working
         pixels = euclidean_distance(predicted * fields["size"], true * fields["size"])
         return {

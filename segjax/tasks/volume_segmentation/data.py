@@ -70,6 +70,7 @@ def cache_of(config: ConfigDict, digest: str) -> pathlib.Path:
 def check_cache(config: ConfigDict, data: Dataset) -> None:
     """UserError unless the cache has something of these data, or can be written into."""
     folder = cache_of(config, data.digest)
+    # Of a folder that is still to be made, what is there of its parents decides
     above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not above.is_dir() or (above != folder and not os.access(above, os.W_OK | os.X_OK)):
         raise UserError(

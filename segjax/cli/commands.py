@@ -32,6 +32,7 @@ def config(args: argparse.Namespace) -> None:
         print(text, end="", flush=True)
     except BrokenPipeError:  # `| head` has read enough; Python would flush once more at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # On stderr: the config alone goes to stdout, from where it may be piped into a file
     if points:
         print(f"segjax: its sweep() has {points} points", file=sys.stderr)
 

@@ -52,6 +52,7 @@ def status_of(work: Callable[[], int | None]) -> int:
 
 
 def _say(line: str, status: int) -> int:
+    # One line, whatever line breaks an error has brought from elsewhere
     print(f"segjax: {' '.join(line.split())}", file=sys.stderr)
     return status
 

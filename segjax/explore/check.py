@@ -88,6 +88,7 @@ def check_loss(
     """
     parameters = _parameters(loss, name or getattr(loss, "__name__", str(loss)))
     value = jax.jit(lambda *arrays: loss(*arrays))
+    # Of the sum over the batch: a loss gives one value per image, so each keeps its own gradient
     gradient = jax.jit(jax.grad(lambda *arrays: loss(*arrays).sum(), leaves_of(loss)))
     found = []
     for seed in seeds:

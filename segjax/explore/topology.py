@@ -67,6 +67,7 @@ def diagram(probs: Float[Array, "h w"], dim: int, *, max_pairs: int = 64) -> Dia
     probs = jnp.asarray(probs)
     # Falling thresholds of p are rising ones of 1 - p
     pairs = persistence_pairs(1 - probs[None], max_pairs=max_pairs, dim=dim, route="auto")
+    # There are always `max_pairs` places; the unused ones hold -1
     valid = np.asarray(pairs.valid)[0]
     birth, death = (np.asarray(index)[0][valid] for index in (pairs.birth, pairs.death))
     values = np.asarray(probs).ravel()

@@ -115,6 +115,8 @@ def initial_params(
     key: PRNGKeyArray, *, classes: int, width: int = 12, layers: int = 4
 ) -> list[Array]:
     """Kernels of a network of 5 x 5 convolutions, one channel in: He's scale, the last a tenth."""
+    # He's scale has the fan-in of a 5 x 5 kernel, 25 i. The last one is small, so that training
+    # begins near equal probabilities.
     channels = [1, *[width] * (layers - 1), classes]
     scales = [1.0] * (layers - 1) + [0.1]
     return [

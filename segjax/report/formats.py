@@ -65,6 +65,8 @@ def csv_text(sweep: Sweep, comparison: Comparison) -> str:
                 "unit": metric.unit,
                 "higher_is_better": metric.higher_is_better,
                 "seeds": " ".join(map(str, row.seeds)),
+                # An empty cell would be lost among blanks, and the other values take the wrong
+                # seeds.
                 "seed_means": " ".join(_exact(value) or "nan" for value in summary.seed_means),
                 "reference": comparison.reference,
                 "paper_mean": paper[0],
@@ -223,6 +225,7 @@ SPECIAL = {
 
 def escape(text: str) -> str:
     """Text as LaTeX shows it, on one line."""
+    # A character at a time, so that nothing which an escape puts in is escaped again
     return "".join(SPECIAL.get(character, character) for character in " ".join(text.split()))
 
 

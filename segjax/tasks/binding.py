@@ -72,6 +72,8 @@ class Term:
 
         `pool` gives what a term that pools the batch takes instead of `fields`.
         """
+        # What a term asks for by name takes the place of the field that its parameter is named
+        # after.
         fields = {**fields, **{name: fields[other] for name, other in self.inputs.items()}}
         if self.pooled:  # behind the renaming: padding is left out in the shape of its own logits
             fields = pool(fields)

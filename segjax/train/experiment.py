@@ -207,6 +207,7 @@ def check(config: ConfigDict) -> Experiment:
     parts = name_parts(config)
     known = parts.data.is_prepared or parts.data.is_generated
     examples = epoch_examples(parts) if known else PLACEHOLDER
+    # One device divides every batch: on how many `train` will run is not known here
     return build(config, devices=1, examples=examples, parts=parts)
 
 

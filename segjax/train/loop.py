@@ -51,6 +51,7 @@ class Stop:
         return self
 
     def __exit__(self, *unused) -> None:
+        # Emptied on the way: a signal calls this, and leaving the context does so again
         while self._before:
             signal.signal(*self._before.popitem())
 

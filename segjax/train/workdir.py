@@ -94,6 +94,7 @@ def in_use(workdir: pathlib.Path) -> Iterator[None]:
         yield
     except Exception as raised:
         error = raised
+    # Asked where nothing failed, too: what writes may have made a deleted folder again
     if there and not saved.exists():
         raise Interrupted(
             f"{workdir}: the work folder was deleted while it was in use; the run is lost"

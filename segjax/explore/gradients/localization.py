@@ -120,6 +120,7 @@ def _halve(level: np.ndarray, pool: str) -> tuple[np.ndarray, np.ndarray]:
         return blocks.mean(axis=(2, 4)), np.full(level.shape, 0.25)
     rows = np.maximum(level[:, ::2], level[:, 1::2])
     pooled = np.maximum(rows[:, :, ::2], rows[:, :, 1::2])
+    # Rows first, as the loss: the share of a pixel in its pair, times that of the pair
     return pooled, _share(level, 1) * np.repeat(_share(rows, 2), 2, axis=1)
 
 

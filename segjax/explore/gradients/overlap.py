@@ -122,6 +122,7 @@ def generalized_dice(
     """
     head = _Sums(logits, labels, False, include_background, over, where, both=include_background)
     i, p, t = head.sums
+    # The weights of the loss are divided by the largest, which is that of the smallest class
     least = np.where((t > 0) & (head.chosen > 0), t, np.inf).min(axis=-1, keepdims=True)
     power = {"square": 2, "simple": 1, "uniform": 0}[weighting]
     w = np.where(t > 0, least / np.where(t > 0, t, 1), 1) ** power
@@ -150,6 +151,7 @@ def lovasz_softmax(
     """
     head = _Sums(logits, labels, False, include_background, over, where)
     pixels = head.p.shape[-1]
+    # [rows, pixels, classes]: a row is an image, or the whole batch
     p, t = ((x * head.count).reshape(head.rows, -1, pixels) for x in (head.p, head.t))
     g, chosen = np.zeros_like(p), np.flatnonzero(head.chosen)
     for row in range(len(p)):

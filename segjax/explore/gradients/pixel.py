@@ -104,6 +104,7 @@ def top_k_cross_entropy(
         k = max(1, int(np.ceil(fraction * counts.sum() - 1e-9)))
         edge = np.sort(row)[-k]
         above, equal = row > edge, row == edge
+        # The places that those above leave are dealt to the pixels at the edge in equal parts
         shares.append((above + equal * (k - above.sum()) / equal.sum()) / k)
     a = np.reshape(shares, values.shape)[..., None] * count * t
     return planes.through_weighted_logs(p, a, logits)

@@ -98,6 +98,7 @@ def _run(group: Any, sweep: Sweep, stop: Any) -> None:
     def finished(one: job.Job, error: str | None) -> None:
         if error is not None:
             one.say(f"segjax: {error}")
+        # Taken out: those left when an error comes are the ones that have not ended
         sweep.progress.ended(points.pop(one.folder), error)
 
     try:

@@ -78,6 +78,7 @@ class ImageEvaluator:
             {("own", name): self._devices.local_rows(v) for name, v in part[1].items()}
             for part in parts
         ]
+        # Of the first batch: all have the same columns
         names = [*scores[0], *parts[0][2]]
         rows = [
             np.stack(

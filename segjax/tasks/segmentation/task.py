@@ -213,6 +213,7 @@ class Segmentation(ImageTask):
     def bind(self, outputs: Fields, fields: Fields) -> dict[str, Array]:
         """The named arrays that losses take."""
         logits, classes = outputs["logits"], len(self.targets) + 1
+        # Two classes may come from one output by sigmoid or from two by softmax
         if logits.shape[-1] not in ((1, 2) if classes == 2 else (classes,)):
             raise ValueError(
                 f"{logits.shape[-1]} outputs for {classes - 1} targets; "

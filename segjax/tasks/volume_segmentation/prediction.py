@@ -77,6 +77,7 @@ class VolumePredictor:
         from segjax.tasks.volume_segmentation import pictures
 
         image, volume = read_case(files)
+        # `geometry` leads the prediction back into the grid of the file
         prepared, geometry = preprocess.preprocess(image, volume.spacing, recipe_of(self._task))
         labels = self._network.labels(prepared, geometry)
         nifti.write_labels(output / f"{name}.nii.gz", labels, volume.affine, volume.spacing)

@@ -99,6 +99,7 @@ class VolumeSegmentation:
         self.largest_component, self.groups = largest_component, tuple(groups)
         self.image_size = tuple(image_size)
         self.offers = ("logits", "labels")
+        # Before names and metrics are made of the options
         self._check()
         self.metrics = self._metrics()
         self.scored = (*(f"dice_{name}" for name in self.classes), "mean_dice")

@@ -26,7 +26,7 @@ def reading(array: jax.Array | float) -> float:
     """A replicated scalar on the host, read from the nearest copy; a number is one already."""
     if isinstance(array, float):
         return array
-    # Not array[0], which on the output of pmap takes 0.9 ms, against 0.005 ms.
+    # Not array[0], which on the output of pmap takes 0.9 ms, against 0.005 ms
     return float(np.asarray(array.addressable_shards[0].data).reshape(-1)[0])
 
 

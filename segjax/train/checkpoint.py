@@ -237,7 +237,7 @@ def read_variables(workdir: pathlib.Path, kind: str) -> dict[str, np.ndarray]:
             fields = handler.restore(path.resolve() / "state", args=made)
     except Damaged as error:
         raise UserError(f"{path}: damaged ({error})") from error
-    # By the names that `model.apply` takes, without what only training needs.
+    # By the names that `model.apply` takes, without what only training needs
     kept = {"params": fields["params"], "batch_stats": fields["batch_stats"]}
     kept |= fields.get("collections", {})
     flat = ocp.tree.to_flat_dict(kept, sep="/")

@@ -169,7 +169,7 @@ def make_task(config: ConfigDict) -> Task:
     target = lookup.find("tasks", config.task, "config.task")
     options = dict(config.task_options)
     lookup.check_options(target.__init__, options, "config.task_options")
-    # Supplied, so that no option of the task can contradict `data.image_size`.
+    # Supplied, so that no option of the task can contradict `data.image_size`
     if "image_size" in inspect.signature(target).parameters:
         options["image_size"] = config.data.image_size
     task = target(**options)

@@ -48,7 +48,6 @@ def newest_common(
         if any(one is None for one in restored):
             damaged = True
             continue
-        # When all have been read, and not before: until then an older step may have to do
         for kept in checkpoints:
             kept.forget_after("latest", step)
         return restored or None

@@ -100,7 +100,7 @@ def top_k_cross_entropy(
     rows = 1 if over == "batch" else len(values)
     shares = []
     for row, counts in zip(values.reshape(rows, -1), count.reshape(rows, -1), strict=True):
-        # 0.07 x 100 is 7.000000000000001 in floats: rounding must not add a pixel.
+        # 0.07 x 100 is 7.000000000000001 in floats: rounding must not add a pixel
         k = max(1, int(np.ceil(fraction * counts.sum() - 1e-9)))
         edge = np.sort(row)[-k]
         above, equal = row > edge, row == edge

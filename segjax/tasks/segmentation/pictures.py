@@ -43,7 +43,7 @@ def draw_contours(axes, labels: np.ndarray, size: tuple[int, int], colour: str, 
     """The outline of every class, in the coordinates of an image of `size` (height, width)."""
     # A rim of background closes the outlines of what touches the border.
     padded = np.pad(labels, 1)
-    # Centre of pixel j is at j + 0.5, and the rim has moved every pixel on by one.
+    # Centre of pixel j is at j + 0.5, and the rim has moved every pixel on by one
     x = (np.arange(padded.shape[1]) - 0.5) * size[1] / labels.shape[1]
     y = (np.arange(padded.shape[0]) - 0.5) * size[0] / labels.shape[0]
     for k in range(1, int(labels.max()) + 1):

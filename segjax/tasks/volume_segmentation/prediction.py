@@ -93,7 +93,7 @@ class VolumePredictor:
 
 def _case_and_channel(path: pathlib.Path, channels: int) -> tuple[str, int]:
     """The name of the case that a file belongs to, and its channel."""
-    # `stem` would leave the .nii of a .nii.gz.
+    # `stem` would leave the .nii of a .nii.gz
     name = re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
     if channels == 1:
         return name, 0

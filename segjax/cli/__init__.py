@@ -41,6 +41,7 @@ def use_compilation_cache() -> None:
         "JAX_COMPILATION_CACHE_DIR",
         os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "segjax"),
     )
+    # By default JAX leaves out what compiles in less than a second
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
 
@@ -62,6 +63,7 @@ def simulated_devices() -> int:
     """How many CPU devices JAX was asked for, by a variable or in its config; 1 if by none."""
     flag = re.search(r"xla_force_host_platform_device_count=(\d+)", os.environ.get("XLA_FLAGS", ""))
     asked = [flag[1] if flag else "1", os.environ.get("JAX_NUM_CPU_DEVICES", "1")]
+    # Not imported for this: only a program that has JAX already can have set its config
     if jax := sys.modules.get("jax"):
         asked.append(str(jax.config.jax_num_cpu_devices))
     return max(int(number) for number in asked if number.lstrip("-").isdigit())
@@ -77,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int | None:
     words = sys.argv[1:] if arguments is None else list(arguments)
+    # Fields of the config are no flags of the parser: what it does not know is read after it
     args, unknown = build_parser(words).parse_known_args(words)
     allowed = getattr(args, "takes_overrides", False)
     args.overrides = split_overrides(args.parser, unknown, allowed)

@@ -32,6 +32,7 @@ def config(args: argparse.Namespace) -> None:
         print(text, end="", flush=True)
     except BrokenPipeError:  # `| head` has read enough; Python would flush once more at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # On stderr: the config alone goes to stdout, from where it may be piped into a file
     if points:
         print(f"segjax: its sweep() has {points} points", file=sys.stderr)
 
@@ -51,10 +52,12 @@ def train(args: argparse.Namespace) -> int | None:
     from segjax.cli import guard
     from segjax.launch import parent
 
+    # First, for the imports below take seconds, in which the parent may be killed
     parent.watch()
 
     _check_processes(args)
     if args.distributed or args.coordinator:
+        # It forks, which JAX with its threads does not survive: nothing before it imports JAX
         return guard.run(lambda: _train_in_job(args))
     return _train(args)
 
@@ -240,6 +243,7 @@ def landscape(args: argparse.Namespace) -> None:
     from segjax.launch import landscape_options
     from segjax.train.workdir import check_writable
 
+    # All that can be refused, before the imports that take seconds
     options, output = landscape_options.options(args), landscape_options.output(args)
     check_writable(output.parent, "--output")
     outputs.check_file(output)

@@ -30,11 +30,14 @@ def status_of(work: Callable[[], int | None]) -> int:
     try:
         with _terminable(), _unraisable():
             status = work() or 0
+            # Within: a full disk shows when what was printed is written
             sys.stdout.flush()
         return status
     except KeyboardInterrupt:
         return _say("interrupted; nothing half-made is left, run the same command again", 1)
     except Exception as error:
+        # First: libraries and segjax alike wrap such an error in one that reads as a mistake in the
+        # input.
         if line := _full_disk(error):
             return _say(line, 1)
         if isinstance(error, UserError):
@@ -49,6 +52,7 @@ def status_of(work: Callable[[], int | None]) -> int:
 
 
 def _say(line: str, status: int) -> int:
+    # One line, whatever line breaks an error has brought from elsewhere
     print(f"segjax: {' '.join(line.split())}", file=sys.stderr)
     return status
 
@@ -62,6 +66,7 @@ def _no_device(error: Exception) -> str | None:
     try:
         import jax
 
+        # Asked again: what went wrong may be a consequence, in any library's words
         jax.devices()
     except Exception:
         return f"JAX finds no device ({told}): {error or 'there is none of that kind'}"
@@ -97,6 +102,7 @@ def _unraisable() -> Iterator[None]:
 
     def hook(unraisable):
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            # Later, when the collector has ended: raised here it would be lost as well
             threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
         elif str(unraisable.exc_value) != "Event loop is closed":
             before(unraisable)
@@ -111,6 +117,7 @@ def _unraisable() -> Iterator[None]:
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
     """SIGTERM ends a command as Ctrl-C does: what is half made is removed on the way out."""
+    # Python lets only the main thread set handlers of signals
     if threading.current_thread() is not threading.main_thread():
         yield
         return

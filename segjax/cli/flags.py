@@ -19,6 +19,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args, **kwargs):
         super().__init__(
             *args,
+            # Or --work would do for --workdir, until a second flag begins like it
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             **kwargs,
@@ -29,6 +30,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args=None, namespace=None):
         """Names an unknown flag before argparse complains of what its misspelling left out."""
+        # Only of a subcommand: the whole command does not know the flags behind it
         if self.get_default("run"):
             for word in args or ():
                 flag = word.partition("=")[0]

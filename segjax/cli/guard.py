@@ -30,12 +30,14 @@ SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasatt
 
 def run(work: Callable[[], int | None]) -> int:
     """`work()` in a child process; its exit status, 1 when a signal ended it."""
+    # Or the child writes once more what is still in these buffers
     sys.stdout.flush()
     sys.stderr.flush()
     errors, errors_in = os.pipe()
     alive, alive_in = os.pipe()  # at its end when this process is
     child = os.fork()
     if child == 0:
+        # The ends of the other process: a pipe ends when nobody has its writing end any more
         os.close(errors)
         os.close(alive_in)
         return _child(work, errors_in, alive)
@@ -64,6 +66,7 @@ def _pass_on(errors: int) -> str:
     held: list[str] = []
     with open(errors, encoding="utf-8", errors="replace") as lines:
         for line in lines:
+            # Once a dump has begun, all that follows is taken for part of it
             if held or DUMP.match(line):
                 held.append(line)
             else:
@@ -74,6 +77,7 @@ def _pass_on(errors: int) -> str:
 def _child(work: Callable[[], int | None], errors_in: int, alive: int) -> int:
     """The status of good work; a process that failed leaves without a word to JAX."""
     os.setpgid(0, 0)  # Ctrl-C reaches the waiting process alone, which passes it on
+    # Python writes to the terminal still; descriptor 2, where compiled code writes, is the pipe
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     os.dup2(errors_in, 2)
     os.close(errors_in)
@@ -97,4 +101,5 @@ def _child(work: Callable[[], int | None], errors_in: int, alive: int) -> int:
 
 def _end_with_parent(alive: int) -> None:
     os.read(alive, 1)
+    # Nobody is left to be told, and JAX would wait for the others
     os.kill(os.getpid(), signal.SIGKILL)

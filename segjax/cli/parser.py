@@ -282,6 +282,8 @@ def _add_engine_flags(parser: Parser, engines: Mapping[str, type]) -> None:
             flags.setdefault(flag, {})[name] = about
     for flag, owners in flags.items():
         described = "; ".join(f"{name}: {about.described}" for name, about in owners.items())
+        # None where it was not given: the engine's own default then, for engines may differ in
+        # theirs.
         settings = list(owners.values())[-1].settings | {"default": None, "help": described}
         try:
             parser.add_argument(f"--{flag}", **settings)

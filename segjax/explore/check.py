@@ -88,6 +88,7 @@ def check_loss(
     """
     parameters = _parameters(loss, name or getattr(loss, "__name__", str(loss)))
     value = jax.jit(lambda *arrays: loss(*arrays))
+    # Of the sum over the batch: a loss gives one value per image, so each keeps its own gradient
     gradient = jax.jit(jax.grad(lambda *arrays: loss(*arrays).sum(), leaves_of(loss)))
     found = []
     for seed in seeds:
@@ -96,6 +97,7 @@ def check_loss(
                 parameters, situation, batch=BATCH, spatial=spatial, channels=channels, seed=seed
             )
             arrays, place = tuple(arrays.values()), {"situation": situation, "seed": seed}
+            # A difference over a step of 1e-5 would keep hardly a digit of float32 values
             with jax.enable_x64(True):
                 try:
                     found.append(_find(loss, value, gradient, closed_form, arrays, place))
@@ -140,6 +142,7 @@ def _find(loss, value, gradient, closed_form, arrays, place) -> Finding:
     if values.shape != (BATCH,):
         fault = f"returns shape {values.shape}, takes one value per image, ({BATCH},)"
         return Finding(**place, fault=fault)
+    # Values in float32 have no digits for differences over such short steps
     if values.dtype != np.float64:
         return Finding(**place, fault=f"returns {values.dtype} for float64 arrays")
     slopes = [np.asarray(g) for g in gradient(*arrays)]
@@ -168,6 +171,7 @@ def _closed_form_error(slopes: Sequence[np.ndarray], wanted: Sequence[np.ndarray
     if [g.shape for g in slopes] != [np.shape(w) for w in wanted]:
         shapes = [np.shape(w) for w in wanted]
         raise ValueError(f"the closed form has shapes {shapes}, not {[g.shape for g in slopes]}")
+    # Relative to the largest component of either: where one is 0 and the other not, the error is 1
     scale = max(max(np.abs(g).max(), np.abs(w).max()) for g, w in zip(slopes, wanted, strict=True))
     error = max(float(np.abs(g - w).max()) for g, w in zip(slopes, wanted, strict=True))
     # `error > 0` is False for nan, which would pass for agreement.
@@ -176,6 +180,7 @@ def _closed_form_error(slopes: Sequence[np.ndarray], wanted: Sequence[np.ndarray
 
 def _directions(slope: np.ndarray, seed: int) -> Iterator[np.ndarray]:
     """All images at once; then of each image all components, a random one, and the steepest."""
+    # Another stream than those of the inputs, whose seeds are (seed, name)
     rng = np.random.default_rng([seed, 7])
     yield rng.standard_normal(slope.shape)
     for image in range(len(slope)):
@@ -196,18 +201,22 @@ def _difference(total, arrays, leaf, slope, direction) -> float | None:
     """
     middle, found = total(*arrays), []
     for step in (1e-4, 1e-5):
+        # Larger for saturated logits: x + step has to keep digits of the step where x is 1e4
         step *= max(1.0, np.abs(arrays[leaf]).max() / 1000)
         ends = []
         for signed in (step, -step):
             moved = arrays[leaf] + signed * direction
             ends.append(total(*arrays[:leaf], moved, *arrays[leaf + 1 :]))
+        # Forward minus backward slope
         gap = abs((ends[0] - middle) + (ends[1] - middle)) / step
         found.append(((ends[0] - ends[1]) / (2 * step), gap))
     (coarse, wide), (fine, narrow) = found
     # What rounding of the loss's own value may leave in a difference is far below this.
     scale = max(np.abs(slope).max(), abs(fine), 1e-4 * abs(middle), 1e-12)
+    # Smooth: narrow is a tenth of wide. A kink: they are equal. 0.2 lies between, for rounding.
     if narrow > TOLERANCE * scale and narrow > 0.2 * wide:
         return None
+    # The larger step where curvature allows it: rounding counts a tenth of that of the smaller one
     central = coarse if wide <= TOLERANCE * scale else fine
     error = abs(float(np.vdot(slope, direction)) - central) / scale
     return error if error >= 0 else math.inf  # nan is no agreement

@@ -87,10 +87,14 @@ def leading_eigenvalues(
     alphas, betas = _lanczos(
         product, start, jax.random.normal(key, start.shape, start.dtype), steps
     )
+    # The last beta leads out of the basis, and is no entry of the matrix
     small = np.diag(alphas) + np.diag(betas[:-1], 1) + np.diag(betas[:-1], -1)
     values, vectors = np.linalg.eigh(small)
     order = np.argsort(-np.abs(values))[:count]
+    # No residual is known better than the products are computed
     rounding = float(jnp.finfo(start.dtype).eps) * np.abs(values).max()
+    # ||H y - theta y|| = beta_m |s_m| of a Ritz vector y, s_m the last component of its eigenvector
+    # s in the basis: no further product is needed.
     residuals = np.abs(betas[-1] * vectors[-1, order]) + rounding
     return Spectrum(values[order], residuals, len(alphas))
 
@@ -101,15 +105,19 @@ def _lanczos(
     """Diagonal and off-diagonal of the tridiagonal matrix; the last beta is the remainder."""
 
     @jax.jit
+    # `point` is an argument: as a constant, all parameters would be compiled into the program
     def step(point: Array, basis: Array, vector: Array, index: Array):
         # Rows not yet filled are zero and take no part.
         basis = jax.lax.dynamic_update_slice_in_dim(basis, vector[None], index, axis=0)
         image = product(point, vector)
         alpha = jnp.vdot(vector, image)
+        # In full precision: accelerators multiply in fewer bits by default, which orthogonality
+        # does not survive.
         for _ in range(2):
             inner = jnp.matmul(basis, image, precision="highest")
             image = image - jnp.matmul(inner, basis, precision="highest")
         beta = jnp.sqrt(jnp.sum(image**2))
+        # At beta = 0 the space is exhausted: the caller stops, and no nan arises
         following = image / jnp.where(beta > 0, beta, 1)
         return basis, following, alpha, beta
 

@@ -76,6 +76,7 @@ def _logits(
     if situation != "saturated":
         return drawn
     one_of_many = classed and shape[-1] > 1
+    # One class of many at +1e4, as a saturated softmax has it; each sign by itself otherwise
     best = drawn == drawn.max(axis=-1, keepdims=True) if one_of_many else drawn > 0
     return np.where(best, 1e4, -1e4)
 

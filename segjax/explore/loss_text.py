@@ -49,6 +49,7 @@ def parse_loss(text: str) -> Term:
         maps = lookup.find("maps", kind, "maps")
     lookup.check_options(function, options, f"loss {name}")
     term = make_term(function, name=name, maps=maps, **options)
+    # Traced once, shape-only: losses check the values of their options then
     with as_user_error(f"loss {text!r}"):
         jax.eval_shape(term, _blank((1, 16, 16), 2))
     return term
@@ -92,6 +93,7 @@ def on_one_pixel(
     """
     if "maps" in term.arrays and vector is None:
         raise ValueError("`vector` is needed: this loss takes maps")
+    # The map comes as a field: one made of the labels of a single pixel would say nothing
     alone = dataclasses.replace(term, maps=None)
 
     def of(logits: Float[Array, "n c"]) -> Float[Array, "n"]:

@@ -45,6 +45,7 @@ def random_direction(key: PRNGKeyArray, params: Params) -> Params:
         noise = jax.random.normal(key, leaf.shape, leaf.dtype)
         return noise * (_filter_norms(leaf) / _filter_norms(noise))
 
+    # No key at all cannot be dealt: of a tree without arrays one is left over
     keys = jax.random.split(key, max(1, len(leaves)))
     return jax.tree.unflatten(tree, [drawn(k, leaf) for k, leaf in zip(keys, leaves, strict=False)])
 
@@ -76,6 +77,7 @@ def _compiled(loss: Loss) -> Callable[..., Array]:
     @jax.jit
     def at(params: Params, one: Params, two: Params, a: Array, b: Array) -> Array:
         def moved(w: Array, d: Array, e: Array) -> Array:
+            # In the type of the weights: promotion would evaluate another network
             return w + a.astype(w.dtype) * d + b.astype(w.dtype) * e
 
         return loss(jax.tree.map(moved, params, one, two))
@@ -88,6 +90,7 @@ def _evaluated(at: Callable[..., Array], params, directions, first, second) -> n
     rows = [
         [at(params, *directions, jnp.float32(a), jnp.float32(b)) for a in first] for b in second
     ]
+    # Read when all have been dispatched, so that the device never waits for the host
     return np.array(jax.device_get(rows), np.float64)
 
 
@@ -167,6 +170,7 @@ def landscape_figure(around: Landscape, title: str = "") -> Figure:
 
 def _spans_decades(values: np.ndarray) -> bool:
     finite = values[np.isfinite(values)]
+    # One and a half decades; a loss that may be 0 or negative has no logarithm
     return finite.size > 0 and finite.min() > 0 and finite.max() > 30 * finite.min()
 
 

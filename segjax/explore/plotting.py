@@ -110,6 +110,7 @@ def image_row(
             levels = np.arange(outline.max()) + 0.5
             axes.contour(outline, levels, colors="black" if signed else "white", linewidths=0.9)
         if point is not None:
+            # imshow puts the centre of pixel j at j, continuous coordinates have it at j + 0.5
             axes.plot(point[0] - 0.5, point[1] - 0.5, "+", color="black", markersize=9)
     for axes in list(grid.flat)[len(images) :]:
         axes.set_visible(False)

@@ -38,7 +38,9 @@ def position_map(
     height, width = size
     if not (0 <= target[0] < width and 0 <= target[1] < height):
         raise ValueError(f"`target` takes a pixel of the {height} x {width} map, got {target}")
+    # The centre of the target pixel, once for each prediction of a row
     point = jnp.tile(jnp.array([target], jnp.float32) + 0.5, (width, 1))
+    # [w, 1, w]: the w predictions of a row, each with its own column
     columns = jnp.eye(width, dtype=bool)[:, None, :]
 
     def row(index: jax.Array) -> jax.Array:

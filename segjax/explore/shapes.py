@@ -68,6 +68,7 @@ def family(kind: str, *, size: int = 64, radius: float = 12.0, steps: int = 33) 
     checks.require("steps", steps, checks.whole(least=2))
     row, column = np.mgrid[:size, :size] + 0.5
     middle = size / 2
+    # Two pixels of background are left at the border, here and at the end of the way
     start = radius + 2 if kind == "shift" else middle
     distance = np.hypot(row - middle, column - start)
     if kind == "shift":
@@ -79,6 +80,7 @@ def family(kind: str, *, size: int = 64, radius: float = 12.0, steps: int = 33) 
         inside = parameter[:, None, None] - distance
     else:
         parameter = np.linspace(0, radius, steps)
+        # No hole at all at 0: one of radius 0 would still lower the logits around its centre
         holes = np.where(parameter > 0, parameter, -np.inf)[:, None, None]
         inside = np.minimum(radius - distance, distance - holes)
     logit = np.clip(SHARPNESS * inside, -LIMIT, LIMIT).astype(np.float32)

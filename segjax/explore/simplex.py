@@ -38,6 +38,7 @@ def simplex_grid(resolution: int = 60, *, margin: float = 0.05) -> np.ndarray:
     first, second = np.mgrid[: resolution + 1, : resolution + 1].reshape(2, -1)
     kept = first + second <= resolution
     steps = np.stack([first, second, resolution - first - second], axis=-1)[kept]
+    # The three still add up to 1
     return (steps + margin) / (resolution + 3 * margin)
 
 
@@ -48,6 +49,7 @@ def values_and_gradients(loss: PixelLoss, probs: np.ndarray) -> tuple[np.ndarray
         values = loss(logits)
         return jnp.sum(values), values
 
+    # softmax(log p) = p
     logits = jnp.log(jnp.asarray(probs, jnp.float32))
     gradients, values = jax.jit(jax.grad(total, has_aux=True))(logits)
     return np.asarray(values), np.asarray(gradients)
@@ -67,6 +69,7 @@ def loss_figure(losses: Mapping[str, PixelLoss], *, resolution: int = 60) -> Fig
 
     Arrows have one length: they say where to, the colours how much is to be gained.
     """
+    # Fewer places for arrows, and further from the sides: each is drawn around its middle
     probs, coarse = simplex_grid(resolution), simplex_grid(11, margin=0.6)
     figure, grid = _triangles(len(losses))
     for axes, (title, loss) in zip(grid, losses.items(), strict=True):
@@ -75,6 +78,7 @@ def loss_figure(losses: Mapping[str, PixelLoss], *, resolution: int = 60) -> Fig
         _, gradients = values_and_gradients(loss, coarse)
         moves = descent_direction(coarse, gradients)
         length = np.linalg.norm(moves, axis=-1, keepdims=True)
+        # No arrow where the gradient vanishes: its direction would be rounding
         moves = np.divide(moves, length, out=np.zeros_like(moves), where=length > 1e-7)
         arrows = {"color": "white", "width": 0.006, "pivot": "mid", "scale": 17}
         axes.quiver(*coarse.T, *moves.T, **arrows)

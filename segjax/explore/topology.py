@@ -65,7 +65,9 @@ def diagram(probs: Float[Array, "h w"], dim: int, *, max_pairs: int = 64) -> Dia
         max_pairs: as in `ops.persistence_pairs`, which does the work.
     """
     probs = jnp.asarray(probs)
+    # Falling thresholds of p are rising ones of 1 - p
     pairs = persistence_pairs(1 - probs[None], max_pairs=max_pairs, dim=dim, route="auto")
+    # There are always `max_pairs` places; the unused ones hold -1
     valid = np.asarray(pairs.valid)[0]
     birth, death = (np.asarray(index)[0][valid] for index in (pairs.birth, pairs.death))
     values = np.asarray(probs).ravel()
@@ -73,6 +75,7 @@ def diagram(probs: Float[Array, "h w"], dim: int, *, max_pairs: int = 64) -> Dia
         np.where((index < 0)[:, None], -1, np.stack(np.divmod(index, probs.shape[1]), axis=-1))
         for index in (birth, death)
     ]
+    # -1 marks the component that never ends; what it indexes is not used
     return Diagram(values[birth], np.where(death < 0, 0.0, values[death]), *places)
 
 

@@ -48,6 +48,7 @@ def negative_components(
     planes = [maps[..., k].astype(probs[0].dtype) for k in range(maps.shape[-1])]
     count = jnp.zeros(logits.shape[:-1], jnp.int32)
     for own in planes:
+        # Differences of map values, not p (Z_j - mean): equal values give 0 to the last bit
         slope = sum(p * (own - other) for p, other in zip(probs, planes, strict=True))
         count += (slope < 0).astype(jnp.int32)
     return count
@@ -114,6 +115,8 @@ def initial_params(
     key: PRNGKeyArray, *, classes: int, width: int = 12, layers: int = 4
 ) -> list[Array]:
     """Kernels of a network of 5 x 5 convolutions, one channel in: He's scale, the last a tenth."""
+    # He's scale has the fan-in of a 5 x 5 kernel, 25 i. The last one is small, so that training
+    # begins near equal probabilities.
     channels = [1, *[width] * (layers - 1), classes]
     scales = [1.0] * (layers - 1) + [0.1]
     return [
@@ -174,6 +177,7 @@ def train(
         learning_rate: of Adam.
         seed: of the initial weights.
     """
+    # The generator that compiles fastest, as for the parameters of experiments
     key = jax.random.key(seed, impl="rbg")
     params = initial_params(key, classes=int(maps.shape[-1]))
     optimizer = optax.adam(learning_rate)
@@ -190,6 +194,7 @@ def train(
         return optax.apply_updates(params, updates), state, (share, right, count[0], best[0])
 
     state, shares, accuracies, counts, predictions = optimizer.init(params), [], [], {}, {}
+    # One step more than updates: the last one only looks at the final parameters
     for number in range(steps + 1):
         updated, state, (share, right, count, best) = step(params, state)
         params = updated if number < steps else params

@@ -21,6 +21,7 @@ def evaluate_folder(
     """Evaluates a trained folder; every mistake shows before the model is loaded."""
     parts = open_parts(folder, places)
     workdir.check_writable(folder, "--workdir")
+    # Raises for an unknown split, before a set is prepared or a model loaded
     parts.data.count(split)
     parts.data.prepare()
     return evaluate(load_trained(folder, kind, parts=parts, spread=True), split)

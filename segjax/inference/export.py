@@ -69,6 +69,7 @@ def export(
     if not checkpoint.has_any(folder, "best"):
         kind = "latest"
     checkpoint.require(folder, kind)
+    # Before the checkpoint is read and the model traced
     _check_output(output, run)
     trained = load_trained(folder, kind, places=places)
     variables = jax.device_get(trained.state.variables)
@@ -130,6 +131,7 @@ def _exported(experiment: Experiment, variables: Mapping) -> tuple[jax_export.Ex
     @jax.jit
     def forward(image):
         outputs = model.apply(variables, image, train=False)
+        # Whatever the precision inside: a reader has float32 in and out
         return jnp.asarray(outputs["logits"], jnp.float32)
 
     def lowered(batch) -> jax_export.Exported:
@@ -177,6 +179,7 @@ def _in_order(content: bytes) -> bytes:
 
     Two exports of one checkpoint are equal byte for byte then.
     """
+    # The format: eight bytes with the length of the header, the header as JSON, the arrays
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -270,7 +273,9 @@ def _check_output(output: pathlib.Path, run: str) -> None:
     workdir.check_writable(output, "--output")
     if not output.is_dir():
         return
+    # What a killed export left in its stage is no file of anybody else's
     names = sorted(path.name for path in output.iterdir() if not path.name.startswith(STAGE))
+    # Only with the description: files of these names alone may be someone's own
     ours = (FUNCTION, WEIGHTS, DESCRIPTION) if DESCRIPTION in names else ()
     if others := [name for name in names if name not in ours]:
         raise UserError(f"--output {output}: holds other files ({others[0]}); take another folder")

@@ -72,6 +72,7 @@ def load_trained(
         kind = "latest"
     checkpoint.require(folder, kind)
     state = checkpoint.load(folder, kind, restore.template(experiment, devices))
+    # Through the host, for pmap broadcasts from one device and a mesh wants a copy on each
     return Trained(folder, experiment, devices, devices.replicate(jax.device_get(state)))
 
 

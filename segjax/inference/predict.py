@@ -55,6 +55,7 @@ def predict(
         for name, paths in tqdm(cases.items(), desc="predicting", disable=quiet)
     ]
     files.write_table(output / TABLE, predictor.columns, list(cases), np.array(rows))
+    # Only what is there is named: a task need not write all that it may write
     made = sorted({pathlib.Path(name).parts[0] for name, _ in written})
     return len(cases), [TABLE, *(name for name in made if (output / name).exists())]
 
@@ -89,6 +90,7 @@ def find_files(inputs: Sequence[str], suffixes: Sequence[str], kind: str) -> lis
 def _is_folder(path: pathlib.Path) -> bool:
     """Whether this is a folder; UserError for what is no file either, and for unreadable names."""
     try:
+        # A name that is no UTF-8 has surrogates in it, which no table of text can hold
         path.name.encode()
         mode = path.stat().st_mode
     except UnicodeEncodeError as error:
@@ -98,6 +100,7 @@ def _is_folder(path: pathlib.Path) -> bool:
         raise UserError(f"--input {path}: {link or 'no such file or folder'}") from error
     except OSError as error:
         raise UserError(f"--input {path}: {error.strerror}") from error
+    # A pipe or a device would block, or never end, when it is read
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise UserError(f"--input {path}: neither a file nor a folder")
     return stat.S_ISDIR(mode)

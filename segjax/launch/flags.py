@@ -58,6 +58,7 @@ def values_of(flags: Mapping[str, Flag], args: argparse.Namespace) -> dict[str, 
     for name, flag in flags.items():
         value = getattr(args, name)
         for each in value if flag.nargs and value is not None else [value]:
+            # A bool is an int to isinstance, and has no range
             if isinstance(each, (int, float)) and not isinstance(each, bool):
                 checks.require_flag(f"--{name}", each, _wanted(flag, each))
         values[name] = value

@@ -27,6 +27,8 @@ def groups(configs: list[ConfigDict], members: int) -> list[Group]:
             for path in hyperparameters.candidates(configs[places[0]])
             if len(_values(configs, places, path)) > 1
         ]
+        # Only those that may be arrays in the program; by the others the points are parted once
+        # more.
         free = tuple(
             path
             for path in paths
@@ -71,6 +73,7 @@ def at_one_step(places: Sequence[int], folders: list[pathlib.Path]) -> Iterator[
         own = checkpoint.steps_of(folders[place], "latest")
         for shared, part in parts:
             if shared & own or not (shared or own):
+                # In place: the set of the part shrinks to the steps that all its folders have
                 shared &= own
                 part.append(place)
                 break

@@ -126,16 +126,20 @@ def train_together(
             workdir.check_new(job.folder, job.config)
             check_data(job.config, job.folder, made.data.digest)
             checkpoint.check_fit(job.folder, shapes)
+            # All folders are held before a run writes into one of them
             stack.enter_context(holder.hold(job.folder))
         runs = []
         for job in jobs:
             workdir.check_new(job.folder, job.config)  # another run may have begun here since
             own = made.with_hyperparameters(hyperparameters.read(job.config, paths))
+            # The job's own config, locked and typed, for the files; the other is a copy that takes
+            # arrays.
             own = dataclasses.replace(own, config=job.config)
             runs.append(Run(own, job.folder, job.say))
             describe(runs[-1])
         by_folder = {job.folder: job for job in jobs}
         devices = parallel.make(made.config.parallel)
+        # One for all: it holds the split on the devices, and takes hyperparameters from the state
         evaluator = made.task.evaluator(made, "validation", devices)
 
         def failed(run: Run) -> None:
@@ -161,6 +165,7 @@ def _fit(made: Experiment, runs: Sequence[Run], devices: Any, **options: Any) ->
     for run in runs:
         if (ended := workdir.read_done(run.folder)) is not None:
             run.memory = from_saved(ended)
+    # A run that ended but lacks its table or report is finished without a step
     training = [run for run in runs if workdir.read_done(run.folder) is None]
     if training:
         fit.fit(made, training, devices, **options)
@@ -173,6 +178,7 @@ def finish(
 ) -> dict[str, float]:
     """Evaluates the best state and reports: the end of a run."""
     state = restore.best_of_run(run.folder, run.experiment, devices)
+    # Checkpoints hold no hyperparameters, which the evaluator of several runs takes from the state
     if paths:
         own = hyperparameters.arrays(run.experiment.config, paths)
         state = state.replace(hyperparameters=devices.replicate(own))
@@ -181,6 +187,7 @@ def finish(
     processes.wait()  # what process 0 wrote is there for all
     report.write(run.folder, trained)
     if processes.is_first():
+        # Last of all files: whoever sees it need look for no other
         workdir.write_done(run.folder, run.memory.ended(), int(state.step))
     return values
 
@@ -197,6 +204,7 @@ def describe(run: Run) -> None:
     """Writes config.json and env.json of a work folder."""
     made, folder = run.experiment, run.folder
     folder.mkdir(parents=True, exist_ok=True)
+    # Written once: a run keeps the config that it began with
     if not (folder / workdir.CONFIG).exists():
         files.write_text(folder / workdir.CONFIG, configs.to_json(made.config))
     counted = {"examples": made.clock.examples, "total_steps": made.total_steps}

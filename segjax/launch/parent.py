@@ -21,11 +21,13 @@ def start(command: list[str], environment: dict[str, str], **options) -> subproc
 
 def watch() -> None:
     """In a child of a sweep: has SIGTERM sent to this process when its parent is gone."""
+    # Taken out of the environment, which processes that this one starts inherit
     if os.environ.pop(VARIABLE, None):
         threading.Thread(target=_wait, daemon=True).start()
 
 
 def _wait() -> None:
+    # Nothing is ever written there; b"" is the end of the pipe
     while os.read(0, 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

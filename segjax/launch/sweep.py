@@ -67,10 +67,12 @@ def check_points(
     configs = []
     for point in points:
         config = f"{path}:{point['arg']}" if "arg" in point else str(path)
+        # As text, which is how a flag of the command line gives them
         settings = {k: str(v) for k, v in point.items() if k != "arg"}
         with _naming(text, point, extra):
             loaded = files.load(config, settings | dict(extra))
             parts = experiment.name_parts(loaded)
+        # Outside: that a set is not prepared is no fault of the point
         parts.data.require()
         with _naming(text, point, extra):
             experiment.with_durations(parts, experiment.epoch_examples(parts))
@@ -131,6 +133,7 @@ def manifest_of(text: str, points: list[sweeps.Point], extra: Mapping[str, str])
 
 def _check_manifest(workdir: pathlib.Path, manifest: dict) -> None:
     """UserError unless the manifest of a folder is this one, but for the places of a machine."""
+    # Through JSON, as the saved one has been: a tuple is a list there
     if _sweep(read_manifest(workdir)) != _sweep(json.loads(json.dumps(manifest))):
         raise UserError(f"--workdir {workdir}: holds another sweep; take another folder")
 
@@ -144,6 +147,7 @@ def _check_folder(workdir: pathlib.Path, points: list[sweeps.Point], manifest: d
     else:
         check_writable(workdir, "--workdir")
     for point in points:
+        # Children of a sweep that was killed may be saving still
         holder.check_free(folder_of(workdir, point))
 
 
@@ -201,6 +205,7 @@ class Progress:
         name = sweeps.point_id(point)
         self._ended += 1
         if failure is not None:
+            # Kept as a file, for another process may ask (`--status`), or run the sweep again
             write_text(failure_of(folder_of(self.workdir, point)), failure + "\n")
             self._failed.append(f"{name}: {failure}")
         word = "done" if failure is None else "FAILED"
@@ -215,6 +220,7 @@ class Progress:
                 f"{len(self._failed)} of {len(self.points)} points failed "
                 f"({'; '.join(self._failed)}); the same command runs them again"
             )
+        # Here, for it brings matplotlib
         from segjax.report import sweep
 
         print(f"wrote {sweep.write(self.workdir)}")

@@ -94,6 +94,7 @@ def _compare_rows(sweep: Sweep, metric: Metric, index: int) -> tuple[Summary, ..
         if i != index and (found := compare_two(metric, columns, tables[index])):
             pairs, difference, p = found
             summaries[i] = replace(summaries[i], pairs=pairs, difference=difference, p=p)
+    # Rows that were not tested are no comparisons, and must not make the correction stricter
     tested = [i for i, summary in enumerate(summaries) if math.isfinite(summary.p)]
     corrected = stats.holm([summaries[i].p for i in tested])
     for i, p in zip(tested, corrected, strict=True):
@@ -111,6 +112,7 @@ def values_of(sweep: Sweep, row: Row, metric: Metric) -> list[np.ndarray]:
 def _compare_means(metric: Metric, own: list, other: list) -> tuple[int, float, float] | None:
     """Cases in both rows, their mean difference, and p."""
     a, b = case_values(own[0]), case_values(other[0])
+    # A pair needs both: a distance is infinite where one of the structures is missing
     both = np.isfinite(a) & np.isfinite(b)
     if not both.any():
         return None
@@ -128,6 +130,7 @@ def _compare_statistics(metric: Metric, own: list, other: list) -> tuple[int, fl
     difference = float(np.mean(metric.statistic(*a)) - np.mean(metric.statistic(*b)))
     if not math.isfinite(difference):
         return None
+    # The test wants as many seeds of both; the difference is that of all of them
     first = [column[:seeds] for column in a], [column[:seeds] for column in b]
     return int(both.sum()), difference, stats.paired_statistic_test(*first, metric.statistic)
 
@@ -143,6 +146,7 @@ def case_values(table: np.ndarray) -> np.ndarray:
     finite = np.isfinite(table)
     counts = finite.sum(axis=0)
     sums = np.where(finite, table, 0).sum(axis=0)
+    # The maximum keeps 0 / 0, and its warning, from being computed
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
@@ -166,12 +170,15 @@ def _summary(row: Row, metric: Metric, columns: list[np.ndarray]) -> Summary:
         if kept.any():
             mean = float(np.mean(cases[kept]))
             low, high = stats.bootstrap_interval(cases[kept])
+        # A single case has no deviation
         if kept.sum() > 1:
             sd = float(np.std(cases[kept], ddof=1))
     else:
         kept = _finite_cases(columns)
         finite = [column[:, kept] for column in columns]
         seed_values = metric.statistic(*finite) if kept.any() else np.full(len(row.seeds), math.nan)
+        # A statistic that one seed does not have is not averaged over the others, which would
+        # flatter it.
         if kept.any() and np.isfinite(seed_values).all():
             mean = float(np.mean(seed_values))
             interval = stats.crossed_bootstrap_interval(*finite, statistic=metric.statistic)
@@ -216,6 +223,7 @@ def cdf(values: np.ndarray, x: np.ndarray) -> np.ndarray:
     known = np.sort(values[~np.isnan(values)])
     if not values.size:
         return np.full(np.shape(x), np.nan)
+    # side="right" counts values equal to x; dividing by all, nan ones stay below no x
     return np.searchsorted(known, x, side="right") / values.size
 
 
@@ -230,6 +238,7 @@ def failed_share(reached: np.ndarray, threshold: float, higher_is_better: bool =
     Returns: a share in [0, 1]. **Empty cases**: no model gives nan.
     """
     reached = np.asarray(reached, np.float64)
+    # So that a nan, which compares False, has not converged
     converged = reached >= threshold if higher_is_better else reached <= threshold
     return float(np.mean(~converged)) if reached.size else math.nan
 

@@ -49,6 +49,7 @@ def cases_figure(sweep: Sweep, metric: Metric) -> Figure:
                 color=GREY,
             )
     axes.set_yticks(range(len(sweep.rows)), [_wrapped(row.label) for row in sweep.rows])
+    # Upside down: the first row is on top, as in the tables
     axes.set_ylim(len(sweep.rows) - 0.4, -0.6)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -68,6 +69,7 @@ def _box(axes, place: int, values: np.ndarray, colour: str) -> None:
         positions=[place],
         orientation="horizontal",
         widths=0.55,
+        # Every case is a point of the scatter already
         showfliers=False,
         manage_ticks=False,
         patch_artist=True,
@@ -88,6 +90,7 @@ def curves_figure(sweep: Sweep) -> Figure | None:
     names = _curve_names(sweep)
     if not names:
         return None
+    # Four as 2 x 2 leave no hole; else three in a line
     columns = {1: 1, 2: 2, 4: 2}.get(len(names), 3)
     lines = -(-len(names) // columns)
     width = 5.6 if columns == 1 else 3.6
@@ -140,11 +143,13 @@ def cdf_figure(sweep: Sweep, threshold: float) -> Figure:
     axes = grid[0, 0]
     reached = np.concatenate([row.reached for row in sweep.rows])
     known = reached[np.isfinite(reached)]
+    # The threshold belongs on the axis, wherever the models end
     ends = [*known, threshold] if math.isfinite(threshold) else list(known)
     low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
     margin = 0.05 * (high - low) or 0.05
     labels = []
     for index, row in enumerate(sweep.rows):
+        # Its own values are the places where a curve rises; the ends carry it over the whole axis
         inside = np.sort(row.reached[np.isfinite(row.reached)])
         x = np.concatenate([[low - margin], inside, [high + margin]])
         axes.step(x, cdf(row.reached, x), where="post", **plotting.style_of(index))
@@ -182,6 +187,7 @@ def _legend(figure: Figure, sweep: Sweep, labels: list[str]) -> None:
     width, height = figure.get_size_inches()
     texts = [_wrapped(label, 64) for label in labels]
     longest = max(len(line) for text in texts for line in text.split("\n"))
+    # In inches: a character at this size of font, and the sample of the line before it
     columns = max(1, min(len(labels), int(width / (0.075 * longest + 0.5))))
     lines = -(-sum(text.count("\n") + 1 for text in texts) // columns)
     figure.set_size_inches(width, height + 0.17 * lines)

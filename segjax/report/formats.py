@@ -65,6 +65,8 @@ def csv_text(sweep: Sweep, comparison: Comparison) -> str:
                 "unit": metric.unit,
                 "higher_is_better": metric.higher_is_better,
                 "seeds": " ".join(map(str, row.seeds)),
+                # An empty cell would be lost among blanks, and the other values take the wrong
+                # seeds.
                 "seed_means": " ".join(_exact(value) or "nan" for value in summary.seed_means),
                 "reference": comparison.reference,
                 "paper_mean": paper[0],
@@ -79,12 +81,14 @@ def _exact(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
+        # repr gives the fewest digits that read back as the same number
         return "" if math.isnan(value) else repr(value)
     return str(value)
 
 
 def file_of(metric: Metric) -> str:
     """Where the cases of a metric are drawn, below the report's folder."""
+    # By the column: metrics of one column draw the same cases, and share the picture
     column = metric.columns[0] if len(metric.columns) == 1 else metric.name
     name = re.sub(r"[^\w.-]+", "_", f"{column} {metric.cases}".strip())
     return f"figures/cases_{name}.png"
@@ -221,11 +225,13 @@ SPECIAL = {
 
 def escape(text: str) -> str:
     """Text as LaTeX shows it, on one line."""
+    # A character at a time, so that nothing which an escape puts in is escaped again
     return "".join(SPECIAL.get(character, character) for character in " ".join(text.split()))
 
 
 def _code(text: str) -> str:
     """Escaped text in which `…` is set in typewriter."""
+    # Every second part stood between backticks
     parts = text.split("`")
     return "".join(
         f"\\texttt{{{escape(part)}}}" if index % 2 else _escape_between(part)

@@ -72,10 +72,12 @@ def read(workdir: pathlib.Path) -> Sweep:
     if not done:
         raise UserError(f"{workdir}: none of its {len(points)} points is done yet")
     _check_data([folder_of(workdir, point) for point in done])
+    # The metrics are those of one task, as far as all points have their columns
     config = open_existing(folder_of(workdir, done[0]))
     task = experiment.make_task(config)
     given = source.partition(":")[2]
     read_points = [_read_point(folder_of(workdir, point), point, task, given) for point in done]
+    # Tests are paired by case: all rows have to be over the same ones
     cases, dropped = _common_cases(workdir, read_points)
     metrics = _reported(task, read_points, cases)
     if not metrics:
@@ -113,6 +115,7 @@ def _check_data(folders: list[pathlib.Path]) -> None:
     for folder in folders:
         name, content = files.from_json(folder / "config.json").data.name, read_json(folder / TABLE)
         digest = content.get("data_digest") if isinstance(content, dict) else None
+        # Results of older versions have no digest, and are compared with themselves
         first, other = seen.setdefault(name, (digest, folder)) if digest else (digest, folder)
         if first != digest:
             raise UserError(
@@ -168,6 +171,7 @@ def _common_cases(workdir: pathlib.Path, points: list[_Point]) -> tuple[tuple[st
 def _row(points: list[_Point], names: list[str], cases: tuple[str, ...]) -> Row:
     """One setting: columns as [seeds, cases], all seeds in one order of cases."""
     places = [dict(zip(point.cases, range(len(point.cases)), strict=True)) for point in points]
+    # Tables of different points may list the cases in another order
     orders = [[place[case] for case in cases] for place in places]
     columns = {
         name: np.stack(

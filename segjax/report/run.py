@@ -72,6 +72,7 @@ def write(
             raise UserError(
                 f"{path}: is of another evaluation than predictions_{split}.csv; evaluate again"
             )
+        # Only when there is a table to draw cases of: the curves need no network
         trained = trained or load_trained(folder, places=places, spread=True)
         if result.get("data_digest") not in (None, trained.experiment.data.digest):
             changed.append(split)  # its cases are no longer those of the table

@@ -30,6 +30,7 @@ def write(
     if curves := figures.curves_figure(sweep):
         drawn[formats.CURVES] = curves
     drawn[formats.CONVERGENCE] = figures.cdf_figure(sweep, threshold)
+    # Pictures first, then the texts that name them
     for name, figure in drawn.items():
         files.write_figure(workdir / name, figure)
     convergence = text.convergence(sweep, threshold, chosen=failed_below is not None)

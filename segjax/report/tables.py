@@ -21,6 +21,7 @@ def read_table(path: pathlib.Path) -> tuple[list[str], dict[str, np.ndarray]]:
     """
     try:
         with path.open(newline="") as file:
+            # strict: a table cut off within quotes is refused, not read as one long cell
             lines = list(csv.reader(file, strict=True))
         header, lines = lines[0] if lines else [], lines[1:]
         if header[:1] != ["image"] or len(header) < 2 or not lines:
@@ -31,6 +32,7 @@ def read_table(path: pathlib.Path) -> tuple[list[str], dict[str, np.ndarray]]:
         values = np.array([[float(cell or "nan") for cell in line[1:]] for line in lines])
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{path}: cannot read it: {error}; evaluate again") from error
+    # Names have to be unique: cases of different points are paired by them
     seen: Counter[str] = Counter()
     cases = []
     for name, *_ in lines:

@@ -43,6 +43,7 @@ def paper_figure(summary: Summary) -> str:
     if summary.paper is None:
         return ""
     parts = [value for value in summary.paper if not math.isnan(value)]
+    # As many as the longer part has: 0.9 ± 0.05 is 0.90 ± 0.05 in print
     decimals = max(len(f"{value:g}".partition(".")[2]) for value in parts)
     return " ± ".join(f"{value:.{decimals}f}" for value in parts)
 

@@ -298,6 +298,7 @@ class Evaluation:
         """The loss and its terms, and every metric whose columns are there, the headline first."""
         found = values_of(task.metrics, self.columns, self.names)
         first = {name: found[name] for name in (task.headline,) if name in found}
+        # The headline comes again in `found`, but keeps the first place
         return {**first, **self.means, **found}
 
     def table(self, columns: Sequence[str]) -> tuple[list[str], np.ndarray]:

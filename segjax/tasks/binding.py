@@ -72,9 +72,12 @@ class Term:
 
         `pool` gives what a term that pools the batch takes instead of `fields`.
         """
+        # What a term asks for by name takes the place of the field that its parameter is named
+        # after.
         fields = {**fields, **{name: fields[other] for name, other in self.inputs.items()}}
         if self.pooled:  # behind the renaming: padding is left out in the shape of its own logits
             fields = pool(fields)
+        # Behind the pooling: maps have to be those of the labels that the loss is given
         if self.maps is not None:
             fields = {**fields, "maps": self.maps(fields)}
         taken = inspect.signature(self.function).parameters
@@ -140,6 +143,7 @@ def combine_scales(
     for number, (share, fields) in enumerate(scales):
         # Outputs of a model that a term asks for by name have no coarser form.
         chosen = [term for term in terms if number == 0 or not term.inputs]
+        # A weight of 0 is one of Python, known while this is traced: its head costs nothing
         if share and chosen:
             part = _sum(chosen, fields, weights, pool)
             total |= {name: total.get(name, 0.0) + share * value for name, value in part.items()}
@@ -150,6 +154,7 @@ def _sum(terms: Sequence[Term], fields: Mapping, weights: Mapping | None, pool: 
     """The weighted sum of terms, and each of them."""
     values = {term.name: term(fields, pool) for term in terms}
     scale = {term.name: term.weight for term in terms}
+    # Weights scale the loss and are not trained, wherever they come from
     scale |= {name: jax.lax.stop_gradient(weight) for name, weight in (weights or {}).items()}
     total = sum(scale[name] * value for name, value in values.items())
     return {"loss": total} | {f"loss/{name}": value for name, value in values.items()}
@@ -157,6 +162,7 @@ def _sum(terms: Sequence[Term], fields: Mapping, weights: Mapping | None, pool: 
 
 def _shown(terms: Sequence[Term], values: dict[str, Array]) -> dict[str, Array]:
     """The sum, and each term where there are several."""
+    # Of a single term `loss/NAME` would be the loss again, but for its weight
     return values if len(terms) > 1 else {"loss": values["loss"]}
 
 
@@ -185,6 +191,7 @@ def bind(section: ConfigDict, offered: tuple[str, ...]) -> tuple[Term, ...]:
         weight = 1.0 if isinstance(term.weight, ConfigDict) else float(term.weight)
         inputs = _inputs(term, arrays, path)
         made = Term(name, weight, function, arrays, options, maps, inputs)
+        # Checked here, for padding that a pooled loss takes in would show in no error later
         if made.pooled and not ("logits" in arrays and _takes_where(function)):
             raise UserError(
                 f"{path}.over='batch': {term.name} does not take `logits` and `where`, by which "
@@ -221,6 +228,7 @@ def _maps(
         if chosen is not None:
             raise UserError(f"{path}.maps={_name(chosen)!r}: {term.name} takes no maps")
         return None
+    # No map is made: the task gives one, or lacks what it would be made of, which `bind` says
     if chosen is None:
         if "maps" in offered or not {"logits", "labels"} <= set(offered):
             return None

@@ -51,6 +51,7 @@ class Metric:
     def keys(self) -> tuple[str, ...]:
         """What `config.paper` may call it: its name, or that of its column."""
         ending = f"/{self.cases}" if self.cases else ""
+        # A column dice_disc may be given as dice/disc, as metrics of several targets are named
         column = self.columns[0]
         return (self.name, column + ending, column.replace("_", "/", 1) + ending)
 

@@ -15,6 +15,7 @@ from segjax.train.logs import environment
 
 def measure(config: ConfigDict, seconds: float) -> str:
     """A table of images per second. Parts are timed in turn, three rounds each, the best kept."""
+    # As `segjax train` does: the batch has to divide over all devices, of all processes
     made = experiments.build(config, devices=jax.device_count())
     devices = parallel.make(config.parallel)
     source = made.task.source(made)
@@ -40,9 +41,12 @@ def measure(config: ConfigDict, seconds: float) -> str:
         return sums
 
     parts = {"step alone": step_alone, "input alone": input_alone, "both": both}
+    # One call of each first: compilation stays out of the rates
     for part in parts.values():
         jax.block_until_ready(part())
     rates = dict.fromkeys(parts, 0.0)
+    # In turn, so that a machine that slows down for a while slows all parts alike. Other load can
+    # only make a part slower, so its best round is nearest to the truth.
     for _, (name, part) in itertools.product(range(3), parts.items()):
         rates[name] = max(rates[name], _rate(part, seconds / 3) * size)
     return _table(config, made.parameters, rates, resident=bool(source.arrays))

@@ -39,6 +39,7 @@ STEP = re.compile("0|[1-9][0-9]*")  # the name of a checkpoint's folder
 # Of a file or folder that is gone, or is another kind of thing: damage. Other errors of the system
 # (a network disk, too many open files) say nothing of the checkpoint.
 ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, None}
+# Status words in the text of errors from compiled libraries, which carry no errno
 PASSING = re.compile(
     r"\b(RESOURCE_EXHAUSTED|UNAVAILABLE|PERMISSION_DENIED|DEADLINE_EXCEEDED|CANCELLED)\b"
 )
@@ -84,11 +85,14 @@ class Checkpoints:
         if not self.folder.is_dir():  # Orbax would make it again, and the run end without a word
             raise Interrupted(f"{self.folder}: deleted while it was in use")
         manager = self._managers[kind]
+        # Met by a run that is stopped, or has ended, at the very step that it was restored from
         if step in manager.all_steps():
             return
         fields = _saved(state)
         loop = memory.saved() | {ARRAYS: _digest(fields)}
         items = {"state": ocp.args.StandardSave(fields), LOOP: ocp.args.JsonSave(loop)}
+        # Forced: a run that goes on from an older checkpoint comes by steps below the newest one
+        # that is kept here, and Orbax would leave those out.
         manager.save(step, args=ocp.args.Composite(**items), force=True)
 
     def wait(self) -> None:
@@ -139,11 +143,13 @@ class Checkpoints:
             f"segjax: damaged checkpoint {path} ({error}); moved to {FOLDER}/damaged",
             file=sys.stderr,
         )
+        # The folder is shared by all processes: one moves, all managers read anew what is there
         if jax.process_index() == 0:
             aside = self.folder / "damaged" / f"{kind}-{path.name}"
             aside.parent.mkdir(exist_ok=True)
             number = sum(p.name.startswith(aside.name) for p in aside.parent.iterdir())
             os.replace(path, aside.with_name(f"{aside.name}-{number}"))
+        # The manager keeps the list of steps in memory
         self._managers[kind].reload()
 
 
@@ -199,6 +205,7 @@ def _read(path: pathlib.Path, template: State) -> tuple[State, LoopState]:
     target = _saved(jax.tree.map(_abstract, template))
     with _reading(path):
         handler = ocp.StandardCheckpointHandler()
+        # By the handler, not a manager: that belongs to the run that writes there
         fields = handler.restore(path.resolve() / "state", args=ocp.args.StandardRestore(target))
         item = path / LOOP if (path / LOOP).exists() else path / LOOP_BEFORE
         loop = json.loads((item / "metadata").read_text())
@@ -230,6 +237,7 @@ def read_variables(workdir: pathlib.Path, kind: str) -> dict[str, np.ndarray]:
             fields = handler.restore(path.resolve() / "state", args=made)
     except Damaged as error:
         raise UserError(f"{path}: damaged ({error})") from error
+    # By the names that `model.apply` takes, without what only training needs
     kept = {"params": fields["params"], "batch_stats": fields["batch_stats"]}
     kept |= fields.get("collections", {})
     flat = ocp.tree.to_flat_dict(kept, sep="/")
@@ -244,6 +252,7 @@ def _digest(fields: Mapping) -> str:
         # Every device holds the whole state; of several processes each reads its own copy.
         host = np.asarray(leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf)
         digest.update(f"{name} {host.dtype.name}{list(host.shape)}\n".encode())
+        # Flat, for NumPy views no array of rank 0 as bytes
         digest.update(np.ascontiguousarray(host).reshape(-1).view(np.uint8))
     return digest.hexdigest()
 
@@ -278,6 +287,7 @@ def _reading(path: pathlib.Path) -> Iterator[None]:
     """Turns errors of reading into Damaged, except where the machine is at fault, not the file."""
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every reading there
     _check_text(path)
+    # Orbax makes its event loops itself; a policy is the way to have them of another kind
     before = asyncio.get_event_loop_policy()
     asyncio.set_event_loop_policy(_Policy())
     try:

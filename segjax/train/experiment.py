@@ -33,6 +33,7 @@ from segjax.train import state as states
 
 # What building with wrong options raises while shapes are traced.
 MISFITS = (ArithmeticError, LookupError, TypeError, ValueError)
+# No training reaches it, so a duration that is not set is no case of its own
 NEVER = 10**12  # steps
 # Stands for the size of a training set that is not at hand, while a config is only looked at.
 PLACEHOLDER = 1000
@@ -124,6 +125,8 @@ class Experiment:
         model = models.over_axis(self.model, axis_name)
 
         def train(state: states.State, arrays: Mapping, batch: Mapping):
+            # Inside the traced step: the values are arrays of the state there, and one program
+            # serves them all. Of a single run there are none, and its numbers are constants.
             own = self.with_hyperparameters(state.hyperparameters)
             made = step.make_train_step(
                 model,
@@ -166,6 +169,7 @@ def make_task(config: ConfigDict) -> Task:
     target = lookup.find("tasks", config.task, "config.task")
     options = dict(config.task_options)
     lookup.check_options(target.__init__, options, "config.task_options")
+    # Supplied, so that no option of the task can contradict `data.image_size`
     if "image_size" in inspect.signature(target).parameters:
         options["image_size"] = config.data.image_size
     task = target(**options)
@@ -203,6 +207,7 @@ def check(config: ConfigDict) -> Experiment:
     parts = name_parts(config)
     known = parts.data.is_prepared or parts.data.is_generated
     examples = epoch_examples(parts) if known else PLACEHOLDER
+    # One device divides every batch: on how many `train` will run is not known here
     return build(config, devices=1, examples=examples, parts=parts)
 
 
@@ -252,6 +257,7 @@ def make_clock(config: ConfigDict, examples: int) -> Clock:
 def _trace(made: Experiment) -> int:
     """Traces both steps without computing; the number of parameters."""
     config, task, model = made.config, made.task, made.model
+    # Two images: one value in all and one value an image have different shapes then
     fields = task.blank(config.data.image_size, 2)
     try:
         began = made.shapes()
@@ -263,6 +269,7 @@ def _trace(made: Experiment) -> int:
             f"{error}"
         ) from error
     models.check_axis(model, began.collections, config.parallel)
+    # Term by term, before they are added up: an error names the one that does not fit
     for term in made.terms:
         try:
             _check_values(jax.eval_shape(term, named), 1 if term.pooled else 2)
@@ -286,15 +293,18 @@ def _trace_steps(made: Experiment, began: states.State, fields: Mapping) -> list
 
     def losses() -> list[str]:
         evaluate = made.evaluation_step(None)
+        # Without the optimiser, as evaluators call it
         sums, (scores, _) = jax.eval_shape(evaluate, began.without_optimizer, {}, batch)
         if set(scores) != set(task.scored):
             raise TypeError(f"the task scores {sorted(scores)}, and says {sorted(task.scored)}")
         return list(sums)
 
     try:
+        # Under no axis, for one exists only inside pmap
         jax.eval_shape(made.train_step(None), began, {}, batch)
         return list(task.validation_values(losses))
     except MISFITS as error:
+        # Augmentations name the wrong option in backticks, which tells it from other misfits
         if name := next((n for n in config.data.augment if f"`{n}`" in str(error)), None):
             raise UserError(f"config.data.augment.{name}: {error}") from error
         raise UserError(f"config: model, losses and task do not fit together: {error}") from error

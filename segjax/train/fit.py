@@ -67,10 +67,14 @@ def fit(
             stack.callback(run.log.close)
         evaluator = evaluator or experiment.task.evaluator(experiment, "validation", devices)
         program = programs.make(runs, devices)
+        # Once for all runs, whatever the order in which each draws from them
         arrays = devices.replicate(source.arrays)
         loop = Loop(runs, program, evaluator, arrays, failed)
         loop.pending = programs.joined([run.memory.pending for run in runs])
+        # Again: opening the splits takes each process its own time, and a collective that the
+        # others reach 30 s later fails.
         processes.wait()
+        # Not before this: until there is something to save, a signal ends the process at once
         stop = stack.enter_context(Stop()) if stop is None else stop
         loop.train(program.start(states), done, stop)
 
@@ -97,6 +101,7 @@ def write_baselines(
     """
     lacking = [folder for folder in folders if not has_baseline(folder)]
     if lacking and jax.process_index() == 0:
+        # `source` is a function: a task without a baseline does not have the split opened
         answer = experiment.task.baseline(source)
         for folder in lacking if answer is not None else ():
             workdir.write_baseline(folder, answer)
@@ -120,6 +125,7 @@ def _restore_or_begin(
     template = restore.template(experiment, devices)
     restored = restore.newest_common(template, [run.checkpoints for run in runs])
     if restored is None:
+        # With the hyperparameters as arguments: one compilation gives all seeds their parameters
         begin = jax.jit(lambda own: runs[0].experiment.with_hyperparameters(own).initial_state())
         states = [
             model_init.applied(run.experiment.config.model_init, jax.device_get(begin(own)))
@@ -130,6 +136,7 @@ def _restore_or_begin(
         for run, (_, memory) in zip(runs, restored, strict=True):
             run.memory = memory
     return [
+        # Checkpoints hold no hyperparameters: the config of each run has them
         jax.device_get(state).replace(hyperparameters=own)
         for state, own in zip(states, values, strict=True)
     ]

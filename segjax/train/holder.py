@@ -45,10 +45,12 @@ def hold(
 def check_free(folder: pathlib.Path) -> None:
     """UserError naming the holder of a folder, if it has one; changes nothing."""
     try:
+        # Without O_CREAT: looking leaves nothing behind. A folder without the file has no holder.
         handle = os.open(folder / HOLDER, os.O_RDONLY)
     except OSError:
         return
     try:
+        # A shared lock: two that look at once do not take each other for a holder
         if not _lock(handle, folder, shared=True):
             raise UserError(_refusal(folder))
     finally:
@@ -59,6 +61,7 @@ def _acquire(folder: pathlib.Path) -> int | None:
     """A handle that keeps the lock until it is closed; None if another process has the lock."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # Not truncated by opening it: the name in it is the holder's until the lock is had
         handle = os.open(folder / HOLDER, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise UserError(f"--workdir {folder}: cannot write there: {error}") from error
@@ -77,6 +80,7 @@ def _lock(handle: int, folder: pathlib.Path, *, shared: bool = False) -> bool:
     try:
         if fcntl is None:
             raise OSError("no flock on this system")
+        # Not lockf, whose lock is lost as soon as this process closes any other handle of the file
         fcntl.flock(handle, fcntl.LOCK_NB | (fcntl.LOCK_SH if shared else fcntl.LOCK_EX))
     except BlockingIOError:
         return False

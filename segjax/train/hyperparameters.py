@@ -71,6 +71,8 @@ def agree(config: ConfigDict, path: str, values: Sequence[float]) -> bool:
     section = path.split(".")[0]
     probe = {"optimizer": _updates, "schedule": _rates, "loss": _weights}[section]
     try:
+        # One program that takes the value as an array; below, one a value that has it as a
+        # constant.
         traced = jax.jit(lambda value: probe(replaced(config, {path: value})))
         for value in values:
             plain = jax.jit(lambda value=value: probe(replaced(config, {path: value})))()
@@ -95,6 +97,7 @@ def _section(config: ConfigDict, path: str) -> ConfigDict:
 
 def replaced(config: ConfigDict, values: Values) -> ConfigDict:
     """A copy with other values, arrays among them."""
+    # Not type-safe: an array takes the place of a float
     copy = ConfigDict(config.to_dict(), type_safe=False)
     for path, value in values.items():
         _section(copy, path)[path.rpartition(".")[2]] = value
@@ -109,9 +112,11 @@ def _updates(config: ConfigDict) -> Any:
     rates = _rates(config)
     # At the start of a warm-up the rate is a small difference, of few digits in either form.
     config = replaced(config, {"schedule": ConfigDict({"name": "constant"})})
+    # A matrix and a vector, for weight decay leaves vectors alone
     params = {"kernel": jnp.linspace(-1.0, 2.0, 12).reshape(3, 4), "bias": jnp.linspace(0.1, 1, 4)}
     transformation = optim.transformation(config, PROBED_STEPS)
     state, updates = transformation.init(params), []
+    # Three updates: how fast a momentum decays does not show in the first one
     for number in range(3):
         grads = jax.tree.map(lambda p, n=number: jnp.cos(3.0 * p + n), params)
         update, state = transformation.update(grads, state, params)
@@ -137,4 +142,5 @@ def _weights(config: ConfigDict) -> Any:
 def _close(left: Any, right: Any) -> bool:
     """Whether two trees agree, leaf by leaf, relative to the largest value of the leaf."""
     pairs = zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True)
+    # A nan on either side compares False, so such a value stays out of populations
     return all(np.abs(a - b).max() <= TOLERANCE * np.abs(b).max() for a, b in pairs)

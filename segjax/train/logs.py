@@ -40,9 +40,11 @@ class Log:
         self._file = None
         if not active:
             return
+        # Before the file is opened to append: this replaces it
         forget_after(self.path, step, evaluated)
         self._file = self.path.open("a")
         if tensorboard:
+            # From the step behind the restored one: TensorBoard hides this step and all later ones
             self._events = Events(workdir / "tensorboard", step + 1)
 
     def write(self, step: int, split: str, values: Mapping[str, tuple[float, float]]) -> None:
@@ -50,6 +52,7 @@ class Log:
         if self._file is None:
             return
         for name, (value, count) in values.items():
+            # JSON has neither nan nor infinity
             shown = value if math.isfinite(value) else None
             row = {"step": step, "split": split, "name": name, "value": shown, "count": count}
             self._file.write(json.dumps(row) + "\n")
@@ -75,6 +78,7 @@ class Events:
     """
 
     def __init__(self, folder: pathlib.Path, step: int):
+        # Here: a run without TensorBoard does not load it
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import SessionLog
 
@@ -148,6 +152,7 @@ def _row(line: bytes) -> dict:
     if not isinstance(row, dict):
         raise ValueError("is not an object")
     for key, kind in FIELDS.items():
+        # bool is a kind of int: `true` would pass for a step
         if key not in row or isinstance(row[key], bool) or not isinstance(row[key], kind):
             raise ValueError(f"has no {key}" if key not in row else f"has a wrong {key}")
     return row
@@ -155,6 +160,7 @@ def _row(line: bytes) -> dict:
 
 def environment() -> dict[str, object]:
     """Versions, devices and commit: what a figure needs beside it; and the experiment file."""
+    # Here, so that readers of rows (`sweep --status`) do without JAX
     import jax
 
     experiment = modules.file_in_use()

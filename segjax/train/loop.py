@@ -43,6 +43,7 @@ class Stop:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Stop":
+        # Python lets only the main thread set handlers of signals
         if threading.current_thread() is threading.main_thread():
             alone = jax.process_count() == 1
             for number in (signal.SIGINT, signal.SIGTERM) if alone else (signal.SIGINT,):
@@ -50,12 +51,15 @@ class Stop:
         return self
 
     def __exit__(self, *unused) -> None:
+        # Emptied on the way: a signal calls this, and leaving the context does so again
         while self._before:
             signal.signal(*self._before.popitem())
 
     def _ask(self, *unused) -> None:
+        # First the handlers of before, so that a second signal has its ordinary effect
         self.__exit__()
         self._asked = jax.process_count() == 1
+        # Of several processes one alone must not stop: SIGTERM is what JAX tells all of them
         if not self._asked:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -119,10 +123,15 @@ class Loop:
                     raise Interrupted(
                         f"stopped by a signal at step {done}, saved; the same command goes on"
                     )
+                # Evaluation is no training: its seconds are taken out of the rate of images
                 began += self._evaluate(done, state, bar, stop)
+                # An evaluation that was broken off left no row and counts as not done: back to the
+                # top, which saves the state without it.
                 if stop.now():
                     continue
+                # Behind the evaluation, which may have ended a run early
                 final = self._over(done)
+                # Not at step 0: the seed gives that state again
                 if final or (done and done % made.checkpoint_every == 0):
                     self._save(done, state)
                 if final:
@@ -134,10 +143,12 @@ class Loop:
                     state, sums = self.program.step(state, self.arrays, batch)
                 done += 1
                 bar.update()
+                # Arrays on the devices still: to read them here would wait for every step
                 for name, pair in sums.items():
                     self.pending.setdefault(name, []).append(pair)
                 if done % made.log_every == 0 or done >= made.total_steps or self._rests(done):
                     self._log(done, logged, state, began, bar)
+                    # The clock starts behind the log, which has waited for the devices
                     self.pending, began, logged = {}, time.perf_counter(), done
 
     def _over(self, done: int) -> bool:
@@ -180,12 +191,15 @@ class Loop:
             alone = self.program.state_of(state, place)
             evaluation = self.evaluator(alone, stop=stop.now)
             if evaluation is not None:
+                # Or the line would be written into the bar
                 with bar.external_write_mode(file=sys.stderr):
                     run.validated(done, alone, evaluation)
         return time.perf_counter() - began
 
     def _log(self, done: int, logged: int, state: State, began: float, bar: tqdm) -> None:
         """Writes the means since the last log; a run of which a step was not finite fails."""
+        # Looked at only here, where the host waits for the devices anyway: a halted state stays
+        # that of the last good step, however many steps come after.
         halted = self.program.halted(state)
         rate = (done - logged) * self.experiment.config.data.batch_size
         rate /= max(time.perf_counter() - began, 1e-9)

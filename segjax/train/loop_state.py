@@ -43,9 +43,11 @@ class LoopState:
 def from_saved(content: Mapping[str, Any]) -> LoopState:
     """What `saved` or `ended` gave; ValueError for anything else."""
     fields = set(vars(LoopState())) - PASSING
+    # A field too few would silently take its default: a run that has never been evaluated
     if unlike := fields ^ (set(content) - PASSING):
         raise ValueError(f"its loop state lacks, or has besides, {', '.join(sorted(unlike))}")
     for name in ("evaluated", "best_step"):
+        # By `type`: to isinstance a bool is an int
         if type(content[name]) is not int or content[name] < -1:
             raise ValueError(f"its loop state says {name}={content[name]!r}")
     best = content["best_value"]

@@ -101,6 +101,7 @@ def applied(text: str, state: State) -> State:
     taken, _ = fitting(text, read(text), state)
     found: dict[str, Any] = flatten_dict(state.variables, sep="/")
     found |= {name: array.astype(found[name].dtype) for name, array in taken.items()}
+    # Collections without an array vanish from a flat dict, but belong to the state
     variables = {**dict.fromkeys(state.variables, {}), **unflatten_dict(found, sep="/")}
     return state.replace(params=variables.pop("params"), collections=variables)
 

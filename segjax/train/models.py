@@ -51,7 +51,9 @@ def _has(target: type, name: str) -> bool:
 
 def initial(model: Any, image_shape: tuple[int, ...], seed: int) -> tuple[dict, dict]:
     """Parameters and other collections that `seed` gives; cheap to compile (`rbg`)."""
+    # JAX's default generator takes several times as long to compile, for so many draws
     key = jax.random.key(seed, impl="rbg")
+    # One image: the shapes of parameters do not depend on the batch
     variables = dict(model.init(key, jnp.zeros((1, *image_shape), jnp.float32), train=False))
     params = variables.pop("params", {})
     return params, {name: value for name, value in variables.items() if name not in PASSING}

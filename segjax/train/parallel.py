@@ -39,12 +39,15 @@ class Sharding:
     def place(self, batch: Mapping[str, np.ndarray]) -> dict:
         """Splits this process's rows of a batch over its devices."""
         return {
+            # Each process gives its own rows; together they are the global batch
             name: jax.make_array_from_process_local_data(self.split, rows)
             for name, rows in batch.items()
         }
 
     def compile_train(self, step: Callable) -> Callable:
         """`step(state, arrays, batch) -> (state, sums)`, the state donated."""
+        # Donated, so that state and next state share their memory. Where outputs lie is said, for
+        # XLA may split them otherwise, and the state has to come back as it went in.
         return jax.jit(step, donate_argnums=0, out_shardings=(self.whole, self.whole))
 
     def compile_evaluate(self, step: Callable) -> Callable:
@@ -60,6 +63,8 @@ class Sharding:
     @staticmethod
     def local_rows(array: jax.Array) -> np.ndarray:
         """This process's rows of a split array."""
+        # By the first row of each shard, for their order is that of the devices; `start` is None
+        # where one shard has all rows.
         shards = {shard.index[0].start or 0: shard.data for shard in array.addressable_shards}
         return np.concatenate([np.asarray(shards[start]) for start in sorted(shards)])
 
@@ -75,6 +80,7 @@ class Pmap:
                 "config.parallel='pmap': runs in one process; several processes take 'sharding'"
             )
         self.devices = list(devices or jax.local_devices())
+        # Where states are restored to: pmap broadcasts them from one device (`in_axes=None`)
         self.whole = SingleDeviceSharding(self.devices[0])
 
     def replicate(self, tree):
@@ -108,6 +114,7 @@ class Pmap:
 
     def local(self, batch_size: int, path: str) -> Sharding:
         """As many of the devices as divide a batch, as a mesh."""
+        # A mesh in this case, too: it takes any number of devices, and needs no name of an axis
         return Sharding(dividing(batch_size, path, self.devices))
 
     @staticmethod

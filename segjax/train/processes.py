@@ -48,6 +48,7 @@ def is_first() -> bool:
 def wait() -> None:
     """A barrier: what the others did before it is done. Every process calls it as often."""
     if jax.process_count() > 1:
+        # A name of its own for each wait; the limit is in milliseconds
         _service().wait_at_barrier(f"segjax/{next(_calls)}", LONGEST_WAIT * 1000)
 
 
@@ -82,12 +83,14 @@ def agree(name: str, values: Mapping[str, Any], advice: str) -> None:
     if jax.process_count() == 1:
         return
     service, text = _service(), json.dumps(values)
+    # All compare digests, and read the whole texts only of two that differ
     digest = hashlib.sha256(text.encode()).hexdigest()
     service.key_value_set(f"segjax/{name}/{jax.process_index()}", text)
     service.key_value_set(f"segjax/{name}_digest/{jax.process_index()}", digest)
     wait()
     digests = dict(service.key_value_dir_get(f"segjax/{name}_digest/"))
     found = {int(key.rpartition("/")[2]): digest for key, digest in digests.items()}
+    # Against process 0, so that all find the same difference and fail alike
     others = [process for process in sorted(found) if found[process] != found[0]]
     if not others:
         return
@@ -108,6 +111,7 @@ def before_leaving(error: BaseException | None) -> None:
             the process has said why it ends, and others that fail as well get the time to do so.
     """
     if error is not None:
+        # Longer than JAX takes to find that a process is dead
         time.sleep(HEARTBEAT + 5)
     elif (service := _service()) is not None:
         with contextlib.suppress(Exception):  # whatever is wrong with the others, this one ends

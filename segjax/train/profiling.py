@@ -15,6 +15,7 @@ class Profile:
 
     def __init__(self, folder: pathlib.Path, length: int, left: int):
         self.folder, length = folder, min(length, left)
+        # A short run skips fewer steps, rather than be traced over fewer
         self._first = min(SKIPPED, left - length)
         self._behind = self._first + length
         self._steps = 0

@@ -36,12 +36,14 @@ def newest_common(
     damaged = False
     while True:
         shared = set.intersection(*(set(kept.steps("latest")) for kept in checkpoints))
+        # 0 stands for none: what a signal saved before the first step is the beginning itself
         step = max(shared, default=0)
         if step == 0 and damaged:
             raise UserError(
                 f"{checkpoints[0].folder.parent}: no checkpoint is left that it shares with the "
                 "members trained beside it; the same command now starts them from step 0"
             )
+        # This sets damaged ones aside, so the next round finds an older step
         restored = [kept.restore_step("latest", step, template) for kept in checkpoints if step]
         if any(one is None for one in restored):
             damaged = True

@@ -67,6 +67,7 @@ class Run:
     def validated(self, done: int, state: State, evaluation: Evaluation) -> None:
         """Logs a validation, keeps the best state, decides on an early stop."""
         values = evaluation.values(self.experiment.task)
+        # Before the best state is saved, whose loop state has to know of this evaluation
         self.memory.evaluated = done
         count = float(evaluation.count)
         self.log.write(done, "validation", {name: (v, count) for name, v in values.items()})
@@ -74,9 +75,11 @@ class Run:
         value, patience = values[settings.best], self.experiment.patience
         sign = 1.0 if settings.best_mode == "min" else -1.0
         better = memory.best_value is None or sign * value < sign * memory.best_value
+        # A value that is not finite is never the best, and counts towards patience
         if math.isfinite(value) and better:
             memory.best_value, memory.best_step = value, done
             self.checkpoints.save("best", done, state, memory)
+        # `best_step` is -1 until there is a finite value: patience counts from step 0 then
         elif patience and done - max(memory.best_step, 0) >= patience:
             memory.stopped_early = True
         shown = " ".join(f"{name} {mean:.4g}" for name, mean in values.items())
@@ -85,6 +88,7 @@ class Run:
     def trained(self, done: int, means: Mapping[str, float], count: float, rate: float) -> None:
         """Logs means over the steps since the last log, with learning rate and images a second."""
         extra = {
+            # That of the last update: schedules count the updates that came before
             "learning_rate": float(self.experiment.schedule(done - 1)),
             "images_per_second": rate,
         }
@@ -93,7 +97,9 @@ class Run:
     def halt(self, done: int, state: State, pending: Mapping[str, list]) -> None:
         """Saves the last good state, which a halted one is; FloatingPointError says so."""
         good = int(reading(state.step))
+        # `good` < `done`: sums of the steps beyond it, which are made again, drop off the end
         kept = {name: pairs[: good - done] for name, pairs in pending.items()}
+        # Saved as not halted: the same command tries the step once more
         self.save(good, state.replace(halted=jax.numpy.zeros_like(state.halted)), kept)
         self.checkpoints.wait()
         raise FloatingPointError(

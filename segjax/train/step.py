@@ -36,6 +36,7 @@ def whole_batch(fields: Mapping, *, weight: jax.Array, axis_name: str | None) ->
     """
     fields = dict(fields)
     if axis_name:
+        # tiled: [b / devices, …] becomes [b, …], without an axis of devices
         fields, weight = jax.lax.all_gather((fields, weight), axis_name, tiled=True)
     pixels = fields["logits"].shape[:-1]
     real = (weight > 0).reshape(-1, *(1,) * (len(pixels) - 1))
@@ -67,9 +68,12 @@ def make_train_step(
         scales = with_outputs(task.scales(outputs, fields), outputs, terms)
         values = combine_scales(terms, scales, scheduled, pool)
         sums = weighted_sums(values, weight)
+        # A sum, divided below by the count of all devices: the mean of their means would be another
+        # number where their weights differ.
         return sums["loss"][0], (sums, changed)
 
     def step(state: State, arrays: Mapping, batch: Mapping) -> tuple[State, Sums]:
+        # Of (seed, step) alone, so that a resumed run draws what it would have drawn
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch["slot"])
         fields = task.augmented(keys, gather(arrays, batch), augment or {})
@@ -84,12 +88,15 @@ def make_train_step(
             _model_key(key, axis_name),
         )
         grads, sums = over_devices((grads, sums), axis_name)
+        # By the count of the whole batch: the gradient of its mean loss
         grads = jax.tree.map(lambda g: g / sums["loss"][1], grads)
         norm = optax.tree.norm(grads)
         memory = weights.update(state.loss_weights, state.step, sums)
         changed = {"collections": collections, "loss_weights": memory}
+        # One witness for both: their sum is not finite where loss or gradient is not
         new_state = _advance(state, transformation, grads, changed, sums["loss"][0] + norm)
         single = {"gradient_norm": norm} | {f"weight/{k}": v for k, v in scheduled.items()}
+        # Counted once a step: they belong to the update, not to its images
         return new_state, sums | {name: (value, jnp.ones(())) for name, value in single.items()}
 
     return step
@@ -118,6 +125,7 @@ def with_outputs(
                     f"config.loss.{term.name}.inputs.{parameter}={name!r}: neither task nor model "
                     f"has it{nearest(name, given)} They are: {', '.join(given)}"
                 )
+            # A field of the task goes before an output of the model of the same name
             if name not in finest:
                 named[name] = outputs[name]
     return [(share, named), *coarser]
@@ -127,8 +135,10 @@ def _advance(state: State, transformation, grads, changed: Mapping, witness: jax
     """The next state, or the old one, halted, from the first step whose witness is not finite."""
     updates, optimizer = transformation.update(grads, state.optimizer, state.params)
     params = optax.apply_updates(state.params, updates)
+    # Halted for good: a later batch that is finite would hide the failure
     good = jnp.isfinite(witness) & ~state.halted
     new = state.replace(step=state.step + 1, params=params, optimizer=optimizer, **changed)
+    # A select: a cond would become one under vmap, where members of a population halt apart
     kept = jax.tree.map(lambda n, o: jnp.where(good, n, o), new, state)
     return kept.replace(halted=~good)
 
@@ -149,6 +159,7 @@ def make_evaluation_step(
         predictions = task.predict(outputs)
         scheduled = weights.at(state.step, state.loss_weights)
         pool = partial(whole_batch, weight=batch["weight"], axis_name=axis_name)
+        # One scale: a validation is judged at full resolution
         ((_, named),) = with_outputs([(1.0, task.bind(outputs, fields))], outputs, terms)
         values = combine(terms, named, scheduled, pool)
         sums = over_devices(weighted_sums(values, batch["weight"]), axis_name)

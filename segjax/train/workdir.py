@@ -49,6 +49,7 @@ def check_new(workdir: pathlib.Path, config: ConfigDict) -> None:
 
 def _experiment(config: ConfigDict) -> dict:
     """A config as its file has it, options left out at their defaults, without the places."""
+    # Through JSON, as the saved config has been: a tuple is a list there
     content = json.loads(json.dumps(completed(config.to_dict())))
     if isinstance(content.get("data"), dict):
         content["data"] = {k: v for k, v in content["data"].items() if k not in PLACES}
@@ -68,6 +69,7 @@ def check_writable(folder: pathlib.Path, flag: str) -> None:
     It is tried out: permissions do not tell of /proc, full quotas and read-only mounts.
     """
     parent = folder
+    # lexists: a link whose target is gone stands in the way of a folder, and is named below
     while not os.path.lexists(parent):
         parent = parent.parent
     if parent.is_symlink() and not parent.exists():
@@ -92,6 +94,7 @@ def in_use(workdir: pathlib.Path) -> Iterator[None]:
         yield
     except Exception as raised:
         error = raised
+    # Asked where nothing failed, too: what writes may have made a deleted folder again
     if there and not saved.exists():
         raise Interrupted(
             f"{workdir}: the work folder was deleted while it was in use; the run is lost"
@@ -110,6 +113,7 @@ def open_existing(workdir: pathlib.Path, places: Mapping[str, str] | None = None
         raise UserError(f"{workdir}: no such folder")
     if not (workdir / CONFIG).exists():
         raise UserError(f"{workdir}: not a work folder (no {CONFIG})")
+    # Before any name is looked up: the user's modules lie beside the experiment file
     modules.enter(experiment_of(workdir))
     config = files.from_json(workdir / CONFIG)
     if not isinstance(config.get("data"), ConfigDict):
@@ -169,6 +173,7 @@ def read_baseline(workdir: pathlib.Path) -> Any:
 
 def read_done(workdir: pathlib.Path) -> dict | None:
     """What DONE says of the end of training; None while it goes on."""
+    # Here, for it brings JAX: those who only look into folders (`sweep --status`) do without
     from segjax.train.loop_state import from_saved
 
     ended = {k: v for k, v in (_read(workdir / DONE) or {}).items() if k != "table"}
@@ -197,6 +202,7 @@ def is_done(workdir: pathlib.Path) -> bool:
         return False
     if not of_one_evaluation(workdir, "validation"):
         return False
+    # Older versions named the best step at most; -1 is none, and then any table will do
     step = done.get("table", done.get("best_step", -1))
     evaluated = (_read(table) or {}).get("step", step)  # a damaged table is named where it is read
     return step < 0 or evaluated == step

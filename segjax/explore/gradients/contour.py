@@ -45,9 +45,11 @@ def active_contour(
 
 def _length(u, count, alignment):
     """The gradient of the mean of sqrt(sum_a (d_a u)^2 + 1e-8)."""
+    # 'repo' takes each difference one pixel further along its own axis, as the published code does
     near, far, margin = (0, 1, (0, 1)) if alignment == "pixel" else (1, 2, (0, 2))
     ends = [(_at(u, a, far, margin), _at(u, a, near, margin)) for a in range(u.ndim - 1)]
     differences = [u[ahead] - u[behind] for ahead, behind in ends]
+    # A place counts where both ends of all its differences do
     w = count[_at(u, 0, 0, margin)]
     for ahead, behind in ends:
         w = w * count[ahead] * count[behind]
@@ -63,6 +65,7 @@ def _bending(u, count):
     (|g|^2 1 - g g^T) / Q^(3/2); g and H are sums of the neighbours at `steps` times their factors.
     """
     axes = range(u.ndim - 1)
+    # {steps: factor}, steps as pairs of axis and pixels; () is the pixel itself
     stencils = [{((a, 1),): 0.5, ((a, -1),): -0.5} for a in axes]
     hessian = {(a, a): {((a, 1),): 1, ((a, -1),): 1, (): -2} for a in axes}
     for a, b in itertools.combinations(axes, 2):
@@ -72,17 +75,21 @@ def _bending(u, count):
     h = {place: _apply(u, stencil) for place, stencil in hessian.items()}
     h |= {(b, a): value for (a, b), value in h.items()}
     squares, trace = sum(x**2 for x in g), sum(h[a, a] for a in axes)
+    # H g
     bent = [sum(h[a, b] * g[b] for b in axes) for a in axes]
     q = squares + CURVATURE_FLOOR
     kappa = (squares * trace - sum(x * y for x, y in zip(g, bent, strict=True))) / q**1.5
     size = np.sqrt(squares + LENGTH_FLOOR)
+    # The stencils reach all neighbours, diagonal ones too: a place counts where all of them do
     boxes = itertools.product((-1, 0, 1), repeat=u.ndim - 1)
     w = np.prod([count[_near(count, tuple(enumerate(box)))] for box in boxes], axis=0)
     share = w / planes.number_of_pixels(w)
     by_kappa, gradient = 2 * share * kappa * size, np.zeros_like(u)
     for a in axes:
         slope = by_kappa * (2 * (trace * g[a] - bent[a]) / q**1.5 - 3 * kappa * g[a] / q)
+        # The second part is kappa^2 times the derivative of |grad u|
         _add(gradient, stencils[a], slope + share * kappa**2 * g[a] / size)
+    # A mixed derivative stands once here and twice in the matrix: hence the factor 2
     for (a, b), stencil in hessian.items():
         slope = (squares - g[a] ** 2) if a == b else -2 * g[a] * g[b]
         _add(gradient, stencil, by_kappa * slope / q**1.5)

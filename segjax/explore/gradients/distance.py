@@ -24,6 +24,8 @@ def region_wise(
     logits = np.asarray(logits, np.float64)
     p, cost, count = planes.softmax(logits, where), *_maps(logits, maps, where)
     if power != 1:
+        # The inner `where` keeps 0 out of a negative power, whose infinity the outer one would drop
+        # only after a warning.
         cost = power * np.where(p > 0, np.where(p > 0, p, 1) ** (power - 1), 0) * cost
     divisor = planes.number_of_pixels(count) * (maps.shape[-1] if divide_by_classes else 1)
     return planes.through_softmax(p, cost, logits) / divisor
@@ -94,6 +96,8 @@ def _field(masks, alpha, empty_weight, spacing):
     """Each pixel's distance to the nearest one across the boundary, to the power alpha."""
     fields = np.full(masks.shape, float(empty_weight))
     for field, mask in zip(fields, masks, strict=True):
+        # An empty or full mask has no boundary; SciPy measures a full one to a point outside the
+        # image.
         if mask.any() and not mask.all():
             inside, outside = (distance_transform_edt(m, sampling=spacing) for m in (mask, ~mask))
             field[:] = (inside + outside) ** alpha

@@ -34,9 +34,12 @@ def multiscale_softmax_cross_entropy(
         ways.append(way)
     weights = scale_weights or (1.0,) * len(levels)
     gradient = np.zeros_like(levels[-1])
+    # From the coarsest scale up: each hands its gradient to the pixels that it was pooled from
     for m in reversed(range(len(levels))):
         gradient = gradient + weights[m] * _axes(levels[m], points, m, reduce, heatmap.shape)
         if m:
+            # kron repeats each value over its 2 x 2 block; `ways` holds the share of each pixel in
+            # it.
             gradient = np.kron(gradient, np.ones((1, 2, 2))) * ways[m - 1]
     return gradient
 
@@ -55,9 +58,11 @@ def coordinate_mean_squared_error(
     for axis in (0, 1):
         along = 1 + axis  # x sums over rows, y over columns
         s = getattr(np, reduce)(heatmap, axis=along)
+        # sigma / sum sigma by logarithms: all sigmas may underflow to 0
         q = softmax(log_expit(s), axis=-1)
         place = np.arange(s.shape[1]) + 0.5
         found = (q * place).sum(axis=-1, keepdims=True)
+        # expit(-s) is 1 - sigma(s), without its loss of digits near 1
         slope = q * expit(-s) * (place - found)
         slope = slope * (found - np.asarray(points, np.float64)[:, axis, None]) / s.shape[1] ** 2
         divisor = heatmap.shape[along] if reduce == "mean" else 1
@@ -115,6 +120,7 @@ def _halve(level: np.ndarray, pool: str) -> tuple[np.ndarray, np.ndarray]:
         return blocks.mean(axis=(2, 4)), np.full(level.shape, 0.25)
     rows = np.maximum(level[:, ::2], level[:, 1::2])
     pooled = np.maximum(rows[:, :, ::2], rows[:, :, 1::2])
+    # Rows first, as the loss: the share of a pixel in its pair, times that of the pair
     return pooled, _share(level, 1) * np.repeat(_share(rows, 2), 2, axis=1)
 
 
@@ -131,6 +137,7 @@ def _axes(level, points, m, reduce, full):
         along = 1 + axis
         s = getattr(np, reduce)(level, axis=along)
         last = full[2 - axis] - 1
+        # A point on the far edge, at x = width, belongs to the last pixel
         index = np.clip(np.floor(points[:, axis]), 0, last).astype(int) // 2**m
         slope = softmax(s, axis=-1)
         slope[np.arange(len(s)), index] -= 1
@@ -157,6 +164,7 @@ def _slope(u, v, distance):
     if distance == "cosine":
         return across
     sine = np.sqrt(np.maximum(1 - cosine**2, 0))
+    # Parallel vectors: the angle has a kink there, and the loss takes 0
     return np.divide(across, np.pi * sine, out=np.zeros_like(across), where=sine > 1e-7)
 
 

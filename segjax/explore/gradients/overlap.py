@@ -27,6 +27,7 @@ def dice(
     head = _Sums(logits, labels, squared, include_background, over, where)
     i, p, t = head.sums
     d = p + t + smooth
+    # f = 1 - (2 I + s) / D: its derivatives by I and by P
     return head.gradient(divide(-2, d), divide(2 * i + smooth, d**2), mean=True)
 
 
@@ -47,6 +48,7 @@ def jaccard(
     head = _Sums(logits, labels, squared, include_background, over, where)
     i, p, t = head.sums
     u = p + t - i + smooth
+    # U falls by one when I rises by one
     return head.gradient(divide(-u - i - smooth, u**2), divide(i + smooth, u**2), mean=True)
 
 
@@ -95,6 +97,7 @@ def focal_tversky(
     u, by_i, by_p = _tversky(head.sums, alpha, beta, smooth)
     if power_of == "mean":
         u = (u * head.chosen).sum(axis=-1, keepdims=True) / head.chosen.sum()
+    # For gamma < 1 the slope of the power is infinite at 0
     straight = gamma < 1 and u <= 1e-6
     base = np.maximum(u, 1e-6 if gamma < 1 else 0)
     factor = np.where(straight, 1e-6 ** (gamma - 1), gamma * base ** (gamma - 1))
@@ -119,6 +122,7 @@ def generalized_dice(
     """
     head = _Sums(logits, labels, False, include_background, over, where, both=include_background)
     i, p, t = head.sums
+    # The weights of the loss are divided by the largest, which is that of the smallest class
     least = np.where((t > 0) & (head.chosen > 0), t, np.inf).min(axis=-1, keepdims=True)
     power = {"square": 2, "simple": 1, "uniform": 0}[weighting]
     w = np.where(t > 0, least / np.where(t > 0, t, 1), 1) ** power
@@ -147,6 +151,7 @@ def lovasz_softmax(
     """
     head = _Sums(logits, labels, False, include_background, over, where)
     pixels = head.p.shape[-1]
+    # [rows, pixels, classes]: a row is an image, or the whole batch
     p, t = ((x * head.count).reshape(head.rows, -1, pixels) for x in (head.p, head.t))
     g, chosen = np.zeros_like(p), np.flatnonzero(head.chosen)
     for row in range(len(p)):
@@ -158,12 +163,15 @@ def lovasz_softmax(
 
 
 def _jaccard_steps(errors: np.ndarray, foreground: np.ndarray) -> np.ndarray:
+    # lexsort sorts by its last key first: falling errors, foreground first among equal ones
     order = np.lexsort((~foreground, -errors))
     hit = foreground[order].cumsum()
     missed = (~foreground)[order].cumsum()
+    # Of the j largest errors taken as wrong: what is left of the foreground, over the union
     jaccard_loss = 1 - (foreground.sum() - hit) / (foreground.sum() + missed)
     steps = np.empty_like(errors)
     steps[order] = np.diff(jaccard_loss, prepend=0)
+    # Pixels of one group could change places without changing the loss: each takes the mean step
     _, group = np.unique(np.stack([errors, foreground]), axis=1, return_inverse=True)
     return (np.bincount(group, steps) / np.bincount(group))[group]
 
@@ -172,6 +180,7 @@ def _tversky(sums, alpha, beta, smooth):
     """1 - TI of each class, and its derivatives by I and P."""
     i, p, t = sums
     d = i + alpha * (p - i) + beta * (t - i) + smooth
+    # D has the derivatives 1 - alpha - beta by I and alpha by P
     by_i = divide((i + smooth) * (1 - alpha - beta) - d, d**2)
     return 1 - divide(i + smooth, d), by_i, divide((i + smooth) * alpha, d**2)
 
@@ -187,6 +196,7 @@ class _Sums:
         self.t = np.where(self.count > 0, planes.targets(labels, self.logits), 0)
         self.squared, self.rows = squared, 1 if over == "batch" else len(self.p)
         self.chosen = planes.chosen(self.logits, include_background)
+        # Generalised dice weighs the background of a single channel as well
         if both:
             self.chosen = np.ones_like(self.chosen)
         power = 2 if squared else 1

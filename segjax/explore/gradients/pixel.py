@@ -100,9 +100,11 @@ def top_k_cross_entropy(
     rows = 1 if over == "batch" else len(values)
     shares = []
     for row, counts in zip(values.reshape(rows, -1), count.reshape(rows, -1), strict=True):
+        # 0.07 x 100 is 7.000000000000001 in floats: rounding must not add a pixel
         k = max(1, int(np.ceil(fraction * counts.sum() - 1e-9)))
         edge = np.sort(row)[-k]
         above, equal = row > edge, row == edge
+        # The places that those above leave are dealt to the pixels at the edge in equal parts
         shares.append((above + equal * (k - above.sum()) / equal.sum()) / k)
     a = np.reshape(shares, values.shape)[..., None] * count * t
     return planes.through_weighted_logs(p, a, logits)
@@ -121,6 +123,7 @@ def _focal(z, t, gamma, alpha, where):
     if alpha is None:
         a = np.ones(p.shape[-1])
     elif np.ndim(alpha) == 0:
+        # A single alpha is that of the classes, the background has the rest
         a = np.r_[1 - alpha, np.full(p.shape[-1] - 1, alpha)]
     else:
         a = np.asarray(alpha, np.float64)
@@ -128,5 +131,6 @@ def _focal(z, t, gamma, alpha, where):
     q = np.stack([np.delete(p, k, -1).sum(axis=-1) for k in range(p.shape[-1])], axis=-1)
     some = q > 0
     lower = np.where(some, np.where(some, q, 1) ** (gamma - 1), 0) if gamma else 0
+    # dq/dp is -1: the second term is -q^gamma, the derivative of the logarithm times p being 1
     h = a * t * (gamma * p * lower * log - q**gamma)
     return planes.of_channels(h - p * h.sum(axis=-1, keepdims=True), z)

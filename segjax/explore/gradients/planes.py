@@ -14,6 +14,7 @@ def class_logits(logits: np.ndarray, where: Optional = None) -> np.ndarray:
     """Logits of at least two classes: one channel is the second of two, the first being 0."""
     z = np.asarray(logits, np.float64)
     if where is not None:
+        # What does not count may be nan, which a product with 0 would keep
         z = np.where(np.asarray(where)[..., None], z, 0)
     return z if z.shape[-1] > 1 else np.concatenate([np.zeros_like(z), z], axis=-1)
 

@@ -83,15 +83,19 @@ class Children:
                 if child.poll() is None:
                     continue
                 del self.running[slot]
+                # This end of its pipe, which stays open for as long as the child may run
                 child.stdin.close()
                 if child.returncode == 0:
                     progress.ended(point)
+                # A child that was told to stop has not failed: its point stays begun
                 elif not self.asked:
                     folder = folder_of(progress.workdir, point)
                     progress.ended(point, failure(child.returncode, output_of(folder)))
             if len(self.asked) > told:
                 told = len(self.asked)
                 for _, child in self.running.values():
+                    # Sent once for each signal that came, not at every look: a second SIGTERM would
+                    # keep a child from saving.
                     child.terminate() if told == 1 else child.kill()
             if self.asked and not self.running:
                 raise Interrupted("stopped by a signal, points saved; the same command goes on")
@@ -99,6 +103,7 @@ class Children:
 
     def _start(self, point: sweeps.Point, folder: pathlib.Path, commands: Mapping) -> None:
         slot = next(slot for slot in range(self.jobs) if slot not in self.running)
+        # Appended: what the point printed before it was interrupted stays
         with output_of(folder).open("a") as output:
             child = parent.start(
                 commands[sweeps.point_id(point)],
@@ -131,7 +136,10 @@ def cores_of(slot: int, jobs: int) -> set[int]:
 
 def _environment(jobs: int) -> dict[str, str]:
     """The children's environment: on an accelerator each takes its share of the memory."""
+    # JAX takes three quarters of an accelerator's memory at its start: a second child would find
+    # too little left.
     share = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / jobs:.3f}"} if jobs > 1 else {}
+    # What the user has set counts
     return share | os.environ
 
 
@@ -139,6 +147,7 @@ def _environment(jobs: int) -> dict[str, str]:
 def _signals() -> Iterator[list[int]]:
     """Collects the signals that ask for an end, instead of ending."""
     asked: list[int] = []
+    # Python lets only the main thread set handlers of signals
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return

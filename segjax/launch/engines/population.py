@@ -38,6 +38,8 @@ class Population:
 
     def run(self, sweep: Sweep) -> bool:
         """Trains group by group."""
+        # Here: the parser reads the flags of all engines at every command, which should not wait
+        # for JAX.
         import jax
 
         from segjax.launch import grouping
@@ -69,11 +71,13 @@ def _to_run(made: list, progress: Progress) -> Iterator:
     missing = {sweeps.point_id(point) for point in progress.missing}
     ids = [sweeps.point_id(point) for point in progress.points]
     folders = [folder_of(progress.workdir, point) for point in progress.points]
+    # Looked up before any point begins, for that forgets its failure
     failed = {place for place, folder in enumerate(folders) if failure_of(folder).exists()}
     for group in made:
         left = tuple(i for i in group.places if ids[i] in missing and i not in failed)
         for together in grouping.at_one_step(left, folders):
             yield grouping.Group(together, group.paths)
+    # Alone, so that what made one fail does not end the others with it again
     for place in sorted(failed):
         if ids[place] in missing:
             yield grouping.Group((place,), ())
@@ -94,16 +98,20 @@ def _run(group: Any, sweep: Sweep, stop: Any) -> None:
     def finished(one: job.Job, error: str | None) -> None:
         if error is not None:
             one.say(f"segjax: {error}")
+        # Taken out: those left when an error comes are the ones that have not ended
         sweep.progress.ended(points.pop(one.folder), error)
 
     try:
         job.train_together(jobs, group.paths, stop, finished)
+    # Not the fault of a point: it ends the sweep
     except Interrupted:
         raise
     except Exception as error:
         shown = " ".join(f"{error}".split()) or type(error).__name__
         for one in jobs:
             if one.folder in points:
+                # The traceback goes into what the point printed; of a user's mistake the line is
+                # enough.
                 if not isinstance(error, UserError):
                     one.say(traceback.format_exc())
                 finished(one, shown)

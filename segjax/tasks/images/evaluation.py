@@ -34,6 +34,7 @@ class ImageEvaluator:
     ) -> Evaluation | None:
         """Every example once. Predictions leave the devices for a final table only."""
         totals, parts = defaultdict(list), []
+        # Less to hand through the step: for Adam the optimiser is twice the parameters
         state = state.without_optimizer
         for batch in self._batches():
             if stop():
@@ -43,6 +44,8 @@ class ImageEvaluator:
             )
             for name, pair in sums.items():
                 totals[name].append(pair)
+            # Of whole predictions, which may be large, only the rows that are made of them are
+            # kept.
             rest = self._on_host(batch, predictions, baseline) if final else {}
             parts.append((batch["weight"], scores, rest))
         columns = self._gathered(parts)
@@ -75,6 +78,7 @@ class ImageEvaluator:
             {("own", name): self._devices.local_rows(v) for name, v in part[1].items()}
             for part in parts
         ]
+        # Of the first batch: all have the same columns
         names = [*scores[0], *parts[0][2]]
         rows = [
             np.stack(
@@ -83,6 +87,7 @@ class ImageEvaluator:
             )
             for own, part in zip(scores, parts, strict=True)
         ]
+        # One exchange of one table for all columns, contiguous, for it is viewed as bytes
         table = of_all_processes(np.ascontiguousarray(np.stack(rows), np.float64))
         return dict(zip(names, table.T, strict=True))
 
@@ -93,6 +98,8 @@ def of_all_processes(table: np.ndarray) -> np.ndarray:
         # As bytes: JAX would round float64 to float32.
         joined = multihost_utils.process_allgather(table.view(np.uint8))
         table = np.ascontiguousarray(joined).view(np.float64)
+        # [processes, batches, rows, k]: each process has its rows of every batch, so batches come
+        # first in the order of the split.
         table = np.swapaxes(table, 0, 1)
     table = table.reshape(-1, table.shape[-1])
     return table[table[:, 0] > 0, 1:]

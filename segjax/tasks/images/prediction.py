@@ -42,6 +42,7 @@ class ImagePredictor:
     def load(self, experiment: Experiment, state: Any, devices: Devices) -> None:
         """Compiles the network with its weights."""
         task, model = self._task, experiment.model
+        # On the host: they are constants of the compiled function, on whatever device that runs
         variables = jax.device_get(state.variables)
         apply_fn = functools.partial(model.apply, variables, train=False)
         self._size = experiment.config.data.image_size
@@ -65,6 +66,7 @@ class ImagePredictor:
         fields = {k: v[None] for k, v in task.record({"image": image}, self._size).items()}
         predictions, scores = jax.device_get(self._apply(fields))
         rows = {**scores, **task.rows(predictions, fields)}
+        # In the order of the header; what needs annotation stays without a value
         row = {
             column: float(rows[column][0]) if column in task.predicted else np.nan
             for column in self.columns

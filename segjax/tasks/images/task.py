@@ -126,6 +126,7 @@ class ImageTask(abc.ABC):
 
     def inputs(self, fields: Fields) -> Float[Array, "b h w c"]:
         """What the model sees: intensities in [0, 1]."""
+        # Here, inside the step: photographs lie on the device as uint8, a quarter of float32
         return fields["image"].astype(jnp.float32) / 255.0
 
     def evaluated(self, apply_fn: Callable[[Array], Fields], fields: Fields) -> Fields:
@@ -178,6 +179,7 @@ class ImageTask(abc.ABC):
         size = experiment.config.data.image_size
         model, variables = experiment.model, jax.device_get(state.variables)
         apply_fn = functools.partial(model.apply, variables, train=False)
+        # Compiled once for all cases, which have one working size
         apply = jax.jit(lambda image: self.evaluated(apply_fn, {"image": image}))
 
         def open_case(index: int):

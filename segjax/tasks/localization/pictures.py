@@ -24,6 +24,8 @@ def cases_figure(cases: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figure:
         np.ravel(figure.subplots(1, len(cases))), cases, strict=True
     ):
         height, width = image.shape[:2]
+        # The extent makes coordinates continuous pixels, as points have them: matplotlib's own put
+        # the centre of the first pixel at 0.
         axes.imshow(image, extent=(0, width, height, 0))
         for (x, y), colour, label in ((row[:2], "lime", "true"), (row[2:4], "white", "predicted")):
             axes.plot(x, y, "+", color=colour, markersize=18, markeredgewidth=2, label=label)
@@ -34,6 +36,7 @@ def cases_figure(cases: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figure:
     )
     for handle in figure.legends[0].legend_handles:
         handle.set_markersize(9)
+    # Grey, for one of the crosses is white
     figure.legends[0].get_frame().set_facecolor("0.6")
     return figure
 
@@ -70,8 +73,10 @@ def axis_logits_figure(
 
 
 def _draw_axis(axes, logits: np.ndarray, true: float, size: int) -> None:
+    # The largest is taken off first, or logits summed over a long axis overflow
     weights = np.exp(logits - logits.max())
     weights /= weights.sum()
+    # A coarser scale has fewer positions: each bar covers so many pixels of the finest
     step = size / len(weights)
     axes.bar((np.arange(len(weights)) + 0.5) * step, weights, width=step, color="tab:blue")
     axes.axvline(true, color="tab:green", linewidth=1)

@@ -75,6 +75,7 @@ class Localization(ImageTask):
     def record(self, example: Mapping, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
         """`image` uint8, `points` (nan without annotation), original `size` (w, h)."""
         image = example["image"]
+        # (width, height), in the order of a point's (x, y)
         original = np.array([image.shape[1], image.shape[0]], np.float32)
         working = np.array([image_size[1], image_size[0]], np.float32)
         points = np.asarray(example.get(self.target, (np.nan, np.nan)), np.float32)
@@ -104,6 +105,7 @@ class Localization(ImageTask):
             return image, points[0]
 
         image, points = jax.vmap(one)(keys, self.inputs(fields), fields["points"])
+        # Back to the range of a stored photograph, which `inputs` divides by 255
         return {**fields, "image": image * 255.0, "points": points}
 
     def bind(self, outputs: Fields, fields: Fields) -> dict[str, Array]:
@@ -114,6 +116,7 @@ class Localization(ImageTask):
         """`points` [b, 2] in pixels of the resized image."""
         decode = DECODERS[self.decode]
         options = {"reduce": self.reduce}
+        # The one decoder that pools: the others would refuse the option
         if self.decode == "agreement":
             options["pool"] = self.pool
         return {"points": decode(outputs["logits"][..., 0], **options)}
@@ -122,6 +125,7 @@ class Localization(ImageTask):
         """Distance in normalised coordinates, in original pixels, in image widths."""
         height, width = fields["image"].shape[1:3]
         working = jnp.array([[width, height]], jnp.float32)
+        # Fractions of width and height, which are the same before and after resizing
         predicted, true = predictions["points"] / working, fields["points"] / working
         pixels = euclidean_distance(predicted * fields["size"], true * fields["size"])
         return {
@@ -134,6 +138,7 @@ class Localization(ImageTask):
 
     def rows(self, predictions: Mapping, fields: Mapping) -> dict[str, np.ndarray]:
         """The true and the predicted point in pixels of the photograph."""
+        # Of [n, h, w, c] the slice 2:0:-1 is (w, h), the order of a point's (x, y)
         scale = fields["size"] / np.array(fields["image"].shape[2:0:-1], np.float32)
         true, predicted = fields["points"] * scale, predictions["points"] * scale
         return {
@@ -146,6 +151,7 @@ class Localization(ImageTask):
     def baseline(self, source: Callable[[], Resident | Streamed]) -> list[float]:
         """The mean normalised position of the training points, which it always answers."""
         points = np.concatenate([_normalised(fields) for fields in source().parts()])
+        # In float64: the sum over a large split loses digits in float32
         return [float(v) for v in points.mean(axis=0, dtype=np.float64)]
 
     def baseline_scores(self, answer: Sequence[float], fields: Mapping) -> dict[str, np.ndarray]:
@@ -169,6 +175,8 @@ class Localization(ImageTask):
             [row[f"{kind}_{axis}"] for axis in "xy"] for kind in ("true", "predicted")
         )
         if np.isfinite(true).all():
+            # Pixel j covers [j, j + 1): cutting the fraction off gives the pixel that holds the
+            # point.
             centre = tuple(int(v) for v in true)
             cv2.circle(drawn, centre, arm // 2, (80, 255, 120), width, cv2.LINE_AA)
         centre = tuple(int(v) for v in predicted)
@@ -180,6 +188,7 @@ class Localization(ImageTask):
         from segjax.tasks.localization import pictures
         from segjax.tasks.localization.toy import toy_figure
 
+        # The first four columns: true x and y, predicted x and y
         places = np.stack([columns[name] for name in self.columns[:4]], axis=-1)
         pixels = np.linalg.norm(places[:, :2] - places[:, 2:], axis=1)
         panels = []

@@ -42,6 +42,7 @@ def toy_losses(classes: int = 256, target: int = 70) -> dict[str, np.ndarray]:
     Raises: ValueError where classes is not a power of two of at least 8, or target is no class.
     Cost: O(classes^3) time, O(classes^2) memory.
     """
+    # A power of two has one bit set
     if classes < 8 or classes & (classes - 1):
         raise ValueError(f"`classes` takes a power of two, at least 8, got {classes}")
     if not 0 <= target < classes:

@@ -43,9 +43,11 @@ def draw_contours(axes, labels: np.ndarray, size: tuple[int, int], colour: str, 
     """The outline of every class, in the coordinates of an image of `size` (height, width)."""
     # A rim of background closes the outlines of what touches the border.
     padded = np.pad(labels, 1)
+    # Centre of pixel j is at j + 0.5, and the rim has moved every pixel on by one
     x = (np.arange(padded.shape[1]) - 0.5) * size[1] / labels.shape[1]
     y = (np.arange(padded.shape[0]) - 0.5) * size[0] / labels.shape[0]
     for k in range(1, int(labels.max()) + 1):
+        # matplotlib warns of a level that nothing reaches
         if (labels == k).any():
             look = {"colors": colour, "linestyles": style, "linewidths": 1.2}
             axes.contour(x, y, (padded == k).astype(float), [0.5], **look)
@@ -54,11 +56,13 @@ def draw_contours(axes, labels: np.ndarray, size: tuple[int, int], colour: str, 
 def write_pictures(folder: pathlib.Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:
     """Writes overlays/NAME.png (contours) and labels/NAME.png (class indices), in image's size."""
     height, width = image.shape[:2]
+    # EXACT looks at the centre of each pixel, which OpenCV's plain INTER_NEAREST does not
     labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     drawn = np.ascontiguousarray(image.copy())
     thick = max(1, round(min(height, width) / 200))
     for k in range(1, int(labels.max()) + 1):
         mask = (labels == k).astype(np.uint8)
+        # CCOMP: outlines of holes, too, not of the outside alone
         outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(drawn, outlines, -1, COLOURS[(k - 1) % len(COLOURS)], thick)
     write_png(folder / "overlays" / f"{name}.png", drawn)

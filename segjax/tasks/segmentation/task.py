@@ -72,6 +72,7 @@ class Segmentation(ImageTask):
         targets = (targets,) if isinstance(targets, str) else targets
         names = checks.Requirement(TARGETS, lambda t: isinstance(t, str) and all(t.split("+")))
         checks.require(f"{where}.targets", targets, checks.sequence(names, words=TARGETS))
+        # An empty sequence has no name that is wrong
         checks.require(f"{where}.targets", targets, checks.Requirement(TARGETS, bool))
         field = checks.Requirement("a mask field", lambda f: isinstance(f, str) and bool(f))
         checks.require(f"{where}.within", within, checks.none_or(field))
@@ -84,6 +85,7 @@ class Segmentation(ImageTask):
         self.cover = float(cover)
         self.targets, self.within, self.topology = tuple(targets), within, topology
         self.classes = self.targets
+        # A field may belong to several targets, and is read once
         masks = [field for target in targets for field in target.split("+")]
         self.masks = tuple(dict.fromkeys([*masks, *([within] if within else [])]))
         self.fields = ("image", "image_id", *self.masks)
@@ -143,6 +145,7 @@ class Segmentation(ImageTask):
         image_size = self.full_size or image_size
         labels = np.zeros(image_size, np.uint8)
         for index, target in enumerate(self.targets, start=1):
+            # Resized as masks, one class at a time: class indices have no mean
             masks = [_mask(example, name) for name in target.split("+") if name in example]
             if masks:
                 inside = resize_mask(np.logical_or.reduce(masks), image_size, cover=self.cover)
@@ -175,6 +178,8 @@ class Segmentation(ImageTask):
         """
         fields = dict(fields)
         if self.full_size:
+            # Cut first, then moved: a warp of whole photographs would cost many times that of a
+            # patch.
             region = region_around(self.patch, self.full_size, strengths)
             cut = functools.partial(cut_at_random, size=region)
             fields = jax.vmap(cut)(keys, {name: fields[name] for name in self.blank((0, 0), 1)})
@@ -182,11 +187,14 @@ class Segmentation(ImageTask):
             fields |= self._moved(keys, fields, strengths)
         if not self.full_size:
             return fields
+        # The patch is the middle of what was moved: the rest was there to be turned into it
         edges = [(outer - side) // 2 for outer, side in zip(region, self.patch, strict=True)]
         rows, columns = (slice(e, e + side) for e, side in zip(edges, self.patch, strict=True))
         return {name: field[:, rows, columns] for name, field in fields.items()}
 
     def _moved(self, keys: Array, fields: Fields, strengths: Mapping[str, float]) -> dict:
+        # A plane a class, for indices cannot be interpolated; the class of a pixel is that of the
+        # plane with the largest value.
         planes = [fields["labels"] == k for k in range(len(self.targets) + 1)]
         planes += [fields["where"]] if self.within else []
         masks = jnp.stack(planes, axis=-1).astype(jnp.float32)
@@ -205,6 +213,7 @@ class Segmentation(ImageTask):
     def bind(self, outputs: Fields, fields: Fields) -> dict[str, Array]:
         """The named arrays that losses take."""
         logits, classes = outputs["logits"], len(self.targets) + 1
+        # Two classes may come from one output by sigmoid or from two by softmax
         if logits.shape[-1] not in ((1, 2) if classes == 2 else (classes,)):
             raise ValueError(
                 f"{logits.shape[-1]} outputs for {classes - 1} targets; "
@@ -221,6 +230,7 @@ class Segmentation(ImageTask):
         """`labels` [b, h, w], uint8: the most probable class, at the working size."""
         logits = outputs["logits"]
         planes = [logits[..., k] for k in range(logits.shape[-1])]
+        # Sigmoid above one half is a logit above 0, that of the background
         planes = planes if len(planes) > 1 else [jnp.zeros_like(planes[0]), planes[0]]
         return {"labels": _largest(planes).astype(jnp.uint8)}
 
@@ -301,6 +311,7 @@ def _mask(example: Mapping, name: str) -> np.ndarray:
 
 def _largest(planes: Sequence[Array]) -> Int[Array, "b h w"]:
     """The index of the largest plane at each pixel, the first of equals."""
+    # Plane by plane: on CPU, XLA vectorises the last axis, where few classes leave it idle
     best, index = planes[0], jnp.zeros(planes[0].shape, jnp.int32)
     for k, plane in enumerate(planes[1:], start=1):
         index = jnp.where(plane > best, k, index)
@@ -321,6 +332,8 @@ def _overlap_of_everything(fields: Mapping, index: int) -> tuple[np.ndarray, np.
     true = (np.asarray(fields["labels"]) == index) & counted
     both = true.sum(axis=(1, 2), dtype=np.float64)
     either = counted.sum(axis=(1, 2), dtype=np.float64)
+    # Everything is predicted, so the union of both is all that counts: J = true / counted, and Dice
+    # is 2 J / (1 + J).
     share = np.where(either > 0, both / np.maximum(either, 1), 1.0)
     return 2 * share / (1 + share), share
 

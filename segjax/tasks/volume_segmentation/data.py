@@ -70,6 +70,7 @@ def cache_of(config: ConfigDict, digest: str) -> pathlib.Path:
 def check_cache(config: ConfigDict, data: Dataset) -> None:
     """UserError unless the cache has something of these data, or can be written into."""
     folder = cache_of(config, data.digest)
+    # Of a folder that is still to be made, what is there of its parents decides
     above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not above.is_dir() or (above != folder and not os.access(above, os.W_OK | os.X_OK)):
         raise UserError(
@@ -88,6 +89,7 @@ def open_patches(experiment: Experiment, split: str) -> ResidentPatches | Stream
         foreground=task.foreground,
     )
     fields = [{"image": case.image, "labels": case.labels} for case in cases]
+    # All that a cached map depends on: data, split, preprocessing, and below classes and options
     key = f"{data.digest}/{data.expression(split)}\n{recipe_of(task).to_json()}"
     for maps in _volume_maps(config, task):
         name = maps.function.__name__
@@ -133,7 +135,9 @@ def _planes(maps: Maps, task: Any, cases: Sequence[Case]) -> Iterator[np.ndarray
     quiet = not sys.stderr.isatty()
     for case in tqdm(cases, desc=f"{maps.function.__name__} maps", disable=quiet):
         labels = np.asarray(case.labels, np.int32)
+        # At the far end only, so that the volume itself is cut out again from 0
         missing = [(0, whole - n) for whole, n in zip(size, labels.shape, strict=True)]
+        # (z, y, x); the smaller side of a pixel becomes 1
         spacing = np.asarray(case.spacing, np.float32) / min(case.spacing[1:])
         values = np.asarray(compute(np.pad(labels, missing, "edge")[None], spacing))
         values = values[tuple(slice(n) for n in labels.shape)]
@@ -146,5 +150,7 @@ def _depth(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The size of a rectified map at the true class, 1 at the deepest point of each class."""
     depth = -np.take_along_axis(values, labels[..., None], axis=-1)
     for k in np.unique(labels):
+        # Again by the deepest point of the volume: the map was divided by that of the filled-up
+        # one, where a class may be deeper.
         depth[labels == k] /= depth[labels == k].max()
     return depth

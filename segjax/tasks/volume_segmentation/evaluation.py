@@ -66,6 +66,7 @@ class VolumeEvaluator:
     def _final(self, case: Case) -> dict[str, float]:
         labels = self._network.labels(case.image, case.geometry)
         row = self._dice(labels, case.stored_labels)
+        # Spacing is in mm, and 1000 cubic millimetres are a millilitre
         millilitres = float(np.prod(case.stored_spacing)) / 1000
         for k, name in enumerate(self._task.classes, start=1):
             here, true = labels == k, np.asarray(case.stored_labels) == k
@@ -88,6 +89,8 @@ class VolumeNetwork:
         config, task, model = experiment.config, experiment.task, experiment.model
         self._task, self._patch = task, tuple(config.data.image_size)
         self._batch_size = config.evaluate.batch_size
+        # Of this process alone: every process makes whole volumes by itself, without sums over
+        # devices.
         self._devices = devices.local(self._batch_size, "config.evaluate.batch_size")
 
         def probabilities(variables, patches):
@@ -98,6 +101,7 @@ class VolumeNetwork:
 
         whole, split = self._devices.whole, self._devices.split
         shardings = {"in_shardings": (whole, split), "out_shardings": split}
+        # Both ways are functions of their own; jit compiles the one that is called
         self._apply = {
             False: jax.jit(probabilities, **shardings),
             True: jax.jit(mirrored, **shardings),
@@ -105,6 +109,7 @@ class VolumeNetwork:
 
     def place(self, state: Any) -> None:
         """Takes a state's variables."""
+        # Through the host: the state may lie on other devices than these
         self._variables = jax.device_put(jax.device_get(state.variables), self._devices.whole)
 
     def probabilities(self, image: np.ndarray, *, mirror: bool) -> np.ndarray:
@@ -121,6 +126,8 @@ class VolumeNetwork:
     def labels(self, image: np.ndarray, geometry: Any) -> np.ndarray:
         """Labels in the grid of the data set, from a preprocessed image [d, h, w, c]."""
         probabilities = self.probabilities(image, mirror=self._task.mirror)
+        # Probabilities, which are resampled before the largest decides: labels, resampled, have
+        # coarser contours.
         labels = preprocess.restore(probabilities, geometry)
         if not self._task.largest_component:
             return labels

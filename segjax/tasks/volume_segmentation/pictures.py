@@ -31,6 +31,7 @@ def cases_figure(panels: Sequence[Panel]) -> Figure:
         volumes = [labels for labels in (true, predicted) if labels is not None]
         low, high = np.percentile(image, (0.5, 99.5))
         for axes, index in zip(row, slices_shown(*volumes), strict=True):
+            # Never an empty range of grey values, which an image of one value would have
             axes.imshow(image[index], cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
             for labels, (colour, style) in zip((true, predicted), SHOWN.values(), strict=True):
                 if labels is not None:

@@ -77,9 +77,11 @@ class VolumePredictor:
         from segjax.tasks.volume_segmentation import pictures
 
         image, volume = read_case(files)
+        # `geometry` leads the prediction back into the grid of the file
         prepared, geometry = preprocess.preprocess(image, volume.spacing, recipe_of(self._task))
         labels = self._network.labels(prepared, geometry)
         nifti.write_labels(output / f"{name}.nii.gz", labels, volume.affine, volume.spacing)
+        # Slices lie along the axis of the coarsest spacing
         shown = np.moveaxis(image[..., 0], int(np.argmax(volume.spacing)), 0)
         drawn = np.moveaxis(labels, int(np.argmax(volume.spacing)), 0)
         figure = pictures.cases_figure([(name, shown, None, drawn)])
@@ -91,6 +93,7 @@ class VolumePredictor:
 
 def _case_and_channel(path: pathlib.Path, channels: int) -> tuple[str, int]:
     """The name of the case that a file belongs to, and its channel."""
+    # `stem` would leave the .nii of a .nii.gz
     name = re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
     if channels == 1:
         return name, 0

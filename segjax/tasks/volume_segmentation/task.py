@@ -99,6 +99,7 @@ class VolumeSegmentation:
         self.largest_component, self.groups = largest_component, tuple(groups)
         self.image_size = tuple(image_size)
         self.offers = ("logits", "labels")
+        # Before names and metrics are made of the options
         self._check()
         self.metrics = self._metrics()
         self.scored = (*(f"dice_{name}" for name in self.classes), "mean_dice")
@@ -110,6 +111,7 @@ class VolumeSegmentation:
         """UserError for the first option that makes no sense."""
         channels, share = self.channels, checks.number(least=0, most=1)
         each = f"for each of {channels} channels"
+        # Z-scores use no row: then any number of them passes
         rows = channels if "CT" in self.normalization else len(self.intensities)
         wanted = {
             "channels": checks.whole(least=1),
@@ -194,6 +196,7 @@ class VolumeSegmentation:
 
     @staticmethod
     def _options(strengths: Mapping[str, float]) -> dict[str, float]:
+        # An effect that a config leaves out is off; ranges that it leaves out are nnU-Net's
         return default_options() | dict.fromkeys(EFFECTS, 0.0) | dict(strengths)
 
     def augmented(self, keys: Array, fields: Mapping, strengths: Mapping[str, float]) -> dict:
@@ -201,6 +204,8 @@ class VolumeSegmentation:
         options = self._options(strengths)
         region = region_shape(self.image_size, options) if strengths else self.image_size
         fields = dict(fields)
+        # Resident patches come as whole slices and a corner; of streamed ones the host has cut the
+        # region.
         if "corner" in fields:
             corner = fields.pop("corner")
             cut = functools.partial(cut_region, patch=self.image_size, region=region)
@@ -210,6 +215,7 @@ class VolumeSegmentation:
         names = [map_field(name) for name in self.volume_maps]
         labels = fields["labels"].astype(jnp.int32)
         inside = _nonzero(fields["image"], self.within_nonzero)
+        # Maps and the mask of what was imaged are warped with the image, by the same draw
         planes = jnp.concatenate([*(fields[name] for name in names), inside], axis=-1)
         augment = functools.partial(
             augment_slice, patch=self.image_size, num_classes=self.num_classes, **options
@@ -298,6 +304,7 @@ class VolumeSegmentation:
         patches = self.source(experiment, split)
         drawn = patches.train_batches(experiment.config.seed, 0, examples, slice(0, examples))
         batch, arrays = jax.tree.map(jnp.asarray, (next(drawn), patches.arrays))
+        # No keys: without strengths nothing is drawn, and the patch is merely cut out
         return self.augmented(None, gather(arrays, batch), {})
 
     def figures(
@@ -357,6 +364,7 @@ def _nonzero(
 ) -> Float[Array, "b h w one_or_none"]:
     """1 where one of the chosen channels is not 0, the part of the volume that was imaged."""
     inside = jnp.any((image != 0) & np.array(channels)[None, None, None], axis=-1, keepdims=True)
+    # No plane at all where no channel is masked: there is one less to warp
     return inside.astype(jnp.float32)[..., : int(any(channels))]
 
 

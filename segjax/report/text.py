@@ -127,10 +127,12 @@ def unfinished(sweep: Sweep) -> list[str]:
 def convergence(sweep: Sweep, threshold: float, chosen: bool) -> list[str]:
     """The share of models of each row that failed to converge, and what that means."""
     side = "below" if sweep.headline.higher_is_better else "above"
-    share = (
-        f"{FAILED_SHARE:g} times" if sweep.headline.higher_is_better else f"{1 / FAILED_SHARE:.3g}"
+    share = FAILED_SHARE if sweep.headline.higher_is_better else 1 / FAILED_SHARE
+    origin = (
+        "as chosen"
+        if chosen
+        else f"{share:.3g} times the best row's median; `--failed-below` sets it"
     )
-    origin = "as chosen" if chosen else f"{share} the best row's median; `--failed-below` sets it"
     lines = [
         f"A model failed to converge when `{sweep.headline.name}` of its best checkpoint is {side} "
         f"{threshold:.4g} ({origin}). Points that are not done are not counted.",

@@ -193,14 +193,16 @@ def test_a_killed_child_is_told_by_its_signal(tmp_path):
     assert "seed 9: failed: killed by SIGKILL" in sweep.status(progress.workdir, progress.points)
 
 
-def test_signal_stops_the_children_which_save(tmp_path):
+@pytest.mark.parametrize("sent", [(signal.SIGTERM,), (signal.SIGINT, signal.SIGHUP)])
+def test_signal_stops_the_children_which_save(tmp_path, sent):
     progress, commands = children(tmp_path, [0, 2, 3], wait=9)
     process = os.getpid()
 
     def send():
         while len(list(tmp_path.glob("*.begun"))) < 2:
             time.sleep(0.01)
-        os.kill(process, signal.SIGTERM)
+        for number in sent:
+            os.kill(process, number)
 
     sender = threading.Thread(target=send)
     with local._signals() as asked:

@@ -92,11 +92,11 @@ class Children:
                     folder = folder_of(progress.workdir, point)
                     progress.ended(point, failure(child.returncode, output_of(folder)))
             if len(self.asked) > told:
-                told = len(self.asked)
+                # Sent when signals come, not at every look: a second SIGTERM would keep a child from
+                # saving. Signals of one moment, as of a terminal that closes, are one.
+                again, told = told > 0, len(self.asked)
                 for _, child in self.running.values():
-                    # Sent once for each signal that came, not at every look: a second SIGTERM would
-                    # keep a child from saving.
-                    child.terminate() if told == 1 else child.kill()
+                    child.kill() if again else child.terminate()
             if self.asked and not self.running:
                 raise Interrupted("stopped by a signal, points saved; the same command goes on")
             time.sleep(PAUSE)

@@ -3,16 +3,16 @@
 import os
 import pathlib
 
+from tests import compiling
+
 CACHE = pathlib.Path(__file__).resolve().parents[1] / ".cache" / "jax"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Nearly all that a test does is compile; unoptimised code compiles in half the time. Runs in
-# processes of their own (`tests/train/runs.py`) are optimised: there bitwise equality is held.
-OPTIMISATION = "--xla_backend_optimization_level"
-if OPTIMISATION not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {OPTIMISATION}=0".strip()
+# Processes that `tests/train/runs.py` starts are optimised: there bitwise equality is held.
+if "--xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = compiling.flags(os.environ.get("XLA_FLAGS", ""), optimised=False)
 
 import jax
 
@@ -23,6 +23,7 @@ allow_simulated_devices()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
+import numpy as np
 import pytest
 
 
@@ -56,9 +57,19 @@ def trained(tmp_path_factory, data_dir):
     return folder
 
 
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """Reports without figures, which take most of their time."""
-    from segjax import files
+@pytest.fixture(scope="module", autouse=True)
+def stand_ins(request):
+    """A pixel for every figure, whose drawing takes most of the time of a report.
 
-    monkeypatch.setattr(files, "write_figure", lambda path, figure: None)
+    Modules with the mark `pictures` have them drawn, and so has every process of its own.
+    """
+    from segjax import files
+    from segjax.data.png import write_png
+
+    if request.node.get_closest_marker("pictures"):
+        yield
+        return
+    pixel = np.zeros((1, 1, 3), np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "write_figure", lambda path, figure: write_png(path, pixel))
+        yield

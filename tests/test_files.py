@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from segjax import files
 from segjax.data import outputs
 
+pytestmark = pytest.mark.pictures
+
 
 def failing_replace(*unused):
     raise OSError("disk full")

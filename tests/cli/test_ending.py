@@ -27,7 +27,7 @@ from segjax.train.loop_state import LoopState
 from tests.train import runs
 from tests.wrong_input.words import picture
 
-pytestmark = pytest.mark.usefixtures("command_settings")
+pytestmark = [pytest.mark.usefixtures("command_settings"), pytest.mark.pictures]
 
 
 @contextlib.contextmanager

@@ -15,6 +15,8 @@ from segjax.data.contact_sheet import (
 )
 from segjax.data.synthetic.fundus import MASKS, generate_fundus
 
+pytestmark = pytest.mark.pictures
+
 
 def blank(height=40, width=40, **fields):
     return {"image": np.full((height, width, 3), 90, np.uint8), **fields}

@@ -12,7 +12,7 @@ from segjax.inference.open import load_trained
 from segjax.launch import landscape
 from segjax.launch.landscape_options import EXAMPLES, KINDS
 
-pytestmark = pytest.mark.usefixtures("command_settings")
+pytestmark = [pytest.mark.usefixtures("command_settings"), pytest.mark.pictures]
 
 SMALL_DISC = ["--size", "32", "--radius", "6", "--steps", "5"]
 

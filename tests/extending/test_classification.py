@@ -90,7 +90,7 @@ def test_the_best_checkpoint_has_the_highest_auroc(run):
     assert result["metrics"]["auroc"] == max(curve.values()) == curve[result["step"]]
 
 
-def test_two_outputs_train_too(tmp_path, data_dir, no_pictures):
+def test_two_outputs_train_too(tmp_path, data_dir):
     assert main(words("train", tmp_path / "run", data_dir, model__outputs=2, train__steps=8)) == 0
     check_table(tmp_path / "run", "validation")
 
@@ -144,7 +144,7 @@ def swept(tmp_path_factory, data_dir):
     return folder
 
 
-def test_a_sweep_reports_auroc_with_interval_and_p(swept, no_pictures):
+def test_a_sweep_reports_auroc_with_interval_and_p(swept):
     assert main(["report", str(swept)]) == 0
     with (swept / "report.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["metric"] == "auroc"]

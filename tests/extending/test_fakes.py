@@ -20,7 +20,7 @@ from tests.extending.settings import as_command
 from tests.train import runs
 from tests.train.test_endings import Killed, kill
 
-pytestmark = pytest.mark.usefixtures("command_settings", "no_pictures")
+pytestmark = pytest.mark.usefixtures("command_settings")
 FILE = pathlib.Path(__file__).with_name("brightness.py")
 
 

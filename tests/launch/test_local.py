@@ -20,7 +20,7 @@ from segjax.report import results
 from segjax.train.sweepdir import folder_of
 from tests.train import runs
 
-pytestmark = pytest.mark.usefixtures("command_settings")
+pytestmark = [pytest.mark.usefixtures("command_settings"), pytest.mark.pictures]
 
 EXPERIMENT = """
 from experiments.fovea import common

@@ -185,7 +185,6 @@ def test_diverging_member_leaves_the_other_and_finished_ones_rest(tmp_path, data
     assert (good / TABLE).stat().st_mtime_ns == done, "a finished member ran again"
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_members_killed_before_their_reports_are_not_done_and_end_without_a_step(
     tmp_path, together, monkeypatch
 ):

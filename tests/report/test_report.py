@@ -36,7 +36,6 @@ def exact_p(a, b):
     return np.mean(np.abs(sums) >= abs(difference.sum()) - 1e-9)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_numbers_are_numpys(tmp_path):
     write_all(tmp_path)
     assert sweep.write(tmp_path) == tmp_path / "report.md"
@@ -69,7 +68,6 @@ def test_numbers_are_numpys(tmp_path):
     assert reference["p"] == reference["difference"] == "" and reference["significant"] == "no"
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_stars_follow_the_corrected_value_and_the_reference_can_be_chosen(tmp_path):
     # With one comparison 2 / 64 is below 0.05, with two Holm doubles it.
     write_all(tmp_path / "two", VALUES[:2], POINTS[:4])
@@ -91,7 +89,6 @@ def test_stars_follow_the_corrected_value_and_the_reference_can_be_chosen(tmp_pa
     assert "differs from `loss=dice`" in (tmp_path / "two" / "report.md").read_text()
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_the_best_mean_is_bold_on_the_side_that_is_better(tmp_path):
     write_all(tmp_path)
     sweep.write(tmp_path)
@@ -106,7 +103,6 @@ def test_the_best_mean_is_bold_on_the_side_that_is_better(tmp_path):
     assert "Dice RV ↑" in text and "HD RV (mm) ↓" in text
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_infinite_values_are_left_out_counted_and_said(tmp_path):
     values = VALUES.copy()
     values[1, 0, 2, DISTANCE] = np.inf  # under one seed
@@ -134,7 +130,6 @@ def test_infinite_values_are_left_out_counted_and_said(tmp_path):
     assert "\\textdaggerdbl" in (tmp_path / "report.tex").read_text()
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_a_row_without_a_finite_value_is_a_dash(tmp_path):
     values = VALUES.copy()
     values[0, :, :, DISTANCE] = np.inf  # the reference itself
@@ -148,7 +143,6 @@ def test_a_row_without_a_finite_value_is_a_dash(tmp_path):
     assert "nan" not in (tmp_path / "report.md").read_text()
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_one_row_one_seed_one_case(tmp_path):
     write_manifest(tmp_path, [{}])
     write_point(tmp_path, {}, VALUES[0, 0, :1], cases=CASES[:1])
@@ -159,7 +153,6 @@ def test_one_row_one_seed_one_case(tmp_path):
     assert "Holm's" not in text and "**" not in text
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_missing_points_fewer_seeds_and_the_papers_figures(tmp_path):
     write_manifest(tmp_path, POINTS)
     paper = {"dice/RV": [0.9, 0.09], "hausdorff_RV": 14.58}
@@ -182,7 +175,6 @@ def test_missing_points_fewer_seeds_and_the_papers_figures(tmp_path):
     assert "\\textcolor{gray}{\\textit{0.90 $\\pm$ 0.09}}" in tex
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_rows_are_compared_over_the_cases_that_all_have_in_whatever_order(tmp_path):
     write_manifest(tmp_path, POINTS[:4])
     order = [3, 1, 0, 2]  # the third point lacks two cases, and lists the others in another order
@@ -200,7 +192,6 @@ def test_rows_are_compared_over_the_cases_that_all_have_in_whatever_order(tmp_pa
     assert "2 cases that only some of the points have" in (tmp_path / "report.md").read_text()
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_groups_of_cases_come_apart_with_the_papers_figures(tmp_path):
     names = [f"p{i}_{phase}" for i in range(3) for phase in ("ED", "ES")]
     options = {"classes": CLASSES, "groups": ("ED", "ES")}
@@ -226,7 +217,6 @@ def test_groups_of_cases_come_apart_with_the_papers_figures(tmp_path):
     assert lines["loss=region_wise", "dice"]["cases"] == "6"
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_a_statistic_that_is_no_mean(tmp_path):
     task = Localization()
     distances = np.round(np.random.default_rng(1).gamma(2, 0.03, (2, 9)), 6)

@@ -23,6 +23,8 @@ from tests.report.fabricated import (
     write_point,
 )
 
+pytestmark = pytest.mark.pictures
+
 # --- LaTeX ----------------------------------------------------------------------------------------
 
 
@@ -31,7 +33,6 @@ def unescaped(text):
     return re.sub(r"\\[{}&%$#_\\]", "", text)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_latex_is_sound_whatever_a_label_holds(tmp_path):
     nasty = r"[a_b&c]{d}%e$f#g~h^i\j<k|l>*"
     write_all(
@@ -78,7 +79,6 @@ def test_eq_8_and_the_share_that_failed():
     assert math.isnan(comparison.failed_share(np.array([]), 0.5))
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_models_that_failed_to_converge_are_counted(tmp_path):
     reached = {"rectified": (0.9, 0.92), "boundary": (0.5, 0.9)}
     points = sweeps.product([{"arg": name} for name in reached], seed=[0, 1])
@@ -218,7 +218,6 @@ def test_a_large_sweep_takes_seconds(tmp_path):
     assert time.perf_counter() - began < 20
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_points_evaluated_on_other_data_are_not_compared(tmp_path):
     write_all(tmp_path)
     paths = [folder_of(tmp_path, point) / "metrics_validation.json" for point in POINTS]

@@ -7,6 +7,8 @@ import pytest
 from segjax import files
 from segjax.tasks.localization import toy
 
+pytestmark = pytest.mark.pictures
+
 
 @functools.cache
 def paper():

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 
+from tests import compiling
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = "synthetic_fundus/48px_24_10_8"
 SMALL = {
@@ -45,10 +47,7 @@ def environment(devices: int = 1, *, optimised: bool = True) -> dict[str, str]:
     unless it is told not to.
     """
     own = {name: value for name, value in os.environ.items() if name != "NPROC"}
-    flags = own.pop("XLA_FLAGS", "").split()
-    flags = [flag for flag in flags if "optimization_level" not in flag]
-    flags += [] if optimised else ["--xla_backend_optimization_level=0"]
-    own["XLA_FLAGS"] = " ".join(flags)
+    own["XLA_FLAGS"] = compiling.flags(own.get("XLA_FLAGS", ""), optimised=optimised)
     return own | {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_PLATFORMS": "cpu"}
 
 

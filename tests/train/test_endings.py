@@ -32,9 +32,8 @@ def forbid_steps(monkeypatch):
 
 
 @pytest.fixture
-def folder(tmp_path, trained, monkeypatch):
-    """A copy of a finished run; its pictures are not drawn again."""
-    monkeypatch.setattr(report.files, "write_figure", lambda path, figure: None)
+def folder(tmp_path, trained):
+    """A copy of a finished run."""
     shutil.copytree(trained, tmp_path / "run")
     return tmp_path / "run"
 

@@ -14,7 +14,7 @@ from segjax.inference.open import load_trained
 from segjax.tasks.images import prediction
 from tests.train import runs
 
-pytestmark = pytest.mark.usefixtures("command_settings")
+pytestmark = [pytest.mark.usefixtures("command_settings"), pytest.mark.pictures]
 
 
 def read_csv(path):

@@ -16,7 +16,7 @@ from segjax.recipes.loss_terms import segmentation_losses
 from segjax.train import experiment
 from tests.train import runs
 
-pytestmark = pytest.mark.usefixtures("command_settings")
+pytestmark = [pytest.mark.usefixtures("command_settings"), pytest.mark.pictures]
 
 DEMO = str(runs.ROOT / "experiments" / "segmentation" / "demo.py")
 LOSSES = segmentation_losses()

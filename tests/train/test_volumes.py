@@ -19,6 +19,8 @@ from segjax.train.checkpoint import parameters_digest
 from segjax.train.sweepdir import folder_of
 from tests.train import runs
 
+pytestmark = pytest.mark.pictures
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "experiments" / "regionwise" / "demo.py")
 SETTINGS = {

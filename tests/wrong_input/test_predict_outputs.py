@@ -21,7 +21,7 @@ from tests.train import runs
 from tests.wrong_input.conftest import snapshot
 from tests.wrong_input.words import ROOT, picture
 
-pytestmark = pytest.mark.usefixtures("command_settings")
+pytestmark = [pytest.mark.usefixtures("command_settings"), pytest.mark.pictures]
 CARDIAC = ROOT / "experiments" / "regionwise" / "demo.py"
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from segjax.train import workdir
 
-BOOK = {"evaluated": 8, "best_value": 0.5, "best_step": 6, "stopped_early": False}
-NEW = BOOK | {"table": 6}
+OLD = {"evaluated": 8, "best_value": 0.5, "best_step": 6, "stopped_early": False}
+NEW = OLD | {"table": 6}
 
 
 @pytest.mark.parametrize(
@@ -17,11 +17,11 @@ NEW = BOOK | {"table": 6}
         (NEW, None, True, False),  # the table was deleted
         (None, 6, True, False),  # evaluated by someone, before the run did
         (NEW, 8, True, False),  # someone evaluated the latest checkpoint since
-        (BOOK, 6, True, True),  # a version before wrote done.json when training ended
-        (BOOK, None, False, False),  # such a run, killed before it was evaluated
-        (BOOK, 6, False, False),  # and evaluated by someone
-        (BOOK, 8, True, False),
-        (BOOK | {"best_step": -1}, 8, True, True),
+        (OLD, 6, True, True),  # a version before wrote done.json when training ended
+        (OLD, None, False, False),  # such a run, killed before it was evaluated
+        (OLD, 6, False, False),  # and evaluated by someone
+        (OLD, 8, True, False),
+        (OLD | {"best_step": -1}, 8, True, True),
         ("", 6, True, False),  # damaged
     ],
 )

@@ -92,8 +92,8 @@ class Children:
                     folder = folder_of(progress.workdir, point)
                     progress.ended(point, failure(child.returncode, output_of(folder)))
             if len(self.asked) > told:
-                # Sent when signals come, not at every look: a second SIGTERM would keep a child from
-                # saving. Signals of one moment, as of a terminal that closes, are one.
+                # Sent when signals come, not at every look: a second SIGTERM would keep a child
+                # from saving. Signals of one moment, as of a terminal that closes, are one.
                 again, told = told > 0, len(self.asked)
                 for _, child in self.running.values():
                     child.kill() if again else child.terminate()

@@ -27,7 +27,7 @@ demo: $(VENV)/ready
 
 # Tests share out over the cores, whole files at a time, at most four.
 test: $(VENV)/ready lint
-	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/ready
 	$(BIN)/pytest -m slow

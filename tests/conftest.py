@@ -26,6 +26,26 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 import numpy as np
 import pytest
 
+# The files that take minutes come first: one begun last would leave the other cores waiting.
+LONGEST = tuple(
+    f"tests/{name}.py"
+    for name in (
+        "train/test_devices",
+        "losses/test_every_loss",
+        "train/test_interruptions",
+        "test_experiments",
+        "test_readme",
+        "test_notebooks",
+        "train/test_volumes",
+        "launch/test_population",
+        "launch/test_local",
+    )
+)
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory):

@@ -42,6 +42,7 @@ class Task:
 
     inputs = staticmethod(lambda fields: fields["image"])
     augmented = staticmethod(lambda keys, fields, strengths: fields)
+    evaluated = staticmethod(lambda apply_fn, fields: apply_fn(fields["image"]))
     predict = staticmethod(lambda outputs: {})
     scores = staticmethod(lambda predictions, fields: {})
 

@@ -172,7 +172,7 @@ def test_turning_one_effect_on_leaves_the_others():
     alone = compiled(noise=1.0)(keys(NUMBER), *samples())
     np.testing.assert_array_equal(labels, noisy[1])
     # Two programs may round differently; other draws would move a plane by tenths.
-    np.testing.assert_allclose(planes, noisy[2], atol=1e-6)
+    np.testing.assert_allclose(planes, noisy[2], atol=1e-5)
     np.testing.assert_allclose(noisy[0] - image, alone[0] - crop(samples()[0]), atol=1e-5)
     assert np.abs(noisy[0] - image).max() > 0.01
 

@@ -23,7 +23,6 @@ allow_simulated_devices()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-import numpy as np
 import pytest
 
 # The files that take minutes come first: one begun last would leave the other cores waiting.
@@ -79,17 +78,11 @@ def trained(tmp_path_factory, data_dir):
 
 @pytest.fixture(scope="module", autouse=True)
 def stand_ins(request):
-    """A pixel for every figure, whose drawing takes most of the time of a report.
-
-    Modules with the mark `pictures` have them drawn, and so has every process of its own.
-    """
+    """Nothing is drawn, but in modules with the mark `pictures`."""
     from segjax import files
-    from segjax.data.png import write_png
+    from tests import pictures
 
-    if request.node.get_closest_marker("pictures"):
-        yield
-        return
-    pixel = np.zeros((1, 1, 3), np.uint8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "write_figure", lambda path, figure: write_png(path, pixel))
+        if not request.node.get_closest_marker("pictures"):
+            patch.setattr(files, "write_figure", pictures.write_pixel)
         yield

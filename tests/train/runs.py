@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-from tests import compiling
+from tests import compiling, pictures
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = "synthetic_fundus/48px_24_10_8"
@@ -48,6 +48,7 @@ def environment(devices: int = 1, *, optimised: bool = True) -> dict[str, str]:
     """
     own = {name: value for name, value in os.environ.items() if name != "NPROC"}
     own["XLA_FLAGS"] = compiling.flags(own.get("XLA_FLAGS", ""), optimised=optimised)
+    own |= {pictures.VARIABLE: "1"}
     return own | {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_PLATFORMS": "cpu"}
 
 

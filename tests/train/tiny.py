@@ -4,6 +4,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from segjax.models.layers import BatchNorm, Conv
+from tests import pictures
+
+pictures.leave_out_where_asked()
 
 
 class Tiny(nn.Module):

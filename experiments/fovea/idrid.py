@@ -11,7 +11,7 @@ Sweep:     segjax sweep --config experiments/fovea/idrid.py:cpu --workdir work/i
            (three losses, three seeds each)
 Hardware:  cpu: two cores, seven minutes (the sweep: half an hour at 500 steps); the others: one
            GPU or TPU.
-Expected:  cpu: R-AED 8.9 on validation (measured; the trivial predictor has 5.1). The others have
+Expected:  cpu: R-AED 8.9 on validation (measured; the baseline has 5.1). The others have
            not been run to the end yet.
 """
 

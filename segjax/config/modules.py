@@ -84,7 +84,7 @@ class _Search:
                 if entry in sys.path:
                     sys.path.remove(entry)
             sys.path[:0] = self.entries
-            _forget_others({*self.entries})
+            _forget_others(self.entries)
         if self.hook not in sys.path_hooks:
             sys.path_hooks.insert(0, self.hook)
         # Python keeps the finder of each path, also one that was made before the hook was there
@@ -121,27 +121,28 @@ def _folders(file: pathlib.Path | None) -> list[pathlib.Path]:
     return list(dict.fromkeys(path for path in found if path.is_dir()))
 
 
-def _forget_others(folders: set[str]) -> None:
-    """Forgets the user's modules that were imported from any other folder than these."""
-    # A list, for entries are deleted on the way
+def _forget_others(folders: list[str]) -> None:
+    """Forgets the user's modules that would be found elsewhere in these folders, or not at all."""
     for name, module in list(sys.modules.items()):
         specification = getattr(module, "__spec__", None)
-        # Ours by their loader: libraries below the same folder have Python's own
         if specification is None or not isinstance(specification.loader, _Loader):
             continue
-        # Experiment files have a name each, and cannot stand in for one another
         if name.startswith(EXPERIMENT):
             continue
-        # How far the import folder lies above the file: one step a dot, and one more for
-        # __init__.py
         depth = name.count(".") + (specification.submodule_search_locations is not None)
-        if str(pathlib.Path(specification.origin).parents[depth]) not in folders:
+        folder = str(pathlib.Path(specification.origin).parents[depth])
+        top = name.partition(".")[0]
+        if folder != next((place for place in folders if _holds(place, top)), None):
             del sys.modules[name]
             parent, _, own = name.rpartition(".")
-            # A submodule is also an attribute of its package, where `from package import module`
-            # finds it
             if getattr(sys.modules.get(parent), own, None) is module:
                 delattr(sys.modules[parent], own)
+
+
+def _holds(folder: str, name: str) -> bool:
+    """Whether a folder has a module or package of this name."""
+    place = pathlib.Path(folder) / name
+    return place.is_dir() or place.with_suffix(".py").is_file()
 
 
 def load(path: pathlib.Path) -> ModuleType:
@@ -185,7 +186,6 @@ def failed(where: str, path: pathlib.Path, error: BaseException) -> UserError:
     place = f" (line {lines[-1]})" if lines else ""
     # str() of a KeyError is the repr of its message.
     message = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
-    # A KeyError that an AttributeError wraps, as in ml_collections, keeps its quotes
     # ml_collections wraps a KeyError, whose message is a repr: without its quotes and escapes
     if message[:1] == message[-1:] and message[:1] in ("'", '"'):
         with contextlib.suppress(SyntaxError, ValueError):

@@ -215,6 +215,8 @@ def check_split(made: tfds.core.DatasetBuilder, split: str, *, path: str) -> int
 
     That of a set that is yet to be generated is known from its config.
     """
+    if not (is_prepared(made) or hasattr(made, "declared_splits")):
+        raise UserError(f"config.data.name: {made.name} is not prepared; run `segjax data prepare`")
     splits = made.info.splits if is_prepared(made) else made.declared_splits()
     available = list(splits)
     try:

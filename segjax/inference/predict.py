@@ -50,10 +50,15 @@ def predict(
         predictor.check(paths)
     trained = load_trained(folder, kind, parts=parts, spread=predictor.spread)
     predictor.load(trained.experiment, trained.state, trained.devices)
-    rows = [
-        predictor.predict(name, paths, output)
-        for name, paths in tqdm(cases.items(), desc="predicting", disable=quiet)
-    ]
+    rows = []
+    for name, paths in tqdm(cases.items(), desc="predicting", disable=quiet):
+        row = np.asarray(predictor.predict(name, paths, output))
+        if row.shape != (len(predictor.columns),) or row.dtype.kind not in "biuf":
+            raise UserError(
+                f"{type(predictor).__name__}.predict gives {row.tolist()!r} for {name}; it takes "
+                f"a number for each of its columns, {', '.join(predictor.columns)}"
+            )
+        rows.append(row)
     files.write_table(output / TABLE, predictor.columns, list(cases), np.array(rows))
     # Only what is there is named: a task need not write all that it may write
     made = sorted({pathlib.Path(name).parts[0] for name, _ in written})

@@ -24,7 +24,8 @@ class Flag:
     def described(self) -> str:
         """The help, with the default."""
         written = " ".join(map(str, self.default)) if self.nargs is not None else self.default
-        return f"{self.help}; default: {written}"
+        # argparse fills in what stands behind a percent sign
+        return f"{self.help}; default: {written}".replace("%", "%%")
 
     @property
     def settings(self) -> dict[str, object]:

@@ -63,7 +63,7 @@ def roc_auc(score: Float[Array, "*s n"], label: Float[Array, "*s n"]) -> Float[n
     Returns: values in [0, 1].
     Empty cases: nan where no case is positive, or none is negative.
     """
-    # Here, because scipy.stats takes longer to import than the rest of the package.
+    # Here, for scipy.stats takes a second to import.
     from scipy.stats import rankdata
 
     score, positive = np.asarray(score, np.float64), np.asarray(label) > 0.5

@@ -165,7 +165,7 @@ def tiled(
             return dict(apply_fn(images))
         axes = (tile_starts(size[axis], patch[axis], step) for axis in range(2))
         starts = list(itertools.product(*axes))
-        weights, total = (x[None] for x in _blend(tuple(size), tuple(patch), starts))
+        weights = jnp.asarray(_tile_weights(tuple(patch), len(starts)))[None]
         # Names and channels of the outputs, without a run of the network
         shapes = jax.eval_shape(
             apply_fn, jax.ShapeDtypeStruct((batch, *patch, channels), images.dtype)
@@ -177,16 +177,23 @@ def tiled(
             if getattr(output, "ndim", 0) == 4 and output.shape[:3] == pixels
         }
 
-        def add(sums: dict[str, Array], start: Array) -> tuple[dict[str, Array], None]:
+        def added(whole: Array, share: Array, corner: tuple) -> Array:
+            before = jax.lax.dynamic_slice(whole, corner, share.shape)
+            return jax.lax.dynamic_update_slice(whole, before + share, corner)
+
+        def add(sums: tuple, start: Array) -> tuple[tuple, None]:
+            blended, total = sums
             corner = (0, start[0], start[1], 0)
             outputs = apply_fn(jax.lax.dynamic_slice(images, corner, (*pixels, channels)))
-            for name, whole in sums.items():
-                share = weights * outputs[name].astype(jnp.float32)
-                before = jax.lax.dynamic_slice(whole, corner, share.shape)
-                sums = sums | {name: jax.lax.dynamic_update_slice(whole, before + share, corner)}
-            return sums, None
+            blended = {
+                name: added(whole, weights * outputs[name].astype(jnp.float32), corner)
+                for name, whole in blended.items()
+            }
+            return (blended, added(total, weights, corner)), None
 
-        blended, _ = jax.lax.scan(add, blended, jnp.array(starts, jnp.int32))
+        # Summed on the way: an array of the whole size would be a constant of the program.
+        total = jnp.zeros((1, *size, 1), jnp.float32)
+        (blended, total), _ = jax.lax.scan(add, (blended, total), jnp.array(starts, jnp.int32))
         return {name: whole / total for name, whole in blended.items()}
 
     return whole
@@ -227,11 +234,17 @@ def _blend(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights of a tile and their sum over all tiles, each with an axis for the classes."""
     # As nnU-Net: a single tile is taken as it comes, not multiplied and divided again.
-    weights = gaussian_weights(patch) if len(starts) > 1 else np.ones(patch, np.float32)
-    total = np.zeros(sides, np.float32)
+    weights = _tile_weights(patch, len(starts))
+    total = np.zeros((*sides, 1), np.float32)
     for y, x in starts:
         total[y : y + patch[0], x : x + patch[1]] += weights
-    return weights[..., None], total[..., None]
+    return weights, total
+
+
+def _tile_weights(patch: tuple[int, int], tiles: int) -> np.ndarray:
+    """Weights `[h, w, 1]` of a tile; one alone is taken as it comes."""
+    weights = gaussian_weights(patch) if tiles > 1 else np.ones(patch, np.float32)
+    return weights[..., None]
 
 
 def _predicted_tiles(

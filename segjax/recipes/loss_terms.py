@@ -3,6 +3,7 @@
 from ml_collections import ConfigDict
 
 from segjax import losses
+from segjax.config import lookup
 from segjax.config.lookup import array_parameters, spec
 
 # The map of segjax.maps that a loss of maps is defined with, and takes unless told otherwise.
@@ -58,6 +59,6 @@ def term(
     """
     section = spec("losses", name, **options)
     section.weight = weight
-    if "maps" in array_parameters(getattr(losses, name)):
+    if "maps" in array_parameters(lookup.find("losses", name)):
         section.maps = maps or default_map(name)
     return section

@@ -244,11 +244,16 @@ def failed_share(reached: np.ndarray, threshold: float, higher_is_better: bool =
 
 
 def failure_threshold(sweep: Sweep) -> float:
-    """Three quarters of the best row's median value (four thirds where lower is better)."""
+    """Three quarters of the best row's median value (four thirds where lower is better).
+
+    Of a negative median, such as that of an R^2, the same distance on its worse side.
+    """
     known = [row.reached[np.isfinite(row.reached)] for row in sweep.rows]
     medians = [np.median(reached) for reached in known if reached.size]
     if not medians:
         return math.nan
     if sweep.headline.higher_is_better:
-        return float(max(medians) * FAILED_SHARE)
-    return float(min(medians) / FAILED_SHARE)
+        best = max(medians)
+        return float(best - (1 - FAILED_SHARE) * abs(best))
+    best = min(medians)
+    return float(best + (1 / FAILED_SHARE - 1) * abs(best))

@@ -29,8 +29,7 @@ def cases_figure(sweep: Sweep, metric: Metric) -> Figure:
     height = 1.2 + sum(0.25 + 0.14 * (1 + _wrapped(r.label).count("\n")) for r in sweep.rows)
     figure, grid = plotting.panels(1, 1, width=7.0, height=height)
     axes = grid[0, 0]
-    # Of a statistic that is no mean, what has one value a case is its column.
-    title = metric.heading if metric.is_mean else metric.columns[0].replace("_", " ")
+    title = metric.case_heading
     for index, row in enumerate(sweep.rows):
         values = shown_cases(values_of(sweep, row, metric), metric)
         kept = values[np.isfinite(values)]

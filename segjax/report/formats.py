@@ -125,7 +125,7 @@ def markdown_text(
         lines += [f"## {texts.heading(metric)}", ""]
         lines += _table(DETAILS, _details(sweep, comparison, metric))
         lines += [texts.interval_text(metric) + _reference_text(sweep, comparison), ""]
-        lines += _image(figures, file_of(metric), f"{metric.heading}, case by case")
+        lines += _image(figures, file_of(metric), f"{metric.case_heading}, case by case")
     if CURVES in figures:
         lines += ["## Validation over the training", ""]
         lines += _image(figures, CURVES, "Mean over seeds; the band spans the seeds")

@@ -127,12 +127,9 @@ def unfinished(sweep: Sweep) -> list[str]:
 def convergence(sweep: Sweep, threshold: float, chosen: bool) -> list[str]:
     """The share of models of each row that failed to converge, and what that means."""
     side = "below" if sweep.headline.higher_is_better else "above"
-    share = FAILED_SHARE if sweep.headline.higher_is_better else 1 / FAILED_SHARE
-    origin = (
-        "as chosen"
-        if chosen
-        else f"{share:.3g} times the best row's median; `--failed-below` sets it"
-    )
+    share = 1 - FAILED_SHARE if sweep.headline.higher_is_better else 1 / FAILED_SHARE - 1
+    far = f"{share:.0%} of the best row's median {side} it; `--failed-below` sets it"
+    origin = "as chosen" if chosen else far
     lines = [
         f"A model failed to converge when `{sweep.headline.name}` of its best checkpoint is {side} "
         f"{threshold:.4g} ({origin}). Points that are not done are not counted.",

@@ -1,1 +1,1 @@
-"""Tasks bind a model, losses, metrics and pictures together over named fields; one file a task."""
+"""Tasks bind a model, losses, metrics and pictures over named fields; one folder a task."""

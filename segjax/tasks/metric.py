@@ -43,6 +43,11 @@ class Metric:
         return self.title or self.name
 
     @property
+    def case_heading(self) -> str:
+        """Of what it has a value a case: itself, or, of a statistic that is no mean, its column."""
+        return self.heading if self.is_mean else self.columns[0].replace("_", " ")
+
+    @property
     def is_mean(self) -> bool:
         """Whether it is the mean of a single column, whose cases can be averaged over seeds."""
         return self.statistic is mean and len(self.columns) == 1

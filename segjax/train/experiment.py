@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
@@ -173,6 +174,7 @@ def make_task(config: ConfigDict) -> Task:
     if "image_size" in inspect.signature(target).parameters:
         options["image_size"] = config.data.image_size
     task = target(**options)
+    _check_metrics(task, f"config.task={config.task!r}")
     known = [metric.name for metric in task.metrics]
     if task.headline not in known:
         raise UserError(
@@ -180,6 +182,34 @@ def make_task(config: ConfigDict) -> Task:
             f"{', '.join(known)}"
         )
     return task
+
+
+def _check_metrics(task: Task, where: str) -> None:
+    """UserError for a metric whose name is taken, whose columns no table has, or that is none."""
+    names = [metric.name for metric in task.metrics]
+    for name in names:
+        if names.count(name) > 1 or name == "loss" or name.startswith(("loss/", "weight/")):
+            why = "two metrics have it" if names.count(name) > 1 else "the losses have it"
+            raise UserError(f"{where}: a metric cannot be named {name!r}: {why}")
+    there = dict.fromkeys([*task.columns, *task.scored])
+    for metric in task.metrics:
+        if lacking := next((name for name in metric.columns if name not in there), None):
+            raise UserError(
+                f"{where}: its metric {metric.name!r} takes the column {lacking!r}, which is none "
+                f"of its table{nearest(lacking, there)} They are: {', '.join(there)}"
+            )
+        # Intervals and tests call it on many resampled tables at once.
+        tables = [np.tile([0.0, 1.0, 0.25, 0.75], (2, 1)) for _ in metric.columns]
+        try:
+            with np.errstate(all="ignore"):
+                shape = np.shape(metric.statistic(*tables))
+        except Exception:  # of values that it may rightly refuse
+            continue
+        if shape != (2,):
+            raise UserError(
+                f"{where}: the statistic of its metric {metric.name!r} gives shape {shape} for "
+                "columns [2, cases]; it takes [..., cases] to [...], as metrics/statistics.py says"
+            )
 
 
 def build(

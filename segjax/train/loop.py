@@ -64,7 +64,7 @@ class Stop:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def now(self) -> bool:
-        """Whether this process was asked to stop."""
+        """Whether this process was asked to stop; of several, the job alone is (`at`)."""
         return self._asked
 
     def at(self, step: int) -> bool:

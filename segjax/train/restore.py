@@ -70,6 +70,7 @@ def best_of_run(folder: pathlib.Path, experiment: Experiment, devices: Any) -> S
                 f"{folder}: no checkpoint is left that can be read; "
                 f"without its {workdir.DONE} the same command starts from step 0"
             )
-    if kind == "latest" and found[0][0] == "best":
-        print(f"segjax: {folder}: evaluated is the latest checkpoint, {step}", file=sys.stderr)
+    if kind == "latest":
+        why = "" if found[0][0] == "best" else f"no {experiment.config.evaluate.best} was finite; "
+        print(f"segjax: {folder}: {why}evaluated is the latest checkpoint, {step}", file=sys.stderr)
     return devices.replicate(jax.device_get(restored[0]))

@@ -57,6 +57,12 @@ def test_siblings_do_not_see_each_other_where_their_folders_are_in_the_path_anyw
     assert [files.load(str(path)).seed for path in (first, second, first)] == [2, 20, 2]
 
 
+def test_siblings_in_the_current_folder_do_not_stand_in_for_those_of_another(tmp_path, monkeypatch):
+    first, second = seeded(tmp_path / "a", 1), seeded(tmp_path / "b", 10)
+    monkeypatch.chdir(tmp_path / "a")
+    assert [files.load(str(path)).seed for path in (first, second, first)] == [2, 20, 2]
+
+
 def test_siblings_of_a_file_above_do_not_stand_in(tmp_path):
     above, below = seeded(tmp_path, 1), seeded(tmp_path / "below", 10)
     assert [files.load(str(path)).seed for path in (below, above, below)] == [20, 2, 20]

@@ -24,7 +24,7 @@ SETTINGS = {
 }
 
 
-def words(verb, folder, data_dir, *more, **settings):
+def command(verb, folder, data_dir, *more, **settings):
     """The words of `train` or `sweep`; `settings` use `__` for dots."""
     chosen = SETTINGS | {"data.data_dir": data_dir}
     chosen |= {key.replace("__", "."): value for key, value in settings.items()}
@@ -60,7 +60,7 @@ def run(tmp_path_factory, data_dir):
     """A work folder of the classifier with one output."""
     folder = tmp_path_factory.mktemp("classification") / "run"
     with as_command():
-        assert main(words("train", folder, data_dir)) == 0
+        assert main(command("train", folder, data_dir)) == 0
     return folder
 
 
@@ -91,7 +91,7 @@ def test_the_best_checkpoint_has_the_highest_auroc(run):
 
 
 def test_two_outputs_train_too(tmp_path, data_dir):
-    assert main(words("train", tmp_path / "run", data_dir, model__outputs=2, train__steps=8)) == 0
+    assert main(command("train", tmp_path / "run", data_dir, model__outputs=2, train__steps=8)) == 0
     check_table(tmp_path / "run", "validation")
 
 
@@ -140,7 +140,7 @@ def swept(tmp_path_factory, data_dir):
     """Two learning rates under two seeds, trained as a population."""
     folder = tmp_path_factory.mktemp("classification") / "sweep"
     with as_command():
-        assert main(words("sweep", folder, data_dir, "--engine", "population")) == 0
+        assert main(command("sweep", folder, data_dir, "--engine", "population")) == 0
     return folder
 
 
@@ -185,14 +185,31 @@ def exchanged(tables):
     return found[0], np.mean(size >= size[0] - 1e-12)
 
 
-def test_a_headline_that_is_no_metric_is_refused(tmp_path, data_dir, monkeypatch, capfd):
-    (tmp_path / "classification.py").write_text(
-        FILE.read_text().replace('headline = "auroc"', 'headline = "auc"')
-    )
+ACCURACY = 'Metric("accuracy", ("correct",), title="accuracy")'
+
+
+@pytest.mark.parametrize(
+    "old, new, words",
+    [
+        ('headline = "auroc"', 'headline = "auc"', "headline 'auc' is none of its metrics, auroc"),
+        (ACCURACY, 'Metric("accuracy", ("corect",))', "'corect', which is none of its table, did"),
+        (ACCURACY, 'Metric("auroc", ("correct",))', "cannot be named 'auroc': two metrics have it"),
+        (ACCURACY, 'Metric("loss", ("correct",))', "cannot be named 'loss': the losses have it"),
+        (
+            ACCURACY,
+            'Metric("accuracy", ("correct",), lambda column: float(np.mean(column)))',
+            "'accuracy' gives shape () for columns [2, cases]; it takes [..., cases] to [...]",
+        ),
+    ],
+)
+def test_a_wrong_metric_is_refused(tmp_path, data_dir, monkeypatch, capfd, old, new, words):
+    text = FILE.read_text()
+    assert old in text
+    (tmp_path / "classification.py").write_text(text.replace(old, new))
     monkeypatch.chdir(tmp_path)
-    given = words("train", tmp_path / "run", data_dir)
+    given = command("train", tmp_path / "run", data_dir)
     given[given.index(str(FILE))] = "classification.py"
     assert main(given) == 2
     errors = capfd.readouterr().err
-    assert errors.count("\n") == 1 and "headline 'auc' is none of its metrics, auroc" in errors
+    assert errors.count("\n") == 1 and words in errors
     assert not (tmp_path / "run").exists()

@@ -14,6 +14,7 @@ from segjax.cli import main
 from segjax.data.pipeline import Resident, is_stateless
 from segjax.data.png import write_png
 from segjax.inference.open import load_trained
+from segjax.launch.flags import Flag
 from segjax.train.checkpoint import parameters_digest
 from tests.extending import fakes
 from tests.extending.settings import as_command
@@ -236,3 +237,31 @@ def test_an_engine_that_runs_reports(swept):
         assert float(row["low"]) <= np.mean(each) <= float(row["high"])
     assert 0 < float(rows[1]["p"]) <= 1
     assert main(["report", str(swept)]) == 0
+
+
+@pytest.mark.parametrize(
+    "body, words",
+    [
+        ("def engine(): pass", "--engine mine:engine: has no flags"),
+        ("class engine:\n    flags = {}\n    def run(self): pass", "mine:engine: has no check"),
+        ("FLAGS = 'max-jobs', 4", "its flag 'max-jobs' takes a name of letters and underscores"),
+        ("FLAGS = 'run', 4", "its flag 'run' takes a name of letters and underscores, none of"),
+        ("FLAGS = 'queue', None", "and a default that is not None"),
+    ],
+)
+def test_an_engine_that_lacks_something_is_one_line(tmp_path, monkeypatch, capfd, body, words):
+    if body.startswith("FLAGS"):
+        body = f"from segjax.launch.flags import Flag\n{body}\nclass engine:\n"
+        body += "    flags = {FLAGS[0]: Flag(FLAGS[1], 'a flag')}\n    check = run = None\n"
+    (tmp_path / "mine.py").write_text(body)
+    monkeypatch.chdir(tmp_path)
+    demo = str(runs.ROOT / "experiments" / "fovea" / "demo.py")
+    assert main(["sweep", "--config", demo, "--workdir", "s", "--engine", "mine:engine"]) == 2
+    errors = capfd.readouterr().err
+    assert errors.count("\n") == 1 and words in errors
+
+
+def test_a_percent_sign_in_the_help_of_a_flag_is_one():
+    assert Flag(4, "share in % of the machine").described % {} == (
+        "share in % of the machine; default: 4"
+    )

@@ -36,6 +36,8 @@ class Volumes:
     )
 
 
+Volumes.columns = Volumes.scored = ("mean_dice", *(m.columns[0] for m in Volumes.metrics[:-1]))
+
 COLUMNS = tuple(metric.columns[0] for metric in Volumes.metrics if metric.reported)
 CASES = tuple(f"patient{i:03d}_ED" for i in range(6))
 LOSSES = ("region_wise", "dice", "focal_loss")

@@ -2,14 +2,16 @@
 
 import itertools
 import re
+import types
 
 import numpy as np
 import pytest
 
 from segjax import stats
 from segjax.metrics import statistics
-from segjax.report import sweep
+from segjax.report import comparison, sweep
 from segjax.tasks.localization import Localization
+from segjax.tasks.metric import Metric
 from segjax.tasks.segmentation import Segmentation
 from segjax.tasks.volume_segmentation import VolumeSegmentation
 from segjax.train.sweepdir import folder_of
@@ -240,7 +242,7 @@ def test_a_statistic_that_is_no_mean(tmp_path):
 
 @pytest.mark.parametrize("targets", [("optic_disc",), ("optic_disc", "optic_cup")])
 def test_tasks_report_columns_and_metrics_that_they_have(targets):
-    task = Segmentation(targets=targets)
+    task = Segmentation(targets=targets, topology=True)
     shown = [metric for metric in task.metrics if metric.reported]
     found = {metric.columns[0]: metric for metric in shown}
     assert {f"dice_{target}" for target in targets} <= set(found) & set(task.columns)
@@ -250,3 +252,16 @@ def test_tasks_report_columns_and_metrics_that_they_have(targets):
     assert not found["betti_error_0_optic_disc"].higher_is_better
     (metric,) = [metric for metric in Localization().metrics if metric.reported]
     assert metric.columns == Localization().columns[-1:] and metric.name == "r_aed"
+
+
+@pytest.mark.parametrize(
+    "reached, higher, threshold",
+    [([0.8], True, 0.6), ([4.0], False, 16 / 3), ([-8.0], True, -10.0), ([-3.0], False, -2.0)],
+)
+def test_a_model_that_reaches_the_best_median_has_converged(reached, higher, threshold):
+    headline = Metric("x", ("x",), higher_is_better=higher)
+    rows = [types.SimpleNamespace(reached=np.array(reached))]
+    one = types.SimpleNamespace(rows=rows, headline=headline)
+    found = comparison.failure_threshold(one)
+    assert found == pytest.approx(threshold)
+    assert comparison.failed_share(reached, found, higher) == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segjax.cli import main
-from segjax.data.augment import augment_with_masks, region_around
+from segjax.data.augment import augment_with_masks, cut_at_random, region_around
 from segjax.data.images import read_image
 from segjax.data.png import write_png
 from segjax.inference.open import load_trained
@@ -94,10 +94,9 @@ def test_what_a_rotated_patch_shows_is_of_the_photograph(photograph):
     cut, keys = patches(white, 64, strengths)
     assert cut["where"].all() and np.ptp(cut["image"]) < 0.01
     # The patch is the centre of the augmented region.
-    task = Segmentation(full_size=FULL, image_size=region)
-    fields = {name: np.stack([photograph[name]] * 4) for name in ("image", "labels")}
-    cut_out = jax.jit(lambda k, f: task.augmented(k, f, {}))(keys[:4], fields)
-    regions = np.asarray(cut_out["image"], np.float32) / 255
+    fields = {name: photograph[name] for name in ("image", "labels")}
+    cut = jax.jit(lambda key: cut_at_random(key, fields, PATCH, region))
+    regions = np.stack([cut(key)["image"] for key in keys[:4]]).astype(np.float32) / 255
     nothing = np.zeros((*region, 0), np.float32)
     own, _ = patches({n: photograph[n] for n in fields}, 64, strengths, within=None)
     moved = jax.vmap(functools.partial(augment_with_masks, **strengths), (0, 0, None))
@@ -112,6 +111,18 @@ def test_what_a_rotated_patch_shows_is_of_the_photograph(photograph):
 )  # fmt: skip
 def test_regions(strengths, region):
     assert region_around(PATCH, FULL, strengths) == region
+
+
+@pytest.mark.parametrize("strengths", [{}, {"rotate": 40.0, "scale": 0.3}])
+def test_the_rim_is_trained_on_whatever_the_augmentation(photograph, strengths):
+    """A patch of 16 x 24 has 25 x 25 places in 40 x 48, the same with a region around it."""
+    rim = np.zeros(FULL, bool)
+    rim[:4] = True
+    marked = dict(photograph, where=rim)
+    cut, _ = patches(marked, 3000, strengths)
+    # Rows 0 to 3 are in 1, 2, 3 and 4 of the 25 rows of places.
+    wanted = (1 + 2 + 3 + 4) / 25 / PATCH[0]
+    assert cut["where"].mean() == pytest.approx(wanted, rel=0.35)
 
 
 def test_without_a_full_size_nothing_is_cut_and_the_draws_are_as_before():

@@ -79,7 +79,7 @@ def test_experiment_files(refuses, tmp_path, data_dir, line, names):
         ("", "task_options.within", "field_of_vew", ["did you mean 'field_of_view'?"]),
         ("", "task_options.within", "3", ["config.task_options.within=3"]),
         ("", "task_options.full_size", "(16, 64)",
-         ["full_size=(16, 64)", "at least config.data.image_size=(32, 32), or None"]),
+         ["full_size=(16, 64)", "at least config.data.image_size=(32, 32), or none"]),
         ("", "task_options.full_size", "64", ["full_size=64", "(height, width)"]),
         ("", "task_options.full_size", "(64.0, 64)", ["full_size=(64.0, 64)"]),
         ("", "task_options.full_size", "(64, 64, 3)", ["full_size=(64, 64, 3)"]),

@@ -113,7 +113,7 @@ def region_around(
 
     Args:
         patch: (h, w).
-        whole: (H, W) of the photograph, which the region does not exceed.
+        whole: (H, W) of the photograph: a region that is larger would see little more.
         strengths: as of `augment`.
 
     Returns: (h, w) of the region.
@@ -127,34 +127,44 @@ def region_around(
     turned = max(height, height * cos + width * sin), max(width, width * cos + height * sin)
     # A billionth less, for a side that is whole up to rounding.
     wanted = (math.ceil(side / (1 - chosen["scale"]) - 1e-9) for side in turned)
-    # Of the patch's parity, so that both have one centre.
-    even = (side + (side - own) % 2 for side, own in zip(wanted, patch, strict=True))
-    rows, columns = (min(side, most) for side, most in zip(even, whole, strict=True))
+    fits = (min(side, most) for side, most in zip(wanted, whole, strict=True))
+    # Of the patch's parity, so that both have one centre
+    rows, columns = (side + (side - own) % 2 for side, own in zip(fits, patch, strict=True))
     return rows, columns
 
 
 def cut_at_random(
-    key: PRNGKeyArray, fields: Mapping[str, Array], size: tuple[int, int]
+    key: PRNGKeyArray, fields: Mapping[str, Array], patch: tuple[int, int], region: tuple[int, int]
 ) -> dict[str, Array]:
-    """The same rectangle out of every field of one example, at any place with equal probability.
+    """The same region out of every field of one example, around a patch at any place inside it.
+
+    Every place of the patch has equal probability, whatever the region: pixels at the rim of a
+    photograph are in fewer patches than those of its middle. What of the region lies beyond the
+    photograph repeats its border, as `augment` does.
+
+    Source: nnU-Net, which places patches so, and fills with 0. Departures: the border.
 
     Args:
         key: one key per example; the draws of `augment` with it are others.
-        fields: [h, w] or [h, w, c], all of one size.
-        size: (h, w) of the rectangle.
+        fields: [h, w] or [h, w, c], all of one size, at least the patch's.
+        patch: (h, w) of the patch.
+        region: (h, w) of what is cut out, at least the patch; the patch is its middle.
 
     Returns: the fields, [h, w] or [h, w, c].
-    Empty cases: a rectangle of the fields' size gives them whole.
+    Empty cases: a patch of the fields' size has one place.
     Raises: nothing.
     """
     height, width = next(iter(fields.values())).shape[:2]
     # randint leaves its upper end out; the last place, flush with the far edge, is one of them
-    room = jnp.array([height - size[0], width - size[1]]) + 1
+    room = jnp.array([height - patch[0], width - patch[1]]) + 1
     corner = jax.random.randint(jax.random.fold_in(key, PLACE), (2,), 0, room)
+    missing = [outer - side for outer, side in zip(region, patch, strict=True)]
+    margins = [(add // 2, add - add // 2) for add in missing]
 
     def cut(field: Array) -> Array:
         rest = field.shape[2:]
-        return jax.lax.dynamic_slice(field, (*corner, *[0] * len(rest)), (*size, *rest))
+        wide = jnp.pad(field, [*margins, *[(0, 0)] * len(rest)], mode="edge")
+        return jax.lax.dynamic_slice(wide, (*corner, *[0] * len(rest)), (*region, *rest))
 
     return {name: cut(field) for name, field in fields.items()}
 

@@ -30,7 +30,7 @@ def region_shape(patch: tuple[int, int], options: Mapping[str, float]) -> tuple[
     """The region that `augment_slice` wants around a patch.
 
     (h cos a + w sin a, w cos a + h sin a) / 0.85, at least the patch; a the largest angle, at most
-    90 degrees. Of the patch's parity, so that both have one centre.
+    90 degrees. Of the patch's parity, so that both have one centre, but square ones.
 
     Source: nnU-Net, `get_patch_size` with its scale range of (0.85, 1.25).
     Departures: the bounding box of the rotated patch, either way, instead of its rotated corner;

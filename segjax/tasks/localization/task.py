@@ -38,9 +38,8 @@ class Localization(ImageTask):
     Args:
         target: the data set's field that holds the point.
         decode: how a heat map becomes a point: `argmax` of the finest scale (the paper),
-            `agreement`
-            of all scales, `subpixel`, `median`, or `centroid`, which belongs to the coordinate
-            error.
+            `agreement` of all scales, `subpixel`, `median`, or `centroid`, which belongs to the
+            coordinate error.
         pool: pooling between scales when decoding by agreement.
         reduce: how the map becomes axis logits when decoding; as in the loss.
     """

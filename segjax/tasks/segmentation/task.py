@@ -78,7 +78,7 @@ class Segmentation(ImageTask):
         checks.require(f"{where}.within", within, checks.none_or(field))
         checks.require(f"{where}.cover", cover, checks.number(above=0, most=1))
         _check_topology(topology)
-        least = f"(height, width) of at least config.data.image_size={tuple(image_size)}, or None"
+        least = f"(height, width) of at least config.data.image_size={tuple(image_size)}"
         fits = checks.Requirement(least, functools.partial(_at_least, image_size))
         checks.require(f"{where}.full_size", full_size, checks.none_or(fits))
         self.patch, self.full_size = tuple(image_size), full_size and tuple(full_size)
@@ -103,7 +103,8 @@ class Segmentation(ImageTask):
     def _metrics(self) -> tuple[Metric, ...]:
         """Each target's metrics, and, of several, the means over them."""
         several = len(self.targets) > 1
-        kinds = {"dice": ("Dice", True)} | TOPOLOGY
+        measured = TOPOLOGY if self.topology else {}
+        kinds = {"dice": ("Dice", True)} | measured
         each = tuple(
             Metric(
                 f"{kind}/{target}" if several else kind,
@@ -125,7 +126,7 @@ class Segmentation(ImageTask):
                 higher_is_better=higher,
                 reported=False,
             )
-            for kind, (title, higher) in TOPOLOGY.items()
+            for kind, (title, higher) in measured.items()
         )
         return (*each, Metric("dice", ("mean_dice",), title="mean Dice"), jaccard, *means)
 
@@ -181,7 +182,7 @@ class Segmentation(ImageTask):
             # Cut first, then moved: a warp of whole photographs would cost many times that of a
             # patch.
             region = region_around(self.patch, self.full_size, strengths)
-            cut = functools.partial(cut_at_random, size=region)
+            cut = functools.partial(cut_at_random, patch=self.patch, region=region)
             fields = jax.vmap(cut)(keys, {name: fields[name] for name in self.blank((0, 0), 1)})
         if strengths:
             fields |= self._moved(keys, fields, strengths)
@@ -207,8 +208,12 @@ class Segmentation(ImageTask):
 
     def evaluated(self, apply_fn: Callable[[Array], Fields], fields: Fields) -> Fields:
         """What the model gives for whole photographs, by tiles where it was trained on patches."""
-        apply_fn = tiled(apply_fn, patch=self.patch) if self.full_size else apply_fn
-        return apply_fn(self.inputs(fields))
+        if not self.full_size:
+            return apply_fn(self.inputs(fields))
+        outputs = tiled(apply_fn, patch=self.patch)(self.inputs(fields))
+        if "logits" not in outputs:
+            raise ValueError("with `full_size` a model gives logits for every pixel of its patch")
+        return outputs
 
     def bind(self, outputs: Fields, fields: Fields) -> dict[str, Array]:
         """The named arrays that losses take."""

@@ -1,7 +1,8 @@
 """The report of one run: learning curves, case pictures, and report.md."""
 
+import contextlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -12,7 +13,9 @@ from segjax import files
 from segjax.errors import UserError
 from segjax.inference.evaluate import changed_data
 from segjax.inference.open import Trained, load_trained
+from segjax.metrics.statistics import mean
 from segjax.report.tables import read_json, read_table
+from segjax.tasks.metric import Columns, Metric
 from segjax.train import workdir
 from segjax.train.logs import read_rows
 
@@ -65,7 +68,7 @@ def write(
     pictures = {"learning_curves": curves_figure(rows)}
     results = {path: _read_result(path) for path in sorted(folder.glob("metrics_*.json"))}
     environment = read_json(folder / "env.json", *ENVIRONMENT)
-    changed = []
+    changed, left_out = [], {}
     for path, result in results.items():
         split = path.stem.removeprefix("metrics_")
         if not workdir.of_one_evaluation(folder, split):
@@ -79,13 +82,22 @@ def write(
             continue
         names, columns = read_table(folder / f"predictions_{split}.csv")
         made, state = trained.experiment, trained.state
+        left_out[path] = _left_out(made.task.metrics, columns, names)
         figures = made.task.figures(made, state, split, columns, names, trained.devices)
         pictures |= {f"{name}_{split}": figure for name, figure in figures.items()}
     if jax.process_index() == 0:
+        with _naming(folder / "env.json"):
+            lines = _head(config, environment)
+        for path, result in results.items():
+            with _naming(path):
+                moved_on = result["split"] in changed
+                lines += [*_table(result, config.paper), *left_out.get(path, [])]
+                lines += _notes(result, environment, moved_on)
+        # The text first: a damaged file leaves the report as it was, pictures and all.
         for name, figure in pictures.items():
             files.write_figure(folder / "figures" / f"{name}.png", figure)
-        text = _text(config, environment, list(results.values()), list(pictures), changed)
-        files.write_text(folder / "report.md", text)
+            lines += [f"![{name}](figures/{name}.png)", ""]
+        files.write_text(folder / "report.md", "\n".join(lines))
     return folder / "report.md"
 
 
@@ -97,11 +109,21 @@ def _read_result(path: pathlib.Path) -> dict:
     return {"baseline": result.get("trivial"), **result}
 
 
-def _text(config, environment: dict, results, figures: list[str], changed: list[str]) -> str:
-    """report.md; `changed` are the splits whose data are no longer those of their table."""
+@contextlib.contextmanager
+def _naming(path: pathlib.Path) -> Iterator[None]:
+    """UserError naming a file of JSON whose values are not of the kinds that they should be."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        line = f"{path}: cannot read it: {error}; train or evaluate again"
+        raise UserError(line) from error
+
+
+def _head(config: ConfigDict, environment: dict) -> list[str]:
+    """What was trained, how, and with what."""
     terms = ", ".join(f"{_weight(t.weight)} x {t.name}" for t in config.loss.values())
     libraries = environment["libraries"]
-    lines = [
+    return [
         f"# {config.task}: {config.data.name}, {config.model.name}",
         "",
         f"- loss: {terms}",
@@ -114,16 +136,31 @@ def _text(config, environment: dict, results, figures: list[str], changed: list[
         f"flax {libraries['flax']}, commit {environment['commit']}",
         "",
     ]
-    for result in results:
-        lines += _table(result, config.paper)
-        if result.get("data_changed"):
-            trained = environment["data"]["digest"]
-            lines += [f"**{changed_data(result['data_digest'], trained)}.**", ""]
-        if result["split"] in changed:
-            lines += [MOVED_ON, ""]
-    for name in figures:
-        lines += [f"![{name}](figures/{name}.png)", ""]
-    return "\n".join(lines)
+
+
+def _left_out(metrics: Sequence[Metric], columns: Columns, names: Sequence[str]) -> list[str]:
+    """How many cases a mean leaves out, where there are any."""
+    lines = []
+    for metric in metrics:
+        if metric.statistic is not mean or not metric.given(columns):
+            continue
+        finite = np.isfinite([columns[name] for name in metric.columns]).all(axis=0)
+        counted = metric.counted(names)
+        if lacking := np.count_nonzero(counted & ~finite):
+            lines.append(
+                f"- {metric.name}: {lacking} of {np.count_nonzero(counted)} cases have no finite "
+                "value and are left out"
+            )
+    return [*lines, ""] if lines else []
+
+
+def _notes(result: dict, environment: dict, moved_on: bool) -> list[str]:
+    """What has to be said of the data behind a table."""
+    lines = []
+    if result.get("data_changed"):
+        trained = environment["data"]["digest"]
+        lines += [f"**{changed_data(result['data_digest'], trained)}.**", ""]
+    return lines + ([MOVED_ON, ""] if moved_on else [])
 
 
 def _weight(weight) -> str:

@@ -273,6 +273,15 @@ def check_fields(fields: Sequence[str], features: Mapping[str, Any], where: str)
             )
 
 
+def check_baseline(known: bool) -> None:
+    """UserError unless a task knows again what its baseline has learned."""
+    if not known:
+        raise UserError(
+            "baseline.json does not hold what the baseline of this task learns; remove it from the "
+            "work folder and train again, which makes it anew"
+        )
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What an evaluation found.

@@ -1,9 +1,12 @@
 """Files that a run wrote, read again: whole, or named."""
 
+import numpy as np
 import pytest
 
 from segjax.errors import UserError
+from segjax.metrics import statistics
 from segjax.report import run, tables
+from segjax.tasks.metric import Metric
 from segjax.train import workdir
 
 
@@ -42,3 +45,21 @@ def test_what_the_baseline_learned(tmp_path, name):
         path.write_text(content)
         with pytest.raises(UserError, match=f"{path}: cannot read it"):
             workdir.read_baseline(tmp_path)
+
+
+def test_cases_that_a_mean_leaves_out_are_counted():
+    metrics = (
+        Metric("distance", ("a",)),
+        Metric("both", ("a", "b")),
+        Metric("at_the_end", ("b",), cases="_ES"),
+        Metric("missing", ("a",), statistics.not_finite),
+        Metric("of_no_column", ("c",)),
+    )
+    columns = {"a": np.array([1.0, np.nan, np.inf, 2.0]), "b": np.array([np.nan, 1.0, 1.0, 1.0])}
+    names = ["1_ED", "1_ES", "2_ED", "2_ES"]
+    assert run._left_out(metrics, columns, names) == [
+        "- distance: 2 of 4 cases have no finite value and are left out",
+        "- both: 3 of 4 cases have no finite value and are left out",
+        "",
+    ]
+    assert run._left_out(metrics[2:], columns, names) == []

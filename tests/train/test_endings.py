@@ -162,3 +162,35 @@ def test_a_damaged_done_json_ends_the_run_again(folder, data_dir, monkeypatch, c
     forbid_steps(monkeypatch)
     assert main(runs.words(folder, data_dir)) == 0
     assert (folder / "done.json").read_text() == whole
+
+
+@pytest.mark.parametrize(
+    "name, changes",
+    [
+        ("metrics_validation.json", {"metrics": ["loss"]}),
+        ("metrics_validation.json", {"metrics": {"loss": "much"}}),
+        ("metrics_validation.json", {"count": "ten"}),
+        ("metrics_validation.json", {"baseline": [1.0]}),
+        ("env.json", {"libraries": 3}),
+        ("env.json", {"devices": 3}),
+        ("env.json", {"parameters": "x"}),
+    ],
+)
+def test_values_of_the_wrong_kind_are_named_and_the_report_stays(folder, capfd, name, changes):
+    content = json.loads((folder / name).read_text()) | changes
+    (folder / name).write_text(json.dumps(content))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert main(["report", str(folder)]) == 2
+    errors = capfd.readouterr().err
+    assert errors.count("\n") == 1 and f"{folder / name}: cannot read it" in errors
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("content", ["[1, 2, 3]", "[NaN, 0.5]", '{"learned": {"x": 1}}', "[true]"])
+def test_a_baseline_of_another_kind_is_named(folder, capfd, content):
+    (folder / "baseline.json").write_text(content)
+    before = (folder / "metrics_validation.json").read_bytes()
+    assert main(["evaluate", "--workdir", str(folder), "--split", "validation"]) == 2
+    errors = capfd.readouterr().err
+    assert errors.count("\n") == 1 and "baseline.json does not hold" in errors
+    assert (folder / "metrics_validation.json").read_bytes() == before

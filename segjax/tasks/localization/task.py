@@ -15,7 +15,7 @@ from segjax.data.png import write_png
 from segjax.data.resizing import resize_image
 from segjax.metrics import euclidean_distance, statistics
 from segjax.ops import heatmap
-from segjax.tasks.base import Fields
+from segjax.tasks.base import Fields, check_baseline
 from segjax.tasks.images import ImageTask
 from segjax.tasks.metric import Columns, Metric
 from segjax.types import Array, Float
@@ -155,6 +155,8 @@ class Localization(ImageTask):
 
     def baseline_scores(self, answer: Sequence[float], fields: Mapping) -> dict[str, np.ndarray]:
         """The distance of that position."""
+        numbers = isinstance(answer, list) and all(isinstance(v, int | float) for v in answer)
+        check_baseline(numbers and np.shape(answer) == (2,) and np.isfinite(answer).all())
         offset = _normalised(fields) - np.array([answer])
         return {"distance": np.linalg.norm(offset, axis=-1)}
 

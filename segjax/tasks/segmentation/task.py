@@ -17,7 +17,7 @@ from segjax.data.resizing import resize_image, resize_mask
 from segjax.errors import UserError
 from segjax.metrics import betti_error, cl_dice, dice, jaccard
 from segjax.ops.tiling import tiled
-from segjax.tasks.base import Fields
+from segjax.tasks.base import Fields, check_baseline
 from segjax.tasks.deep_supervision import Scales, scales
 from segjax.tasks.images import ImageTask
 from segjax.tasks.metric import Columns, Metric
@@ -271,6 +271,7 @@ class Segmentation(ImageTask):
 
     def baseline_scores(self, answer: Sequence[int], fields: Mapping) -> dict[str, np.ndarray]:
         """Dice and Jaccard of calling every pixel a class."""
+        check_baseline(answer == list(range(1, len(self.targets) + 1)))
         each = [_overlap_of_everything(fields, k) for k in answer]
         columns = {f"dice_{t}": found[0] for t, found in zip(self.targets, each, strict=True)}
         means = (np.mean(scores, axis=0) for scores in zip(*each, strict=True))

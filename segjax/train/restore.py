@@ -71,6 +71,6 @@ def best_of_run(folder: pathlib.Path, experiment: Experiment, devices: Any) -> S
                 f"without its {workdir.DONE} the same command starts from step 0"
             )
     if kind == "latest":
-        why = "" if found[0][0] == "best" else f"no {experiment.config.evaluate.best} was finite; "
+        why = "" if found[0][0] == "best" else "no best checkpoint was kept; "
         print(f"segjax: {folder}: {why}evaluated is the latest checkpoint, {step}", file=sys.stderr)
     return devices.replicate(jax.device_get(restored[0]))

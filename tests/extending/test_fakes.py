@@ -97,6 +97,19 @@ def test_predict(undisturbed, tmp_path):
     assert [*found] == ["predicted"] and found["predicted"] == pytest.approx([wanted], abs=1e-5)
 
 
+@pytest.mark.parametrize("row", [[0.5, 0.5], [], ["half"], 0.5])
+def test_a_row_that_does_not_fit_the_columns_writes_no_table(
+    undisturbed, tmp_path, monkeypatch, capfd, row
+):
+    write_png(tmp_path / "grey.png", np.full((20, 24, 3), 100, np.uint8))
+    monkeypatch.setattr(fakes.Predictor, "predict", lambda *given: row)
+    given = ["--input", str(tmp_path / "grey.png"), "--output", str(tmp_path / "out")]
+    assert main(["predict", "--workdir", str(undisturbed[0]), *given]) == 2
+    errors = capfd.readouterr().err
+    assert errors.count("\n") == 1 and "a number for each of its columns, predicted" in errors
+    assert not (tmp_path / "out" / "predictions.csv").exists()
+
+
 def test_export_and_landscape_take_it_too(undisturbed, tmp_path):
     given = ["--workdir", str(undisturbed[0]), "--output"]
     assert main(["export", *given, str(tmp_path / "exported")]) == 0

@@ -194,3 +194,13 @@ def test_a_baseline_of_another_kind_is_named(folder, capfd, content):
     errors = capfd.readouterr().err
     assert errors.count("\n") == 1 and "baseline.json does not hold" in errors
     assert (folder / "metrics_validation.json").read_bytes() == before
+
+
+def test_a_run_without_a_best_checkpoint_says_which_it_evaluates(folder, data_dir, capfd):
+    shutil.rmtree(folder / "checkpoints" / "best")
+    (folder / workdir.DONE).unlink()
+    (folder / "metrics_validation.json").unlink()
+    assert main(runs.words(folder, data_dir)) == 0
+    wanted = f"segjax: {folder}: no best checkpoint was kept; evaluated is the latest checkpoint, 2"
+    assert capfd.readouterr().err.splitlines().count(wanted) == 1
+    assert workdir.is_done(folder)

@@ -119,7 +119,10 @@ def test_same_table_as_one_device(folders, way):
     "parallel, features", [("sharding", "(8, 16, 32, 64)"), ("pmap", "(8, 16)")]
 )
 def test_simulated_devices_carry_a_network_of_full_width(tmp_path, data_dir, parallel, features):
-    """On few cores XLA ends such a process, unless it was given threads enough."""
+    """On few cores XLA ends such a process, unless it was given threads enough.
+
+    Seen under sharding, at this size, with NPROC=2; pmap ended well without them, too.
+    """
     settings = {
         "parallel": parallel,
         "train__steps": 2,

@@ -5,13 +5,14 @@ lines and SIGABRT; no Python code runs any more in them. The process that was st
 only waits: it passes signals on, holds such a dump back, and says in one line what happened.
 """
 
+import mmap
 import os
 import re
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 
 from segjax.cli.ending import status_of
 
@@ -35,12 +36,13 @@ def run(work: Callable[[], int | None]) -> int:
     sys.stderr.flush()
     errors, errors_in = os.pipe()
     alive, alive_in = os.pipe()  # at its end when this process is
+    ending = mmap.mmap(-1, 1)  # shared: the status that the child was leaving with, 0 for none
     child = os.fork()
     if child == 0:
         # The ends of the other process: a pipe ends when nobody has its writing end any more
         os.close(errors)
         os.close(alive_in)
-        return _child(work, errors_in, alive)
+        return _child(work, errors_in, alive, ending)
     os.close(errors_in)
     os.close(alive)
     before = {n: signal.signal(n, lambda number, frame: os.kill(child, number)) for n in SIGNALS}
@@ -51,7 +53,8 @@ def run(work: Callable[[], int | None]) -> int:
         for number, handler in before.items():
             signal.signal(number, handler)
         os.close(alive_in)
-    code = os.waitstatus_to_exitcode(status)
+    # Of two that fail together, the one that leaves later is aborted although it said why it ends
+    code = ending[0] or os.waitstatus_to_exitcode(status)
     told = code in (0, 1, 2)  # by the process itself, whatever JAX wrote while it was leaving
     if LOST in dump and not told:
         print(f"segjax: {LINE}", file=sys.stderr)
@@ -74,7 +77,9 @@ def _pass_on(errors: int) -> str:
     return "".join(held)
 
 
-def _child(work: Callable[[], int | None], errors_in: int, alive: int) -> int:
+def _child(
+    work: Callable[[], int | None], errors_in: int, alive: int, ending: MutableSequence[int]
+) -> int:
     """The status of good work; a process that failed leaves without a word to JAX."""
     os.setpgid(0, 0)  # Ctrl-C reaches the waiting process alone, which passes it on
     # Python writes to the terminal still; descriptor 2, where compiled code writes, is the pipe
@@ -88,6 +93,7 @@ def _child(work: Callable[[], int | None], errors_in: int, alive: int) -> int:
     except BaseException as raised:
         error = raised
     if status:
+        ending[0] = status if error is None else 0
         # Absent when the work did not get so far as to join the job.
         if processes := sys.modules.get("segjax.train.processes"):
             processes.before_leaving(error)

@@ -59,6 +59,25 @@ def test_end_of_a_guarded_process_is_told_in_a_line(body, status, line):
     assert "Traceback" not in errors and errors.count("segjax: ") == line.count("segjax: ")
 
 
+@pytest.mark.parametrize(
+    "end, status, line",
+    [
+        ("return 1", 1, ""),
+        ("raise UserError('wrong')", 2, "segjax: wrong\n"),
+        # An unforeseen error may come of the loss of the other process, and is held back
+        ("raise RuntimeError('a collective')", 1, f"segjax: {guard.LINE}\n"),
+    ],
+)
+def test_a_process_that_is_aborted_while_it_leaves_keeps_its_status(end, status, line):
+    leaves = f"lambda error: (os.write(2, {DUMP.encode()!r}), os.abort())"
+    process = guarded(
+        "import types; sys.modules['segjax.train.processes'] = "
+        f"types.SimpleNamespace(before_leaving={leaves}); {end}"
+    )
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (status, line)
+
+
 def test_an_unforeseen_error_keeps_its_traceback():
     process = guarded("raise RuntimeError('of our own')")
     _, errors = process.communicate(timeout=30)

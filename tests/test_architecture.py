@@ -1,4 +1,4 @@
-"""The house rules that can be read off the source: floors, sizes, and what an import touches."""
+"""The conventions that can be read off the source: floors, sizes, and what an import touches."""
 
 import ast
 import builtins

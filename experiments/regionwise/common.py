@@ -1,4 +1,4 @@
-"""What the region-wise experiments share: the words behind the colon, and the paper's training.
+"""What the region-wise experiments share: the argument after the colon, and the paper's training.
 
 A loss goes by one of the words in `segjax/recipes/region_wise.py`, as in `acdc.py:rrw,cpu`. Maps
 come from the whole label volume before training, as the paper says; `on_patch` computes them on the
@@ -18,7 +18,7 @@ STRATEGIES = tuple(name for name in LOSSES if name.startswith(("rw_boundary+", "
 
 
 def arguments(arg):
-    """The words behind the colon: a loss by its name alone, and what every experiment takes."""
+    """The argument after the colon: a loss by its name alone, and what every experiment takes."""
     words = [word.strip() for word in (arg or "").split(",") if word.strip()]
     named = [f"loss={word}" if word in LOSSES else word for word in words]
     defaults = {"loss": "rrw", "cpu": False, "on_patch": False, "by_step": False, "plan": ""}
@@ -28,7 +28,7 @@ def arguments(arg):
 
 
 def seeds(arg, usual):
-    """The seeds of a sweep: as many as the words behind the colon say, or the usual number."""
+    """The seeds of a sweep: as many as the argument after the colon says, or the usual number."""
     return range(arguments(arg)["seeds"] or usual)
 
 

@@ -1,4 +1,4 @@
-"""The string behind the colon: `--config idrid.py:cpu,loss=softmax,seed=3`."""
+"""The argument after the colon: `--config idrid.py:cpu,loss=softmax,seed=3`."""
 
 from segjax.checks import nearest
 from segjax.config.values import from_home, from_text

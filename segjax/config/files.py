@@ -35,7 +35,7 @@ def load(text: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
         )
     # Only now: words that nobody reads would be dropped in silence
     if arg and not takes_words(module.get_config):
-        raise UserError(f"--config {text}: get_config() takes no words behind the colon")
+        raise UserError(f"--config {text}: get_config() takes no argument after the colon")
     # A config made plain is the one that JSON brings back: a run and its resumption compare equal
     content = modules.call(text, path, values.plain, config, "config")
     config = ConfigDict(content, type_safe=False)
@@ -45,7 +45,7 @@ def load(text: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
 
 
 def with_words(function: Callable, arg: str | None) -> object:
-    """What get_config or sweep gives; either may go without the words behind the colon."""
+    """What get_config or sweep gives; either may go without the argument after the colon."""
     return function(arg) if takes_words(function) else function()
 
 

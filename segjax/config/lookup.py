@@ -84,13 +84,13 @@ def options_of(target: Callable) -> dict[str, object]:
         }
     else:
         parameters = inspect.signature(target).parameters.values()
-        # The house rule: arrays are positional, options keyword-only
+        # The convention: arrays are positional, options keyword-only
         found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     return {name: value for name, value in found.items() if name not in SUPPLIED}
 
 
 def array_parameters(function: Callable) -> tuple[str, ...]:
-    """The names of a loss's positional parameters: arrays, by the house rule."""
+    """The names of a loss's positional parameters: arrays, by the convention."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return tuple(p.name for p in inspect.signature(function).parameters.values() if p.kind in kinds)
 

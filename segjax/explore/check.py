@@ -76,7 +76,7 @@ def check_loss(
     """One finding for each situation and seed; `verdict` judges them.
 
     Args:
-        loss: a function of arrays by the house rule: positional parameters are arrays with the
+        loss: a function of arrays by the convention: positional parameters are arrays with the
             names of the contract, options are keyword-only and have defaults.
         closed_form: takes what the loss takes and returns its gradient, or a tuple of gradients.
         name: of the loss in messages; None is its own.

@@ -36,7 +36,7 @@ STATES = ("done", "failed", "begun", "missing")
 
 
 def load_points(text: str) -> list[sweeps.Point]:
-    """The points of an experiment file's sweep(), to which it may take the words behind the colon.
+    """The points of an experiment file's sweep(), which may take the argument after the colon.
 
     UserError if it has none, or two are the same.
     """
@@ -289,7 +289,7 @@ class Sweep:
     """A sweep that is being run: what engines get.
 
     Attributes:
-        text: the experiment file, with words behind the colon.
+        text: the experiment file, with an argument after the colon.
         extra: overrides of the command line, for every point.
         workdir: its folder, which this process holds.
         configs: of the points, in their order.

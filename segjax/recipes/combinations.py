@@ -1,4 +1,4 @@
-"""Losses in company: plain sums, partners that give way, and what each paper trains its loss with.
+"""Losses combined: plain sums, partners that give way, and what each paper trains its loss with.
 
 All give the terms of `config.loss` by name; a loss of segjax.losses goes by its own name.
 """
@@ -81,9 +81,9 @@ def segmentation_loss(text: str, alone: bool = False) -> Terms:
     """The terms that an argument `loss=…` of an experiment file stands for.
 
     Args:
-        text: a loss by its name, in the company that `PUBLISHED` gives it; or a sum, as in
+        text: a loss by its name, with the partner that `PUBLISHED` gives it; or a sum, as in
             `dice+boundary`: terms of weight 1.
-        alone: take a single loss without its company.
+        alone: take a single loss without its partner.
 
     Raises: UserError for a name that is no segmentation loss, or stands there twice.
     """

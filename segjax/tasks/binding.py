@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from segjax.checks import nearest
@@ -71,6 +72,7 @@ class Term:
         """One value per image, float32 `[b]`, without the weight; one in all where it pools.
 
         `pool` gives what a term that pools the batch takes instead of `fields`.
+        Raises: TypeError where the loss returns something else.
         """
         # What a term asks for by name takes the place of the field that its parameter is named
         # after.
@@ -83,7 +85,20 @@ class Term:
         taken = inspect.signature(self.function).parameters
         keywords = {name: fields[name] for name in KEYWORD_ARRAYS if name in fields}
         keywords = {name: array for name, array in keywords.items() if name in taken}
-        return self.function(*(fields[name] for name in self.arrays), **keywords, **self.options)
+        arrays = [fields[name] for name in self.arrays]
+        values = self.function(*arrays, **keywords, **self.options)
+        _check_values(values, 1 if self.pooled else len(arrays[0]))
+        return values
+
+
+def _check_values(values: object, images: int) -> None:
+    shape, dtype = getattr(values, "shape", None), getattr(values, "dtype", None)
+    if shape != (images,) or not jnp.issubdtype(dtype, jnp.floating):
+        got = f"{dtype}{list(shape)}" if shape is not None else type(values).__name__
+        raise TypeError(
+            f"a loss returns one number an image, float[{images}] for a batch of {images}; "
+            f"got {got}"
+        )
 
 
 def make_term(

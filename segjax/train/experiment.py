@@ -9,7 +9,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -64,7 +64,6 @@ class Experiment:
         total_steps: the length of the training at most.
         evaluate_every, checkpoint_every, log_every: in steps.
         patience: steps without a better validation that end the training; None never.
-        parameters: how many there are.
     """
 
     config: ConfigDict
@@ -81,7 +80,6 @@ class Experiment:
     checkpoint_every: int
     log_every: int
     patience: int | None
-    parameters: int = 0
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -101,7 +99,17 @@ class Experiment:
 
     def shapes(self) -> states.State:
         """Shapes and types of a state, computed without a device."""
+        return self._shapes
+
+    # Asked for several times at the start of a run, where tracing it takes a second
+    @cached_property
+    def _shapes(self) -> states.State:
         return jax.eval_shape(self.initial_state)
+
+    @property
+    def parameters(self) -> int:
+        """How many there are."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.shapes().params))
 
     def with_hyperparameters(self, values: Mapping[str, Any]) -> "Experiment":
         """The experiment with other values at some paths of its config, which may be traced."""
@@ -229,7 +237,8 @@ def build(
     if examples is None:
         examples = epoch_examples(parts)
     made = with_durations(parts, examples)
-    return dataclasses.replace(made, parameters=_trace(made))
+    _check_steps(made)
+    return made
 
 
 def check(config: ConfigDict) -> Experiment:
@@ -284,40 +293,26 @@ def make_clock(config: ConfigDict, examples: int) -> Clock:
     return dataclasses.replace(clock, total_steps=total)
 
 
-def _trace(made: Experiment) -> int:
-    """Traces both steps without computing; the number of parameters."""
-    config, task, model = made.config, made.task, made.model
+def _check_steps(made: Experiment) -> None:
+    """Traces both steps without computing; UserError for what does not fit together."""
     # Two images: one value in all and one value an image have different shapes then
-    fields = task.blank(config.data.image_size, 2)
+    fields = made.task.blank(made.config.data.image_size, 2)
     try:
         began = made.shapes()
-        outputs = jax.eval_shape(partial(_outputs, model, task), began.variables, fields)
-        named = jax.eval_shape(partial(_named, task, made.terms), outputs, fields)
+        values = _trace(made, began, fields)
     except MISFITS as error:
-        raise UserError(
-            f"config.model: {_written(config.model)} does not work on {made.image_shape} images: "
-            f"{error}"
-        ) from error
-    models.check_axis(model, began.collections, config.parallel)
-    # Term by term, before they are added up: an error names the one that does not fit
-    for term in made.terms:
-        try:
-            _check_values(jax.eval_shape(term, named), 1 if term.pooled else 2)
-        except MISFITS as error:
-            written = _written(config.loss[term.name])
-            raise UserError(f"config.loss.{term.name}: {written} does not work: {error}") from error
-    values = _trace_steps(made, began, fields)
-    if (best := config.evaluate.best) not in values:
+        raise _culprit(made, fields, error) from error
+    models.check_axis(made.model, began.collections, made.config.parallel)
+    if (best := made.config.evaluate.best) not in values:
         raise UserError(
             f"config.evaluate.best={best!r}: evaluation gives no such value{nearest(best, values)} "
             f"It gives: {', '.join(values)}"
         )
-    return sum(leaf.size for leaf in jax.tree.leaves(began.params))
 
 
-def _trace_steps(made: Experiment, began: states.State, fields: Mapping) -> list[str]:
+def _trace(made: Experiment, began: states.State, fields: Mapping) -> list[str]:
     """Traces both steps; the names of the values that a validation gives."""
-    config, task = made.config, made.task
+    task = made.task
     weight = jax.ShapeDtypeStruct((2,), jnp.float32)
     batch = {**fields, "weight": weight, "slot": jax.ShapeDtypeStruct((2,), jnp.int32)}
 
@@ -329,32 +324,37 @@ def _trace_steps(made: Experiment, began: states.State, fields: Mapping) -> list
             raise TypeError(f"the task scores {sorted(scores)}, and says {sorted(task.scored)}")
         return list(sums)
 
+    # Under no axis, for one exists only inside pmap
+    jax.eval_shape(made.train_step(None), began, {}, batch)
+    return list(task.validation_values(losses))
+
+
+def _culprit(made: Experiment, fields: Mapping, error: Exception) -> UserError:
+    """What in a config keeps its steps from being traced: the model, a term, or how they meet."""
+    config, task = made.config, made.task
     try:
-        # Under no axis, for one exists only inside pmap
-        jax.eval_shape(made.train_step(None), began, {}, batch)
-        return list(task.validation_values(losses))
-    except MISFITS as error:
-        # Augmentations name the wrong option in backticks, which tells it from other misfits
-        if name := next((n for n in config.data.augment if f"`{n}`" in str(error)), None):
-            raise UserError(f"config.data.augment.{name}: {error}") from error
-        raise UserError(f"config: model, losses and task do not fit together: {error}") from error
-
-
-def _check_values(values: object, images: int) -> None:
-    """TypeError unless a loss gives one number an image of the batch, or one in all if it pools."""
-    shape, dtype = getattr(values, "shape", None), getattr(values, "dtype", None)
-    if shape != (images,) or not jnp.issubdtype(dtype, jnp.floating):
-        got = f"{dtype}{list(shape)}" if shape is not None else type(values).__name__
-        raise TypeError(
-            f"a loss returns one number an image, float[{images}] for a batch of 2; got {got}"
-        )
+        variables = made.shapes().variables
+        outputs = jax.eval_shape(partial(_outputs, made.model, task), variables, fields)
+        named = jax.eval_shape(partial(_named, task, made.terms), outputs, fields)
+    except MISFITS as misfit:
+        written, shape = _written(config.model), made.image_shape
+        return UserError(f"config.model: {written} does not work on {shape} images: {misfit}")
+    for term in made.terms:
+        try:
+            jax.eval_shape(term, named)
+        except MISFITS as misfit:
+            written = _written(config.loss[term.name])
+            return UserError(f"config.loss.{term.name}: {written} does not work: {misfit}")
+    # Augmentations name the wrong option in backticks, which tells it from other misfits
+    if name := next((n for n in config.data.augment if f"`{n}`" in str(error)), None):
+        return UserError(f"config.data.augment.{name}: {error}")
+    return UserError(f"config: model, losses and task do not fit together: {error}")
 
 
 def _outputs(model: Any, task: Task, variables: Mapping, fields: Mapping) -> Mapping:
     """What the model returns of a batch."""
     outputs = task.evaluated(partial(model.apply, variables, train=False), fields)
-    if not isinstance(outputs, Mapping) or "logits" not in outputs:
-        raise TypeError(f"a model returns a dict with 'logits', got {type(outputs).__name__}")
+    models.check_outputs(outputs)
     return outputs
 
 

@@ -62,7 +62,10 @@ def initial(model: Any, image_shape: tuple[int, ...], seed: int) -> tuple[dict, 
 def apply_in_training(
     model: Any, params: Any, collections: Mapping, image: jax.Array, key: jax.Array
 ) -> tuple[Mapping, dict]:
-    """Outputs, and the collections after the call. `key` gives dropout its random numbers."""
+    """Outputs, and the collections after the call. `key` gives dropout its random numbers.
+
+    Raises: TypeError where the model returns no logits.
+    """
     outputs, changed = model.apply(
         {"params": params, **collections},
         image,
@@ -70,4 +73,11 @@ def apply_in_training(
         mutable=list(collections),
         rngs={"dropout": key},
     )
+    check_outputs(outputs)
     return outputs, {name: changed.get(name, value) for name, value in collections.items()}
+
+
+def check_outputs(outputs: object) -> None:
+    """TypeError unless a model returned a dict with logits."""
+    if not isinstance(outputs, Mapping) or "logits" not in outputs:
+        raise TypeError(f"a model returns a dict with 'logits', got {type(outputs).__name__}")

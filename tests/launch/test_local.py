@@ -18,6 +18,7 @@ from segjax.launch import sweep
 from segjax.launch.engines import local
 from segjax.report import results
 from segjax.train.sweepdir import folder_of
+from tests import pictures
 from tests.train import runs
 
 pytestmark = [pytest.mark.usefixtures("command_settings"), pytest.mark.pictures]
@@ -48,6 +49,8 @@ def sweep():
 def experiment(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
     monkeypatch.setenv("PYTHONPATH", str(runs.ROOT))
+    # The points are children that draw nothing; the table of the sweep has its figures
+    monkeypatch.setenv(pictures.VARIABLE, "1")
     monkeypatch.syspath_prepend(str(runs.ROOT))
     path = tmp_path / "experiment.py"
     path.write_text(textwrap.dedent(EXPERIMENT.format(data=runs.DATA)))

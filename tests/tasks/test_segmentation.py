@@ -20,6 +20,8 @@ from segjax.tasks.metric import values_of
 from segjax.tasks.segmentation import Segmentation
 from tests.data.augment.test_photographs import EVERYTHING
 
+pytestmark = pytest.mark.pictures
+
 LESIONS = "microaneurysms+haemorrhages+hard_exudates+soft_exudates"
 
 

@@ -115,27 +115,23 @@ def test_same_table_as_one_device(folders, way):
         np.testing.assert_allclose(table[1][name], column, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    "parallel, features", [("sharding", "(8, 16, 32, 64)"), ("pmap", "(8, 16)")]
-)
-def test_simulated_devices_carry_a_network_of_full_width(tmp_path, data_dir, parallel, features):
+def test_simulated_devices_have_threads_enough(tmp_path, data_dir):
     """On few cores XLA ends such a process, unless it was given threads enough.
 
-    Seen under sharding, at this size, with NPROC=2; pmap ended well without them, too.
+    Seen with NPROC=2 under sharding, for this network at 128 pixels: at 64 the sums of all devices
+    meet in time, with threads enough or not.
     """
     settings = {
-        "parallel": parallel,
-        "train__steps": 2,
+        "train__steps": 1,
         "model__name": "CellposeUNet",
-        "model__features": features,
-        # At 64 pixels the sums of all devices meet in time, with threads enough or not.
+        "model__features": "(8, 16)",
         "data__image_size": "(128, 128)",
     }
-    # What is tried are the threads of the program; compiling it optimised takes a minute more.
+    # What is tried are the threads of the program; compiling it optimised takes longer.
     words = runs.command(tmp_path / "run", data_dir, **settings)
     runs.train(words, devices=4, optimised=False)
     losses = runs.logged(tmp_path / "run", "train", "loss")
-    assert sorted(losses) == [1, 2] and np.isfinite(list(losses.values())).all()
+    assert np.isfinite(losses[1])
 
 
 def test_two_processes_prepare_a_fresh_data_folder_once(folders):

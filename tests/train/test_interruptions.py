@@ -18,7 +18,7 @@ from tests.train import runs
 
 pytestmark = pytest.mark.usefixtures("command_settings")
 SETTINGS = {
-    "train__steps": 400,
+    "train__steps": 200,
     "evaluate__every_steps": 50,
     "checkpoint__every_steps": 20,
     "optimizer__learning_rate": 1e-3,
@@ -67,7 +67,7 @@ def test_killed_five_times_ends_bitwise_the_same(tmp_path, data_dir, undisturbed
     while kills < 5:
         process = start(workdir, data_dir)
         wait_until_training(process, workdir, last_step(workdir))
-        time.sleep(moments.uniform(0.0, 0.25))
+        time.sleep(moments.uniform(0.0, 0.12))
         process.kill()
         process.communicate()
         if process.returncode == 0:
@@ -128,14 +128,15 @@ def test_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(
 
 
 def test_checkpoint_goes_on_with_another_number_of_devices(tmp_path, data_dir):
-    workdir, shorter = tmp_path / "run", SETTINGS | {"train__steps": 150}
+    workdir, shorter = tmp_path / "run", SETTINGS | {"train__steps": 100}
     process = start(workdir, data_dir, **shorter)
     wait_until_training(process, workdir, 20)
     process.send_signal(signal.SIGINT)  # saves as SIGTERM does
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1 and "stopped by a signal at step" in errors
-    runs.train(runs.command(workdir, data_dir, **shorter), devices=8)
-    assert sorted(runs.logged(workdir, "train", "loss")) == list(range(1, 151))
+    # Nothing is compared: no need to optimise what compiles eight times as much
+    runs.train(runs.command(workdir, data_dir, **shorter), devices=8, optimised=False)
+    assert sorted(runs.logged(workdir, "train", "loss")) == list(range(1, 101))
 
 
 def test_step_that_is_not_finite_stops_and_keeps_the_last_good_state(tmp_path, data_dir):

@@ -16,8 +16,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 MARK = "segjax"  # the software that pictures and label volumes name as theirs
 
 
@@ -71,7 +69,10 @@ def write_figure(path: pathlib.Path, figure: Any) -> None:
 
 
 def write_table(
-    path: pathlib.Path, columns: Sequence[str], names: Sequence[str], rows: np.ndarray
+    path: pathlib.Path,
+    columns: Sequence[str],
+    names: Sequence[str],
+    rows: Sequence[Sequence[float]],
 ) -> str:
     """Writes a table of cases as CSV; returns the SHA-256 of the file.
 

@@ -274,7 +274,8 @@ import sys
 import types
 from segjax import cli
 cli.build_parser()
-print(*(name for name in ('jax', 'tensorflow_datasets', 'matplotlib') if name in sys.modules))
+heavy = 'jax', 'numpy', 'tensorflow_datasets', 'matplotlib'
+print(*(name for name in heavy if name in sys.modules))
 """
     output, _ = run_child(program)
     assert not output.strip()

@@ -89,7 +89,8 @@ class _Search:
             sys.path_hooks.insert(0, self.hook)
         # Python keeps the finder of each path, also one that was made before the hook was there
         for text in list(sys.path_importer_cache):
-            if self._own(pathlib.Path(text)):
+            # By its beginning first: hundreds are of installed packages, at every call
+            if text.startswith(tuple(self.entries)) and self._own(pathlib.Path(text)):
                 del sys.path_importer_cache[text]
 
 

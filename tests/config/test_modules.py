@@ -95,7 +95,7 @@ def test_a_dataclass_with_postponed_annotations(tmp_path):
 def test_get_config_without_an_argument(tmp_path):
     path = experiment(tmp_path, arg="", body="    config.seed = 5\n    return config\n")
     assert files.load(str(path)).seed == 5
-    with pytest.raises(UserError, match="mine.py:cpu: get_config.. takes no words"):
+    with pytest.raises(UserError, match="mine.py:cpu: get_config.. takes no argument"):
         files.load(f"{path}:cpu")
 
 

@@ -4,10 +4,10 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 
 from tests import compiling, pictures
+from tests.train import forked
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = "synthetic_fundus/48px_24_10_8"
@@ -40,6 +40,14 @@ def command(workdir: pathlib.Path, data_dir: pathlib.Path, *more: str, **setting
     return [*head, "--workdir", str(workdir), *flags, *more]
 
 
+def start(
+    words: list[str], devices: int = 1, *, optimised: bool = True, cwd=None, merged: bool = False
+) -> forked.Forked:
+    """Starts a command, of `command` or like it, in a process of its own."""
+    own = environment(devices, optimised=optimised)
+    return forked.Forked(words[3:], own, cwd, merged=merged)
+
+
 def environment(devices: int = 1, *, optimised: bool = True) -> dict[str, str]:
     """The environment of a child with so many simulated devices, as a user has it.
 
@@ -52,14 +60,12 @@ def environment(devices: int = 1, *, optimised: bool = True) -> dict[str, str]:
     return own | {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_PLATFORMS": "cpu"}
 
 
-def train(
-    words: list[str], devices: int = 1, *, optimised: bool = True
-) -> subprocess.CompletedProcess:
-    """Runs a command to its end, which must be a good one."""
-    own = environment(devices, optimised=optimised)
-    done = subprocess.run(words, env=own, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done
+def train(words: list[str], devices: int = 1, *, optimised: bool = True) -> str:
+    """Runs a command to its end, which must be a good one; what it wrote as errors."""
+    process = start(words, devices, optimised=optimised)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-3000:]
+    return errors
 
 
 def logged(workdir: pathlib.Path, split: str, name: str) -> dict[int, float]:

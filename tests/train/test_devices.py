@@ -1,7 +1,6 @@
 """One device, eight devices, mesh, pmap and two processes give the same numbers."""
 
 import socket
-import subprocess
 
 import numpy as np
 import pytest
@@ -38,16 +37,7 @@ def start_two(workdir, data_dir, own=None, folders=(None, None), **settings):
             f"--process={process}",
             **(SETTINGS | settings | (own or {} if process else {})),
         )
-        jobs.append(
-            subprocess.Popen(
-                words,
-                env=runs.environment(2, optimised=False) | {"PYTHONPATH": str(runs.ROOT)},
-                cwd=folders[process],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
+        jobs.append(runs.start(words, 2, optimised=False, cwd=folders[process], merged=True))
     return jobs
 
 

@@ -4,7 +4,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import time
 
 import jax
@@ -26,10 +25,7 @@ SETTINGS = {
 
 
 def start(workdir, data_dir, **settings):
-    words = runs.command(workdir, data_dir, **(SETTINGS | settings))
-    return subprocess.Popen(
-        words, env=runs.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return runs.start(runs.command(workdir, data_dir, **(SETTINGS | settings)))
 
 
 def last_step(workdir):
@@ -121,8 +117,8 @@ def test_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(
     for file in newest.rglob("*"):
         if file.is_file() and file.stat().st_size > 1000:
             file.write_bytes(file.read_bytes()[:500])
-    done = runs.train(runs.command(workdir, data_dir, **SETTINGS))
-    assert f"damaged checkpoint {newest}" in done.stderr
+    errors = runs.train(runs.command(workdir, data_dir, **SETTINGS))
+    assert f"damaged checkpoint {newest}" in errors
     assert digests(workdir) == digests(undisturbed)
     same_rows(workdir, undisturbed)
 

@@ -1,7 +1,5 @@
 """The 2-D convolution of the models' layers, with a weight gradient that is fast on CPU."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -94,8 +92,6 @@ def _backward(residuals: tuple[Array, Array], y_bar: Array) -> tuple[Array, Arra
 _conv.defvjp(_forward, _backward)
 
 
-# Under jit layers of one shape share what is traced: deep networks have many
-@partial(jax.jit, static_argnums=2)
 def _weight_gradient(x: Array, y_bar: Array, window: tuple[int, int]) -> Array:
     """Weight gradient as one matrix product per block of rows.
 

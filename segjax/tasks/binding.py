@@ -195,6 +195,8 @@ def bind(section: ConfigDict, offered: tuple[str, ...]) -> tuple[Term, ...]:
             raise UserError(f"{path}: a term is a section with name, weight and the loss's options")
         function, options = lookup.resolve("losses", term, path, extra=OWN_KEYS)
         arrays = array_parameters(function)
+        if not arrays:
+            raise UserError(f"{path}.name={term.name!r}: takes no array by position")
         maps = _maps(term, arrays, offered, path)
         given = offered if maps is None else (*offered, "maps")
         given = (*given, *term.get("inputs", {}))

@@ -326,6 +326,8 @@ def _trace(made: Experiment, began: states.State, fields: Mapping) -> list[str]:
 
     # Under no axis, for one exists only inside pmap
     jax.eval_shape(made.train_step(None), began, {}, batch)
+    # What evaluation asks of the model, also of a task that does not evaluate by the step
+    jax.eval_shape(partial(_outputs, made.model, task), began.variables, fields)
     return list(task.validation_values(losses))
 
 

@@ -296,6 +296,26 @@ def test_wrong_volume_configs(data, tmp_path, capsys, command_settings):
     assert not run.exists()
 
 
+SILENT = """
+from segjax.models import PlainUNet
+class Silent(PlainUNet):
+    def __call__(self, image, *, train):
+        outputs = super().__call__(image, train=train)
+        return outputs if train else {}
+"""
+
+
+def test_a_model_that_fails_in_evaluation_alone(
+    data, tmp_path, monkeypatch, capsys, command_settings
+):
+    """Volumes are evaluated by no step of training's: what fails there is found before it, too."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "silent.py").write_text(SILENT)
+    command = words(tmp_path / "run", data, model__name="silent:Silent")
+    wrong(capsys, command, "config.model: silent:Silent", "a model returns a dict with 'logits'")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_plan_is_made_read_and_of_its_own_set_only(data, tmp_path, capsys, command_settings):
     name, path = SETTINGS["data.name"], tmp_path / "plan.json"
     head = ["plan", name, "--data_dir", str(data), "--output", str(path)]

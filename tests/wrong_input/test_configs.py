@@ -228,6 +228,17 @@ def test_a_loss_that_gives_no_number_an_image(refuses, data_dir, tmp_path, loss,
     refuses(*words, names=["config.loss.own: own:", "one number an image", f"got {got}"])
 
 
+def test_a_loss_without_arrays(refuses, data_dir, tmp_path):
+    (tmp_path / "own.py").write_text("def constant(*, value=1.0):\n    return value\n")
+    (tmp_path / "mine.py").write_text(
+        HEAD + "    config.loss = {'own': {'name': 'own:constant', 'weight': 1.0}}\n"
+        "    return config\n"
+    )
+    words = runs.words("run", data_dir)
+    words[words.index("--config") + 1] = "mine.py"
+    refuses(*words, names=["config.loss.own.name='own:constant': takes no array by position"])
+
+
 MODELS = """
 import flax.linen as nn
 class NoField(nn.Module):

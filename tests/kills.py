@@ -129,7 +129,8 @@ def kill_once(words: list[str], number: signal.Signals, moment: float) -> tuple[
 def run_to_end(words: list[str]) -> float:
     """Runs a command, which must end well; its seconds."""
     began = time.monotonic()
-    runs.train(words)
+    done = subprocess.run(words, env=runs.environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
     return time.monotonic() - began
 
 
@@ -144,8 +145,8 @@ def works(root: pathlib.Path) -> Iterator[Work]:
     """The things to kill, in an order in which each finds what it needs."""
     data, trained = root / "data", root / "training-undisturbed"
     heart = root / "volumes-undisturbed"
-    runs.train([*HEAD, "data", "prepare", runs.DATA, "--data_dir", str(data)])
-    runs.train([*HEAD, "data", "prepare", VOLUMES, "--data_dir", str(data)])
+    run_to_end([*HEAD, "data", "prepare", runs.DATA, "--data_dir", str(data)])
+    run_to_end([*HEAD, "data", "prepare", VOLUMES, "--data_dir", str(data)])
     yield Work("training", 6, lambda f: runs.command(f, data, **LONG), trained_results)
     yield Work(
         "volumes", 5, lambda f: HEAD + volume_words(f, data, **LONG_VOLUMES), trained_results
@@ -243,7 +244,7 @@ def lose_processes(root: pathlib.Path) -> list[str]:
         if (root / "refused").exists():
             faults.append(f"{name}: a work folder was begun")
     alone = root / "alone"
-    runs.train(runs.command(alone, data, **JOB))
+    run_to_end(runs.command(alone, data, **JOB))
     for lost, name in ((0, "leader"), (1, "follower")):
         print(f"{name} killed")
         folder = root / name
@@ -253,7 +254,7 @@ def lose_processes(root: pathlib.Path) -> list[str]:
         faults += ended_as(jobs, [-9, 1] if lost == 0 else [1, -9], 30)
         shutil.copytree(folder, both := root / f"{name}, two")
         faults += ended_as(start(both, data, {}), [0, 0], 120)
-        runs.train(runs.command(folder, data, **JOB))
+        run_to_end(runs.command(folder, data, **JOB))
         for path, way in ((both, "two processes"), (folder, "one process")):
             faults += [f"{name} killed: {line}" for line in far_from(alone, path, way)]
     return faults

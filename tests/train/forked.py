@@ -1,7 +1,7 @@
 """Commands in processes of their own, forked from one that has loaded JAX and segjax already.
 
 Loading them takes longer than a short run, and each process of `make test` does it once. Whole
-commands, started by Python, are those of `tests/kills.py`, `tests/launch/test_local.py` and others.
+commands, as a user starts them, are those of `make test-kills` and of tests/launch/test_local.py.
 """
 
 import atexit

@@ -17,35 +17,49 @@ def config(args: argparse.Namespace) -> None:
     given = [source for source in (args.file, args.config, args.workdir) if source is not None]
     if len(given) != 1:
         raise UserError("`segjax config` takes one of FILE[:ARG] and --workdir DIR")
-    points = 0
+    remark = None
     if args.workdir is None:
         shown = files.load(given[0], args.overrides)
-        points = _check_experiment(given[0], shown)
+        remark = _check_experiment(given[0], shown)
     elif args.overrides:
         raise UserError(
             f"--config.{next(iter(args.overrides))}: a work folder's config is shown as it is"
         )
     else:
         shown = workdir.open_existing(args.workdir)
+        remark = _check_saved(shown)
     text = files.to_json(shown) if args.json else "\n".join(listing.lines(shown)) + "\n"
     try:
         print(text, end="", flush=True)
     except BrokenPipeError:  # `| head` has read enough; Python would flush once more at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     # On stderr: the config alone goes to stdout, from where it may be piped into a file
-    if points:
-        print(f"segjax: its sweep() has {points} points", file=sys.stderr)
+    if remark:
+        print(f"segjax: {remark}", file=sys.stderr)
 
 
-def _check_experiment(text: str, config: object) -> int:
-    """UserError for what `train` refuses before it reads data; how many points its sweep() has."""
+def _check_saved(config: object) -> str | None:
+    """What keeps a saved config, which is shown all the same, from being opened."""
+    from segjax.train import experiment
+
+    try:
+        experiment.name_parts(config)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _check_experiment(text: str, config: object) -> str | None:
+    """UserError for what `train` refuses before it reads data; what to say of its sweep."""
     from segjax.config import files, modules
     from segjax.launch import sweep
     from segjax.train import experiment
 
     experiment.check(config)
     module = modules.load(files.split_name(text)[0])
-    return len(sweep.load_points(text)) if hasattr(module, "sweep") else 0
+    if not hasattr(module, "sweep"):
+        return None
+    return f"its sweep() has {len(sweep.load_points(text))} points"
 
 
 def train(args: argparse.Namespace) -> int | None:

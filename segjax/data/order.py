@@ -10,7 +10,7 @@ import numpy as np
 def _permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
     """A permutation of the examples that belongs to one epoch."""
     # Counter-based: (seed, epoch) is the whole key, so that no epoch needs the ones before it. Its
-    # words are unsigned, which the remainder makes of a negative seed.
+    # words have 64 bits, of which a seed may have more.
     generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, epoch]))
     permutation = generator.permutation(examples)
     # The cache hands the same array to all

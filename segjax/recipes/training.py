@@ -32,7 +32,7 @@ def fovea_paper_training(config: ConfigDict) -> ConfigDict:
 def region_wise_paper_training(
     config: ConfigDict, epochs: int, learning_rate: float = 1e-4
 ) -> ConfigDict:
-    """Adam with poly decay and coupled L2, epochs of 250 batches: nnU-Net's, but for the rate.
+    """Adam with poly decay and coupled L2, epochs of 250 batches.
 
     Evaluation takes the largest batch up to the training's that eight devices divide.
 

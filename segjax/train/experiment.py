@@ -177,7 +177,7 @@ def make_task(config: ConfigDict) -> Task:
     """The task that `config.task` names."""
     target = lookup.find("tasks", config.task, "config.task")
     options = dict(config.task_options)
-    lookup.check_options(target.__init__, options, "config.task_options")
+    lookup.check_options(target, options, "config.task_options")
     # Supplied, so that no option of the task can contradict `data.image_size`
     if "image_size" in inspect.signature(target).parameters:
         options["image_size"] = config.data.image_size

@@ -26,6 +26,7 @@ from segjax.train.state import State
 
 WEIGHTS = "weights.safetensors"  # of an export
 PATH = "config.model_init"
+TORCH_FILES = (b"PK\x03\x04", b"\x80")  # how they begin: a zip file, or once a pickle
 SHOWN = 3  # names of arrays in a message
 
 
@@ -38,20 +39,28 @@ def read(text: str) -> dict[str, np.ndarray]:
         kind = "best" if checkpoint.has_any(path, "best") else "latest"
         return checkpoint.read_variables(path, kind)
     file = path / WEIGHTS if path.is_dir() else path
-    if not file.exists():
-        raise UserError(f"{PATH}={text!r}: neither a work folder nor an export")
+    if not file.is_file():
+        raise UserError(f"{PATH}={text!r}: neither a work folder nor an export, nor a file")
     if file.suffix == ".safetensors":
         try:
             return safetensors.numpy.load_file(file)
         except (OSError, safetensors.SafetensorError) as error:
             raise UserError(f"{PATH}={text!r}: {file}: not a safetensors file: {error}") from error
-    return _published(text, path)
+    return _published(text, file)
 
 
 def _published(text: str, path: pathlib.Path) -> dict[str, np.ndarray]:
     """The arrays of a file that cellpose has published."""
     from segjax.models import cellpose
 
+    try:
+        with path.open("rb") as stream:
+            begins = stream.read(4)
+    except OSError as error:
+        raise UserError(f"{PATH}={text!r}: cannot be read: {error}") from error
+    # Before PyTorch is asked for, which other files do not need
+    if not begins.startswith(TORCH_FILES):
+        raise UserError(f"{PATH}={text!r}: holds no weights: neither .safetensors nor PyTorch's")
     try:
         variables = cellpose.from_state_dict(cellpose.load_torch_weights(path))
     except (ImportError, ValueError, UserError) as error:

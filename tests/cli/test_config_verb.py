@@ -45,6 +45,25 @@ def test_json_is_that_of_a_work_folder(trained, capfd, tmp_path):
     assert capfd.readouterr().out.splitlines() == list(listing.lines(files.from_json(path)))
 
 
+@pytest.mark.parametrize(
+    "section, option, message",
+    [
+        ("model", "colour", "config.model.colour: "),
+        ("task_options", "ratio", "config.task_options.ratio: Localization takes no such option"),
+    ],
+)
+def test_what_a_saved_config_holds_too_much_is_said_behind_it(
+    trained, capfd, tmp_path, section, option, message
+):
+    saved = json.loads((trained / "config.json").read_text())
+    saved[section][option] = 1
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    assert main(["config", "--workdir", str(tmp_path)]) == 0
+    shown, errors = capfd.readouterr()
+    assert f"config.{section}.{option} = 1" in shown.splitlines()
+    assert errors.startswith(f"segjax: {message}") and errors.count("\n") == 1
+
+
 def test_the_points_of_a_sweep_are_counted_apart_from_the_config(capfd):
     assert main(["config", "--config", f"{IDRID}:cpu", "--json", *FLAGS]) == 0
     shown, errors = capfd.readouterr()

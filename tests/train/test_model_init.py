@@ -1,6 +1,7 @@
 """Trainings that begin with parameters of somebody else."""
 
 import json
+import os
 
 import jax
 import numpy as np
@@ -89,7 +90,9 @@ def test_a_run_that_goes_on_needs_it_no_more(trained, tmp_path, data_dir, capfd)
     [
         (lambda folder: folder, "neither a work folder nor an export"),
         (lambda folder: write(folder / "a.safetensors", b"{"), "not a safetensors file"),
-        (lambda folder: write(folder / "weights.pth", b"no weights"), "weights.pth"),
+        (lambda folder: write(folder / "weights.pth", b"no weights"), "holds no weights"),
+        (lambda folder: write(folder / "weights.pth", b"PK\x03\x04"), "PyTorch"),
+        (lambda folder: pipe(folder / "weights.pth"), "nor a file"),
         (lambda folder: saved(folder / "b.safetensors"), "none of its 1 arrays has name and shape"),
     ],
 )
@@ -100,6 +103,11 @@ def test_what_cannot_be_begun_with(tmp_path, data_dir, capfd, make, message):
     errors = capfd.readouterr().err
     assert message in errors and errors.count("\n") == 1 and "config.model_init=" in errors
     assert not (tmp_path / "run").exists()
+
+
+def pipe(path):
+    os.mkfifo(path)
+    return path
 
 
 def write(path, content):

@@ -1,10 +1,11 @@
-"""Options that the sections of a saved config lack: of its task, model, losses and so on.
+"""The sections of a config that name a thing and hold its options: task, model, losses and so on.
 
-A section names a thing and holds its options (`config/lookup.py`). A thing may have gained options
-since the config was saved; these are added at their defaults, which is what it ran with.
+A thing may have gained options since a config was saved; these are added at their defaults, which
+is what it ran with. Where another thing is named, its options take the place of the old one's.
 """
 
 import contextlib
+import inspect
 from collections.abc import Mapping
 
 from segjax.config import lookup, values
@@ -15,6 +16,8 @@ from segjax.errors import UserError
 SECTIONS = {"model": "models", "optimizer": "optimizers", "schedule": "schedules"}
 # What a term of the loss may hold as a section of its own, and where it is looked for.
 IN_TERMS = {"weight": "weights", "maps": "maps"}
+# What models call the channels of their logits, which the data decide.
+CHANNELS = ("outputs", "classes")
 
 
 def completed(config: Mapping) -> dict:
@@ -29,6 +32,40 @@ def completed(config: Mapping) -> dict:
     made |= {key: _named(family, made[key]) for key, family in SECTIONS.items() if key in made}
     if isinstance(config.get("loss"), Mapping):
         made["loss"] = {name: _term(term) for name, term in config["loss"].items()}
+    return made
+
+
+def family_of(path: str) -> str | None:
+    """Where the name in a section is looked up, `config.loss.dice.weight` among the weights."""
+    _, *parts = path.split(".")
+    if len(parts) == 1:
+        return SECTIONS.get(parts[0])
+    if parts[0] != "loss" or len(parts) > 3:
+        return None
+    return IN_TERMS.get(parts[2]) if len(parts) == 3 else "losses"
+
+
+def swapped(section: Mapping, name: str, path: str) -> dict:
+    """A section that names another thing, with that one's own options at their defaults.
+
+    Kept are options without a default, the channels of a model's logits, and the weight of a term.
+    Where a loss takes maps and the old one took none, `maps` is None, which is still to be set.
+    """
+    family = family_of(path)
+    target = lookup.find(family, name, f"{path}.name")
+    channels = next((section[key] for key in CHANNELS if key in section), None)
+    made = {"name": name}
+    for key, default in lookup.options_of(target).items():
+        if family == "models" and key in CHANNELS and channels is not None:
+            made[key] = channels
+        elif default is not inspect.Parameter.empty:
+            made[key] = values.plain(default, f"{path}.{key}")
+        elif key in section:
+            made[key] = section[key]
+    if family == "losses":
+        made["weight"] = section["weight"]
+        if "maps" in lookup.array_parameters(target):
+            made["maps"] = section.get("maps")
     return made
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from ml_collections import ConfigDict
 
 from segjax.checks import nearest
-from segjax.config import modules, values
+from segjax.config import components, modules, values
 from segjax.config.defaults import completed
 from segjax.config.durations import siblings
 from segjax.errors import UserError
@@ -39,8 +39,9 @@ def load(text: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
     # A config made plain is the one that JSON brings back: a run and its resumption compare equal
     content = modules.call(text, path, values.plain, config, "config")
     config = ConfigDict(content, type_safe=False)
-    for key, value in (overrides or {}).items():
-        override(config, key, value)
+    # Names first: one brings the options that others may set
+    for key in sorted(overrides or {}, key=lambda key: (not key.endswith(".name"), key.count("."))):
+        override(config, key, overrides[key])
     return config.lock()
 
 
@@ -57,7 +58,8 @@ def takes_words(function: Callable) -> bool:
 def override(config: ConfigDict, path: str, value: object) -> None:
     """Sets one existing field, keeping its type; a duration's other spellings are cleared.
 
-    Text is read by the type of what it replaces.
+    Text is read by the type of what it replaces. The name of another model, optimiser, schedule,
+    loss, map or weight brings its own options, at their defaults.
     """
     section, walked = config, "config"
     *parents, leaf = path.split(".")
@@ -71,7 +73,14 @@ def override(config: ConfigDict, path: str, value: object) -> None:
     if isinstance(value, str):
         value = values.from_text(value, old)
     value = values.plain(value, f"--{walked}.{leaf}")
-    section[leaf] = _checked(f"{walked}.{leaf}", value, old)
+    value = _checked(f"{walked}.{leaf}", value, old)
+    if leaf == "name" and components.family_of(walked) and value != old:
+        made = components.swapped(section, value, walked)
+        for key in [key for key in section if key not in made]:
+            del section[key]
+        section.update(made)
+        return
+    section[leaf] = value
     for other in siblings(leaf):
         # Clearing one spelling must not clear the one that is set
         if other in section and value is not None:
@@ -99,7 +108,9 @@ def _checked(path: str, value: object, old: object) -> object:
         return str(value)
     if type(value) is not type(old):
         wanted = type(old).__name__
-        raise UserError(f"--{path}={value!r}: takes {wanted}, got {type(value).__name__}")
+        # Quoted as a shell wants it, which reads brackets itself
+        example = f", as in '--{path}={old!r}'" if isinstance(old, tuple) else ""
+        raise UserError(f"--{path}={value!r}: takes {wanted}, got {type(value).__name__}{example}")
     return value
 
 

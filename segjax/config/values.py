@@ -39,7 +39,17 @@ def from_text(text: str, default: object) -> object:
         return float(value)
     if isinstance(default, tuple) and isinstance(value, list):
         return tuple(value)
+    if isinstance(default, tuple) and isinstance(value, str):
+        return _words(value) if all(isinstance(item, str) for item in default) else value
     return value
+
+
+def _words(text: str) -> object:
+    """`disc, cup`, with brackets or without, as a tuple of words; another text as it is."""
+    words = [word.strip().strip("'\"") for word in text.strip("()[]").split(",")]
+    if len(words) > 1 and not words[-1]:  # as in (disc,)
+        words.pop()
+    return tuple(words) if all(words) else text
 
 
 def from_home(text: str) -> str:

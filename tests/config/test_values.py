@@ -82,3 +82,19 @@ def test_what_json_does_not_hold_is_named(value):
         plain({"seed": value}, "sweep()")
     with pytest.raises(UserError, match="keys are strings, got 1"):
         plain({1: 2}, "sweep()")
+
+
+@pytest.mark.parametrize("text", ["disc, cup", "(disc,cup)", "('disc', 'cup')", "[disc, 'cup']"])
+def test_tuples_of_words(text):
+    config = base()
+    config.task_options = {"target": ("vessels",)}
+    files.override(config, "task_options.target", text)
+    assert config.task_options.target == ("disc", "cup")
+    files.override(config, "task_options.target", "disc")
+    assert config.task_options.target == ("disc",)
+
+
+def test_a_tuple_of_numbers_takes_no_words_and_its_message_shows_the_quotes():
+    config = base()
+    with pytest.raises(UserError, match=r"as in '--config.data.image_size=\(128, 128\)'$"):
+        files.override(config, "data.image_size", "wide")

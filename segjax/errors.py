@@ -1,4 +1,4 @@
-"""The two ways a command ends badly, and what a person is told."""
+"""The two ways a command ends badly, and what the user is told."""
 
 
 class UserError(Exception):

@@ -78,7 +78,7 @@ def write_table(
 
     Args:
         path: the file.
-        columns: the header behind `image`.
+        columns: the header after `image`.
         names: of the cases, one a row.
         rows: `[cases, columns]`, written with six digits; nan leaves a cell empty.
     """

@@ -122,6 +122,7 @@ def crossed_bootstrap_interval(
     confidence: float = 0.95,
     resamples: int = 10000,
     seed: int = 0,
+    unknown: bool = False,
 ) -> tuple[float, float]:
     """Percentile bootstrap interval over two crossed sources of chance: seeds and cases.
 
@@ -136,15 +137,16 @@ def crossed_bootstrap_interval(
         confidence: level, between 0 and 1.
         resamples: number of bootstrap samples.
         seed: of the samples.
+        unknown: whether values may be infinite or nan, which the statistic sees to.
 
     Returns: (low, high).
     Empty cases: one seed gives an interval over cases only; equal values the degenerate interval.
         Resamples on which the statistic is not defined (nan) are left out.
     Raises: ValueError on another rank, columns of different shapes, no values, or values that are
-        not finite.
+        not finite without `unknown`.
     Cost: O(seeds cases resamples) times that of the statistic; memory is bounded.
     """
-    tables = _tables(columns)
+    tables = _tables(columns, unknown)
     _check_resamples(resamples)
     seeds, cases = tables[0].shape
     generator = np.random.default_rng(seed)
@@ -171,6 +173,7 @@ def paired_statistic_test(
     *,
     resamples: int = 10000,
     seed: int = 0,
+    unknown: bool = False,
 ) -> float:
     """Two-sided p-value of the difference of a statistic, under random exchanges of cases.
 
@@ -187,13 +190,14 @@ def paired_statistic_test(
         statistic: from columns `[..., cases]` to `[...]`; averaged over the seeds.
         resamples: number of random exchanges, and the limit of the exact test.
         seed: of the exchanges.
+        unknown: whether values may be infinite or nan, which the statistic sees to.
 
     Returns: p in (0, 1].
     Empty cases: an exchange under which the statistic is not defined counts as reaching.
     Raises: as `paired_permutation_test`, and ValueError where the observed difference is nan.
     Cost: O(seeds cases resamples) times that of the statistic; memory is bounded.
     """
-    left, right = _tables(a), _tables(b)
+    left, right = _tables(a, unknown), _tables(b, unknown)
     if [x.shape for x in left] != [x.shape for x in right]:
         raise ValueError("`a` and `b` take columns of the same shapes")
     _check_resamples(resamples)
@@ -254,7 +258,7 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     return adjusted
 
 
-def _tables(columns: Sequence[ArrayLike]) -> list[np.ndarray]:
+def _tables(columns: Sequence[ArrayLike], unknown: bool) -> list[np.ndarray]:
     tables = [np.asarray(column, np.float64) for column in columns]
     shape = tables[0].shape if tables else ()
     for table in tables:
@@ -262,7 +266,7 @@ def _tables(columns: Sequence[ArrayLike]) -> list[np.ndarray]:
             table.ndim != 2
             or table.shape != shape
             or not table.size
-            or not np.isfinite(table).all()
+            or not (unknown or np.isfinite(table).all())
         ):
             raise ValueError(f"columns take finite numbers [seeds, cases], got shape {table.shape}")
     if not tables:

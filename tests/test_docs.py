@@ -5,6 +5,9 @@ import pathlib
 import re
 
 from segjax import losses
+from segjax.config import files
+from segjax.launch import sweep
+from segjax.train import experiment
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 
@@ -51,3 +54,14 @@ def test_the_files_that_the_pages_name_are_there():
         if "my_" not in name and not (DOCS.parent / name).exists()
     ]
     assert not missing
+
+
+def test_the_experiment_that_the_page_shows_builds_with_all_its_points(tmp_path, command_settings):
+    code = re.search(r"```python\n(.*?)```", (DOCS / "experiments.md").read_text(), re.DOTALL)[1]
+    (tmp_path / "my_experiment.py").write_text(code)
+    text = f"{tmp_path / 'my_experiment.py'}:steps=20"
+    points = sweep.load_points(text)
+    assert len(points) == 6
+    for overrides in ({}, points[-1]):
+        made = experiment.check(files.load(text, overrides))
+        assert made.total_steps == 20 and {term.name for term in made.terms} == {"dice", "boundary"}

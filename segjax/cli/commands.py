@@ -53,9 +53,10 @@ def _check_experiment(text: str, config: object) -> str | None:
     """UserError for what `train` refuses before it reads data; what to say of its sweep."""
     from segjax.config import files, modules
     from segjax.launch import sweep
-    from segjax.train import experiment
+    from segjax.train import experiment, model_init
 
-    experiment.check(config)
+    made = experiment.check(config)
+    model_init.check(made.config.model_init, made.shapes())
     module = modules.load(files.split_name(text)[0])
     if not hasattr(module, "sweep"):
         return None
@@ -132,7 +133,11 @@ def _places(args: argparse.Namespace) -> dict[str, str]:
 
 
 def _line(values: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+    def shown(value: float) -> str:
+        # Four decimals would leave nothing of a small loss
+        return f"{value:.3g}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"
+
+    return ", ".join(f"{name} {shown(value)}" for name, value in values.items())
 
 
 def predict(args: argparse.Namespace) -> None:

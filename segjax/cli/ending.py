@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, and the one line that a person is told."""
+"""How a command ends: its exit status, and the one line for the user."""
 
 import contextlib
 import errno

@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args=None, namespace=None):
         """Names an unknown flag before argparse complains of what its misspelling left out."""
-        # Only of a subcommand: the whole command does not know the flags behind it
+        # Only of a subcommand: the whole command does not know the flags after it
         if self.get_default("run"):
             for word in args or ():
                 flag = word.partition("=")[0]

@@ -83,7 +83,7 @@ def options_of(target: Callable) -> dict[str, object]:
             for f in dataclasses.fields(target)
         }
     else:
-        parameters = inspect.signature(target).parameters.values()
+        parameters = _signature(target).parameters.values()
         # The convention: arrays are positional, options keyword-only
         found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     return {name: value for name, value in found.items() if name not in SUPPLIED}
@@ -92,7 +92,17 @@ def options_of(target: Callable) -> dict[str, object]:
 def array_parameters(function: Callable) -> tuple[str, ...]:
     """The names of a loss's positional parameters: arrays, by the convention."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return tuple(p.name for p in inspect.signature(function).parameters.values() if p.kind in kinds)
+    return tuple(p.name for p in _signature(function).parameters.values() if p.kind in kinds)
+
+
+def _signature(target: Callable) -> inspect.Signature:
+    """The parameters of a function or class; UserError for what is none, or does not tell them."""
+    try:
+        return inspect.signature(target)
+    except (TypeError, ValueError) as error:
+        what = "tells no parameters" if callable(target) else "is no function or class"
+        shown = getattr(target, "__name__", type(target).__name__)
+        raise UserError(f"{shown!r} {what}, and cannot be named in a config") from error
 
 
 def check_options(target: Callable, given: Mapping[str, object], path: str) -> None:

@@ -2,7 +2,7 @@
 
 They are found in the experiment file's folder, in the folder that holds `experiments` where the
 file lies in one, and in the current folder, in this order, by every verb: before installed
-packages, behind Python's own. Nothing is written beside them. One experiment folder is in use at a
+packages, after Python's own. Nothing is written beside them. One experiment folder is in use at a
 time: those that were imported from another one are forgotten, so that files of the same name never
 stand in for one another.
 """

@@ -13,11 +13,12 @@ from segjax.errors import UserError
 DTYPES = ("float32", "bfloat16")
 PARALLEL = ("sharding", "pmap")
 _POSITIVE, _COUNT = checks.whole(least=1), checks.whole(least=0)
+_SEED = checks.whole(least=0, most=2**63 - 1)  # what JAX makes a key of
 _SIZE = checks.sequence(checks.whole(least=1), 2, words="(height, width) in pixels")
 WANTED = {
     "dtype": checks.choice(DTYPES),
     "parallel": checks.choice(PARALLEL),
-    "seed": _COUNT,
+    "seed": _SEED,
     "data.image_size": _SIZE,
     "data.batch_size": _POSITIVE,
     "data.resident": checks.choice(("auto", "yes", "no")),

@@ -110,6 +110,8 @@ def check_names(outputs: Iterable[tuple[str, pathlib.Path]]) -> None:
             raise UserError(f"--input {path}: its output {name} has too long a name; shorten it")
         # casefold: on macOS and Windows `A.png` and `a.png` are one file
         other = seen.setdefault(name.casefold(), path)
+        if other is not path and other == path:
+            raise UserError(f"--input {path}: is given twice")
         if other is not path:
             raise UserError(
                 f"--input {path}: its output {name} would be that of {other} too; rename one, or "

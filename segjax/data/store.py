@@ -29,6 +29,8 @@ def builder(name: str, data_dir: str, *, path: str = "data.name") -> tfds.core.D
     """
     set_name, _, config_name = name.partition("/")
     made_by = lookup.find("datasets", set_name, path)
+    if not hasattr(made_by, "BUILDER_CONFIGS"):
+        raise UserError(f"{path}={name!r}: is no builder of TensorFlow Datasets")
     configs = [config.name for config in made_by.BUILDER_CONFIGS]
     config = config_name or None
     if config_name and config_name not in configs:

@@ -62,7 +62,7 @@ def read_table(
             wanted = " or ".join(repr(name) for name in names)
             raise UserError(f"{path}: no column {wanted}; the headers are {has}")
         places[key] = found[0] if found else None
-        # Only a column that is asked for: empty headers behind the last one are often alike
+        # Only a column that is asked for: empty headers after the last one are often alike
         if found and headers.count(headers[found[0]]) > 1:
             name = str(lines[0][1][found[0]]).strip()
             raise UserError(f"{path}: two columns are headed {name!r}; rename one")

@@ -192,7 +192,7 @@ def _in_order(content: bytes) -> bytes:
 
 
 def _describe(trained: Trained, exported: jax_export.Exported, why: str | None) -> dict[str, Any]:
-    """What a person needs to use the files, without the checksums."""
+    """What a user needs to use the files, without the checksums."""
     config, task = trained.experiment.config, trained.experiment.task
     name, options = _model(config)
     (image,), (logits,) = exported.in_avals, exported.out_avals

@@ -1,5 +1,6 @@
-"""Predictions for a person's own images or volumes: a table, and pictures of each."""
+"""Predictions for a user's images or volumes: a table, and pictures of each."""
 
+import os
 import pathlib
 import stat
 import sys
@@ -52,10 +53,14 @@ def predict(
     predictor.load(trained.experiment, trained.state, trained.devices)
     rows = []
     for name, paths in tqdm(cases.items(), desc="predicting", disable=quiet):
-        row = np.asarray(predictor.predict(name, paths, output))
+        given = predictor.predict(name, paths, output)
+        try:
+            row = np.asarray(given)
+        except ValueError:  # of rows of several lengths
+            row = np.asarray("")
         if row.shape != (len(predictor.columns),) or row.dtype.kind not in "biuf":
             raise UserError(
-                f"{type(predictor).__name__}.predict gives {row.tolist()!r} for {name}; it takes "
+                f"{type(predictor).__name__}.predict gives {given!r} for {name}; it takes "
                 f"a number for each of its columns, {', '.join(predictor.columns)}"
             )
         rows.append(row)
@@ -129,6 +134,12 @@ def check_outputs(
         written: the names of files below `output`, each with the input that it comes from.
     """
     workdir.check_writable(output, "--output")
+    if (output / workdir.CONFIG).exists() and (output / workdir.ENVIRONMENT).exists():
+        raise UserError(f"--output {output}: is the work folder of a run; take another folder")
+    for name, path in written:
+        # By its letters alone: a folder inside may be a link, which is looked at below
+        if os.path.isabs(name) or os.path.normpath(name).startswith(os.pardir):
+            raise UserError(f"--input {path}: its output {name} would lie outside of {output}")
     outputs.check_names(written)
     folders = sorted({str(pathlib.Path(name).parent) for name, _ in written})
     outputs.check_apart(output, folders, [*map(pathlib.Path, inputs), *found])

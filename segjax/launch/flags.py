@@ -24,7 +24,7 @@ class Flag:
     def described(self) -> str:
         """The help, with the default."""
         written = " ".join(map(str, self.default)) if self.nargs is not None else self.default
-        # argparse fills in what stands behind a percent sign
+        # argparse fills in what follows a percent sign
         return f"{self.help}; default: {written}".replace("%", "%%")
 
     @property

@@ -48,14 +48,13 @@ def check(config: ConfigDict, folder: pathlib.Path) -> Experiment:
     workdir.check_new(folder, config)
     # A generated set is drawn only once the config is known to be good.
     made = experiments.build(config, devices=jax.device_count(), parts=parts)
+    if not checkpoint.has_any(folder, "latest"):  # a run that goes on needs it no more
+        model_init.check(config.model_init, made.shapes())
     parts.data.count("validation")
     processes.first_then_others(parts.data.prepare)
     check_data(config, folder, parts.data.digest)
     made.task.check_place(made)
-    shapes = made.shapes()
-    checkpoint.check_fit(folder, shapes)
-    if not checkpoint.has_any(folder, "latest"):  # a run that goes on needs it no more
-        model_init.check(config.model_init, shapes)
+    checkpoint.check_fit(folder, made.shapes())
     return made
 
 
@@ -76,7 +75,7 @@ def check_data(config: ConfigDict, folder: pathlib.Path, found: str) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """One training of several: its config, its work folder, and what takes lines for a person."""
+    """One training of several: its config, its work folder, and what takes messages for the user."""
 
     config: ConfigDict
     folder: pathlib.Path
@@ -187,7 +186,7 @@ def finish(
     processes.wait()  # what process 0 wrote is there for all
     report.write(run.folder, trained)
     if processes.is_first():
-        # Last of all files: whoever sees it need look for no other
+        # The last file of a run: where it is, all others are
         workdir.write_done(run.folder, run.memory.ended(), int(state.step))
     return values
 
@@ -200,12 +199,25 @@ def _begins_with(made: Experiment, folder: pathlib.Path) -> str | None:
     return model_init.digest(made.config.model_init)
 
 
+def _moving_loss(config: ConfigDict) -> str | None:
+    """What to say where checkpoints are chosen by a loss that changes its meaning."""
+    moving = [name for name, term in config.loss.items() if isinstance(term.weight, ConfigDict)]
+    if config.evaluate.best != "loss" or not moving:
+        return None
+    return (
+        f"segjax: config.evaluate.best='loss' compares losses whose weights change meanwhile "
+        f"({', '.join(moving)}); a metric, or 'loss/{moving[0]}', does not change"
+    )
+
+
 def describe(run: Run) -> None:
     """Writes config.json and env.json of a work folder."""
     made, folder = run.experiment, run.folder
     folder.mkdir(parents=True, exist_ok=True)
     # Written once: a run keeps the config that it began with
     if not (folder / workdir.CONFIG).exists():
+        if line := _moving_loss(made.config):
+            run.say(line)
         files.write_text(folder / workdir.CONFIG, configs.to_json(made.config))
     counted = {"examples": made.clock.examples, "total_steps": made.total_steps}
     described = environment() | {"parameters": made.parameters} | counted

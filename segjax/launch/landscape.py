@@ -101,7 +101,7 @@ def simplex_figure(losses: Sequence[str], vector: tuple[float, ...]) -> plotting
         term = parse_loss(text)
         functions[label_of(term)] = of_pixel = on_one_pixel(term, 2, vector)
         with as_user_error(f"loss {text!r} on one pixel"):
-            # Traced once with few pixels, so that a misfit is told of before anything is computed
+            # Traced once with few pixels, so that a misfit is noticed before anything is computed
             jax.eval_shape(of_pixel, jax.ShapeDtypeStruct((4, 3), jnp.float32))
     return simplex.loss_figure(functions)
 

@@ -18,7 +18,7 @@ class Kind:
 
 
 SEVERAL = ("cross_entropy", "dice", "region_wise", "boundary", "hausdorff_dt")
-LOSS = "losses by name, with options behind a colon: focal:gamma=3 region_wise:maps=signed"
+LOSS = "losses by name, with options after a colon: focal:gamma=3 region_wise:maps=signed"
 
 
 def _shape(summary: str, reading: str) -> Kind:

@@ -134,8 +134,12 @@ def manifest_of(text: str, points: list[sweeps.Point], extra: Mapping[str, str])
 def _check_manifest(workdir: pathlib.Path, manifest: dict) -> None:
     """UserError unless the manifest of a folder is this one, but for the places of a machine."""
     # Through JSON, as the saved one has been: a tuple is a list there
-    if _sweep(read_manifest(workdir)) != _sweep(json.loads(json.dumps(manifest))):
-        raise UserError(f"--workdir {workdir}: holds another sweep; take another folder")
+    there, here = _sweep(read_manifest(workdir)), _sweep(json.loads(json.dumps(manifest)))
+    if there != here:
+        difference = files.first_difference(there, here, "sweep")
+        raise UserError(
+            f"--workdir {workdir}: holds another sweep ({difference}); take another folder"
+        )
 
 
 def _check_folder(workdir: pathlib.Path, points: list[sweeps.Point], manifest: dict) -> None:
@@ -152,10 +156,12 @@ def _check_folder(workdir: pathlib.Path, points: list[sweeps.Point], manifest: d
 
 
 def _sweep(manifest: dict) -> dict:
-    """A manifest without the places of this machine."""
+    """A manifest without the places of this machine: the experiment file by its name alone."""
+    path, arg = files.split_name(str(manifest.get("config", "")))
+    config = path.name if arg is None else f"{path.name}:{arg}"
     places = {f"data.{name}" for name in PLACES}
     kept = {k: v for k, v in dict(manifest.get("overrides", {})).items() if k not in places}
-    return manifest | {"overrides": kept}
+    return manifest | {"config": config, "overrides": kept}
 
 
 def describe(point: sweeps.Point) -> str:
@@ -177,7 +183,7 @@ class Progress:
         self.workdir, self.points = workdir, points
         self.missing = [point for point in points if not is_done(workdir, point)]
         self._ended = len(points) - len(self.missing)
-        self._failed: list[str] = []
+        self._failed: dict[str, list[str]] = {}  # ids of points by what they failed with
         self._bar = tqdm(
             total=len(points),
             initial=self._ended,
@@ -207,7 +213,7 @@ class Progress:
         if failure is not None:
             # Kept as a file, for another process may ask (`--status`), or run the sweep again
             write_text(failure_of(folder_of(self.workdir, point)), failure + "\n")
-            self._failed.append(f"{name}: {failure}")
+            self._failed.setdefault(failure, []).append(name)
         word = "done" if failure is None else "FAILED"
         tqdm.write(f"{word}: {name} ({describe(point)}) [{self._ended}/{len(self.points)}]")
         self._bar.update()
@@ -216,11 +222,13 @@ class Progress:
         """Writes the sweep's report; raises Interrupted instead when points failed."""
         self._bar.close()
         if self._failed:
+            count = sum(map(len, self._failed.values()))
+            why = "; ".join(f"{', '.join(ids)}: {line}" for line, ids in self._failed.items())
             raise Interrupted(
-                f"{len(self._failed)} of {len(self.points)} points failed "
-                f"({'; '.join(self._failed)}); the same command runs them again"
+                f"{count} of {len(self.points)} points failed ({why}); the same command runs them "
+                "again"
             )
-        # Here, for it brings matplotlib
+        # Imported here, for it loads matplotlib
         from segjax.report import sweep
 
         print(f"wrote {sweep.write(self.workdir)}")

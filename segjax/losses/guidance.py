@@ -65,7 +65,7 @@ def guidance(
     outside = ~region.astype(bool)
     if where is not None:
         outside = outside & where
-    # Before the logarithm: behind it, a nan inside the region would still reach the gradient.
+    # Before the logarithm: after it, a nan inside the region would still reach the gradient.
     logits = jnp.where(outside, logits, 0)
     if form == "complement":
         # -log(1 - sigmoid(z)), finite where the sigmoid rounds to 1

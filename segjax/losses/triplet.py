@@ -90,7 +90,7 @@ def _unit(x: Float[Array, "b d"]) -> Float[Array, "b d"]:
 def _length(x: Float[Array, "b d"]) -> Float[Array, "b"]:
     """|x| without overflow or underflow of the squares; its gradient at 0 is 0."""
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1))
-    # The slope of a root at 0 is infinite, so the root is taken of 1 there: a `where` behind it
+    # The slope of a root at 0 is infinite, so the root is taken of 1 there: a `where` after it
     # alone would give the gradient 0 * inf.
     none = largest == 0
     largest = jnp.where(none, 1, largest)

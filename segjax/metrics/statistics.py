@@ -61,17 +61,20 @@ def roc_auc(score: Float[Array, "*s n"], label: Float[Array, "*s n"]) -> Float[n
         label: 1 positive, 0 negative.
 
     Returns: values in [0, 1].
-    Empty cases: nan where no case is positive, or none is negative.
+    Empty cases: nan where no case is positive, or none is negative, and where a score or a label
+        is nan.
     """
     # Here, for scipy.stats takes a second to import.
     from scipy.stats import rankdata
 
-    score, positive = np.asarray(score, np.float64), np.asarray(label) > 0.5
+    score, label = np.asarray(score, np.float64), np.asarray(label, np.float64)
+    positive = label > 0.5
+    known = ~(np.isnan(score).any(axis=-1) | np.isnan(label).any(axis=-1))
     ranks = rankdata(score, axis=-1)
     count = positive.sum(axis=-1)
     others = positive.shape[-1] - count
     above = np.where(positive, ranks, 0).sum(axis=-1) - count * (count + 1) / 2
-    defined = (count > 0) & (others > 0)
+    defined = known & (count > 0) & (others > 0)
     return np.where(defined, above / np.where(defined, count * others, 1), np.nan)
 
 
@@ -87,13 +90,15 @@ def pooled_average_precision(
         counts: true positives at each threshold, rising, then false positives at each.
 
     Returns: values in [0, 1], by the trapezoidal rule.
-    Empty cases: nan where nothing is positive.
+    Empty cases: nan where nothing is positive, and where a count is nan.
+    Raises: ValueError on an odd number of `counts`.
     """
     total, tp, fp = _pooled(positives, counts)
     fn = total[..., None] - tp
-    return average_precision_from_counts(
-        np.stack([tp, fp, fn, np.zeros_like(tp)], axis=-1), rule="trapezoid"
-    )
+    table = np.stack([tp, fp, fn, np.zeros_like(tp)], axis=-1)
+    unknown = np.isnan(table).any(axis=(-2, -1))
+    table = np.where(unknown[..., None, None], 0.0, table)
+    return np.where(unknown, np.nan, average_precision_from_counts(table, rule="trapezoid"))
 
 
 def froc(positives: Float[Array, "*s n"], *counts: Float[Array, "*s n"]) -> Float[np.ndarray, "*s"]:
@@ -108,14 +113,16 @@ def froc(positives: Float[Array, "*s n"], *counts: Float[Array, "*s n"]) -> Floa
         counts: lesions found at each threshold, rising, then false positives at each.
 
     Returns: values in [0, 1].
-    Empty cases: nan where there is no lesion.
+    Empty cases: nan where there is no lesion, and where a count is nan.
+    Raises: ValueError on an odd number of `counts`.
     """
     total, found, false = _pooled(positives, counts)
     cases = np.asarray(positives).shape[-1]
     values = np.full(total.shape, np.nan)
+    unknown = np.isnan(found).any(axis=-1) | np.isnan(false).any(axis=-1)
     # `np.interp` takes one curve at a time.
     for place in np.ndindex(*total.shape):
-        if total[place] > 0:
+        if total[place] > 0 and not unknown[place]:
             # Thresholds rise, so false positives fall; `np.interp` takes rising ones.
             rates = np.append(0.0, false[place][::-1] / cases)
             hits = np.append(0.0, found[place][::-1] / total[place])
@@ -125,6 +132,8 @@ def froc(positives: Float[Array, "*s n"], *counts: Float[Array, "*s n"]) -> Floa
 
 def _pooled(positives: np.ndarray, counts: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sums over the cases: positives, and true and false positives by threshold."""
+    if len(counts) % 2 or not counts:
+        raise ValueError(f"`counts` takes as many true as false positives, got {len(counts)}")
     sums = [np.asarray(column, np.float64).sum(axis=-1) for column in counts]
     half = len(sums) // 2
     total = np.asarray(positives, np.float64).sum(axis=-1)

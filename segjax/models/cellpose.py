@@ -230,7 +230,7 @@ def from_state_dict(
     wanted = None if template is None else flatten_dict(template)
     filled, kept = {}, _replaced(expected, wanted)
     for key, (path, axes) in entries.items():
-        # Modules are one or two names of a path, behind that of its collection.
+        # Modules are one or two names of a path, after that of its collection.
         if path[1:3] in kept or path[1:2] in kept:
             filled[path] = wanted[path]
             continue

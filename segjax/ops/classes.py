@@ -80,7 +80,7 @@ def class_logits(
     """The logits of each class, at least two; outside `where` they become 0, nan too."""
     planes = tuple(plane.astype(computing_dtype(logits)) for plane in split(logits))
     if where is not None:
-        # Before any arithmetic: masked behind it, a nan would still reach the gradient.
+        # Before any arithmetic: masked after it, a nan would still reach the gradient.
         planes = tuple(jnp.where(where, plane, 0) for plane in planes)
     return planes if len(planes) > 1 else (jnp.zeros_like(planes[0]), planes[0])
 

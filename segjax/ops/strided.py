@@ -209,7 +209,7 @@ def _canonical_gradients(
         x.transpose(3, 1, 2, 0),
         y_bar.transpose(1, 2, 0, 3),
         window_strides=(1, 1),
-        # Rows behind the last centre come off, so that what is left is just the window.
+        # Rows after the last centre come off, so that what is left is just the window.
         padding=[(p, p - e) for p, e in zip(half, ends, strict=True)],
         rhs_dilation=strides,
         dimension_numbers=_CANONICAL,

@@ -39,7 +39,9 @@ class Weight:
     Attributes:
         at: (step, memory) -> the weight of the update that follows `step` updates.
         memory: what it remembers at step 0; empty for a function of the step alone.
-        update: (memory, step, sums by value name) -> the memory after that update.
+        update: (memory, step, own, *others) -> the memory after the update that follows `step`
+            updates. `own` is the sum over the batch of the term's values, without the weight, and
+            `others` are those of `needs`. Wanted where there is a memory.
         needs: other terms whose values it reads.
     """
 
@@ -260,11 +262,20 @@ def make(section: ConfigDict, clock: Clock) -> Weights:
             weight = function(Times(clock, path), **options)
         except (TypeError, ValueError) as error:  # of a function of the user's own
             raise UserError(f"{path}.{error}") from error
+        if not isinstance(weight, Weight):
+            raise UserError(
+                f"{path}.name={term.weight.name!r}: gives {type(weight).__name__}; a weight "
+                "schedule gives a Weight (segjax/optim/loss_weights.py)"
+            )
         for other in weight.needs:
             if other not in section or other == name:
                 others = [key for key in section if key != name]
+                # Under the option that names the other term, where there is one
+                option = next((key for key, value in options.items() if value == other), "name")
+                shown = options.get(option, term.weight.name)
                 raise UserError(
-                    f"{path}.against={other!r}: no such other term{nearest(other, others)} "
+                    f"{path}.{option}={shown!r}: reads the term {other!r}, and there is no such "
+                    f"other term{nearest(other, others)} "
                     f"config.loss has: {', '.join(others) or 'this one alone'}"
                 )
         scheduled[name] = weight

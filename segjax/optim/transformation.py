@@ -17,11 +17,17 @@ def schedule(config: ConfigDict, total_steps: int) -> optax.Schedule:
     function, options = lookup.resolve("schedules", config.schedule, "config.schedule")
     require_all("config.schedule", options)
     try:
-        return function(
+        made = function(
             rate if isinstance(rate, jax.Array) else float(rate), total_steps, **options
         )
     except ValueError as error:
         raise UserError(f"config.schedule.{error}") from error
+    if not callable(made):
+        raise UserError(
+            f"config.schedule.name={config.schedule.name!r}: gives {type(made).__name__}; a "
+            "schedule gives a function of the step"
+        )
+    return made
 
 
 def transformation(config: ConfigDict, total_steps: int) -> optax.GradientTransformation:
@@ -31,6 +37,11 @@ def transformation(config: ConfigDict, total_steps: int) -> optax.GradientTransf
     # The learning rate is a function by now, and its number has been checked.
     require_all("config.optimizer", {k: v for k, v in options.items() if k != "learning_rate"})
     made = function(**options)
+    if not (hasattr(made, "init") and hasattr(made, "update")):
+        raise UserError(
+            f"config.optimizer.name={config.optimizer.name!r}: gives {type(made).__name__}; an "
+            "optimiser gives an optax transformation"
+        )
     norm = config.train.clip_norm
     checks.require("config.train.clip_norm", norm, checks.none_or(POSITIVE))
     return made if norm is None else optax.chain(optax.clip_by_global_norm(norm), made)

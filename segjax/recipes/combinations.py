@@ -96,7 +96,7 @@ def segmentation_loss(text: str, alone: bool = False) -> Terms:
             )
     if len(set(names)) < len(names):
         raise UserError(f"loss={text!r}: names a loss twice")
-    # A sum is taken at its word: whoever names the partners wants these and no others
+    # Who names the partners wants these and no others
     if len(names) == 1 and not alone and text in PUBLISHED:
         return PUBLISHED[text](text)
     return equal(*names)

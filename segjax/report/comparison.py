@@ -122,7 +122,7 @@ def _compare_means(metric: Metric, own: list, other: list) -> tuple[int, float, 
 
 def _compare_statistics(metric: Metric, own: list, other: list) -> tuple[int, float, float] | None:
     """Cases in both rows, the difference of the statistic, and p, under as many seeds of both."""
-    both = _finite_cases(own) & _finite_cases(other)
+    both = _taken(metric, own) & _taken(metric, other)
     if not both.any():
         return None
     seeds = min(len(own[0]), len(other[0]))
@@ -132,7 +132,11 @@ def _compare_statistics(metric: Metric, own: list, other: list) -> tuple[int, fl
         return None
     # The test wants as many seeds of both; the difference is that of all of them
     first = [column[:seeds] for column in a], [column[:seeds] for column in b]
-    return int(both.sum()), difference, stats.paired_statistic_test(*first, metric.statistic)
+    return (
+        int(both.sum()),
+        difference,
+        stats.paired_statistic_test(*first, metric.statistic, unknown=metric.takes_unknown),
+    )
 
 
 def case_values(table: np.ndarray) -> np.ndarray:
@@ -156,6 +160,12 @@ def shown_cases(columns: list[np.ndarray], metric: Metric) -> np.ndarray:
     return values if metric.is_mean else np.where(_finite_cases(columns), values, np.nan)
 
 
+def _taken(metric: Metric, columns: list[np.ndarray]) -> np.ndarray:
+    """Which cases a statistic that is no mean is given: all, where it sees to unknown values."""
+    every = np.ones(columns[0].shape[-1], bool)
+    return every if metric.takes_unknown else _finite_cases(columns)
+
+
 def _finite_cases(columns: list[np.ndarray]) -> np.ndarray:
     """Which cases are finite under every seed in every column."""
     return np.all([np.isfinite(column).all(axis=0) for column in columns], axis=0)
@@ -174,14 +184,16 @@ def _summary(row: Row, metric: Metric, columns: list[np.ndarray]) -> Summary:
         if kept.sum() > 1:
             sd = float(np.std(cases[kept], ddof=1))
     else:
-        kept = _finite_cases(columns)
+        kept = _taken(metric, columns)
         finite = [column[:, kept] for column in columns]
         seed_values = metric.statistic(*finite) if kept.any() else np.full(len(row.seeds), math.nan)
         # A statistic that one seed does not have is not averaged over the others, which would
         # flatter it.
         if kept.any() and np.isfinite(seed_values).all():
             mean = float(np.mean(seed_values))
-            interval = stats.crossed_bootstrap_interval(*finite, statistic=metric.statistic)
+            interval = stats.crossed_bootstrap_interval(
+                *finite, statistic=metric.statistic, unknown=metric.takes_unknown
+            )
             low, high = interval
     count = int(kept.sum())
     return Summary(

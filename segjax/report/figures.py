@@ -16,7 +16,7 @@ PANELS = 6  # of validation values, at most
 
 
 def _wrapped(label: str, width: int = 34) -> str:
-    """A long label over several lines, broken behind commas where it can be."""
+    """A long label over several lines, broken after commas where it can be."""
     spaced = label.replace(", ", ",").replace(",", ", ")
     return "\n".join(textwrap.wrap(spaced, width)) or label
 

@@ -127,6 +127,7 @@ def _head(config: ConfigDict, environment: dict) -> list[str]:
         f"# {config.task}: {config.data.name}, {config.model.name}",
         "",
         f"- loss: {terms}",
+        *([f"- begun with `{config.model_init}`"] if config.model_init else []),
         f"- {config.optimizer.name}, learning rate {config.optimizer.learning_rate:g} "
         f"({config.schedule.name}), batch {config.data.batch_size}, "
         f"{config.data.image_size} pixels",
@@ -155,7 +156,7 @@ def _left_out(metrics: Sequence[Metric], columns: Columns, names: Sequence[str])
 
 
 def _notes(result: dict, environment: dict, moved_on: bool) -> list[str]:
-    """What has to be said of the data behind a table."""
+    """Remarks on the data of a table."""
     lines = []
     if result.get("data_changed"):
         trained = environment["data"]["digest"]

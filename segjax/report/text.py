@@ -23,8 +23,15 @@ def heading(metric: Metric) -> str:
 
 
 def number(value: float, metric: Metric, sign: str = "") -> str:
-    """A value with three decimals, two when it has a unit; a dash for nan."""
-    return UNKNOWN if math.isnan(value) else f"{value:{sign}.{2 if metric.unit else 3}f}"
+    """A value with three decimals, two when it has a unit, or two digits of a small one.
+
+    A dash for nan.
+    """
+    if math.isnan(value):
+        return UNKNOWN
+    decimals = 2 if metric.unit else 3
+    small = 0 < abs(value) < 10 ** (1 - decimals)
+    return f"{value:{sign}.2g}" if small else f"{value:{sign}.{decimals}f}"
 
 
 def p_value(p: float) -> str:
@@ -60,13 +67,15 @@ def notes(sweep: Sweep, comparison: Comparison) -> list[str]:
         lines.append(
             "Mean ± standard deviation over cases, each case first averaged over the seeds."
         )
+    if others := [metric.heading for metric in sweep.metrics if not metric.is_mean]:
+        lines.append(f"{', '.join(others)}: of all cases of a seed together, the mean over seeds.")
     if len(sweep.rows) > 1:
         count = len(sweep.rows) - 1
         lines += [
-            "Bold: the best mean of a column.",
+            "Bold: the best value of a column.",
             f"{STAR} differs from `{comparison.reference}`, corrected p < {LEVEL:g}: paired "
-            "permutation test of the mean difference over cases (10,000 random sign changes; all "
-            "of them where there are fewer), Holm's correction over the "
+            f"permutation test over cases ({_tests(sweep)}; 10,000 times at random, or in all ways "
+            "where there are fewer), Holm's correction over the "
             f"{count} comparison{'s' if count > 1 else ''} of each metric.",
         ]
     if any(summary.paper for rows in comparison.metrics.values() for summary in rows):
@@ -82,6 +91,18 @@ def notes(sweep: Sweep, comparison: Comparison) -> list[str]:
     if sweep.dropped:
         lines.append(f"Left out: {sweep.dropped} cases that only some of the points have.")
     return lines
+
+
+def _tests(sweep: Sweep) -> str:
+    """What the tests permute."""
+    of_means = "the sign of a case's difference"
+    of_others = "whole cases between the two rows"
+    kinds = {metric.is_mean for metric in sweep.metrics}
+    if kinds == {True}:
+        return f"changing {of_means}"
+    if kinds == {False}:
+        return f"exchanging {of_others}"
+    return f"changing {of_means}; where the value is no mean, exchanging {of_others}"
 
 
 def interval_text(metric: Metric) -> str:
@@ -110,7 +131,7 @@ def _left_out(sweep: Sweep, comparison: Comparison) -> list[str]:
                 values = sum(column.size for column in values_of(sweep, row, metric))
                 parts.append(
                     f"{metric.heading}, `{row.label}`: {summary.not_finite} of {values} values, "
-                    f"{summary.left_out} cases wholly"
+                    f"{summary.left_out} cases altogether"
                 )
     return parts
 

@@ -116,12 +116,12 @@ class Evaluator(Protocol):
 
 
 class Predictor(Protocol):
-    """Predicts the cases that a person has, from files to files.
+    """Predicts the cases that a user has, from files to files.
 
     Attributes:
         kind: what a case is, for messages: image, volume.
         suffixes: how names of files end that are taken from a folder.
-        columns: header of the table behind `image`.
+        columns: header of the table after `image`.
         spread: whether it shares its batches, `evaluate.batch_size` each, out over devices.
     """
 
@@ -164,7 +164,7 @@ class Task(Protocol):
         metrics: what its table of cases comes to.
         headline: the name of the metric that stands for all.
         scored: columns of the table that every validation during training has.
-        columns: header of the table behind `image`, in its order; what a table lacks is left out.
+        columns: header of the table after `image`, in its order; what a table lacks is left out.
         augmentations: those that a config may switch on, with their defaults, as a function.
     """
 
@@ -277,8 +277,8 @@ def check_baseline(known: bool) -> None:
     """UserError unless a task knows again what its baseline has learned."""
     if not known:
         raise UserError(
-            "baseline.json does not hold what the baseline of this task learns; remove it from the "
-            "work folder and train again, which makes it anew"
+            "baseline.json (trivial.json of older runs) does not hold what the baseline of this "
+            "task learns; remove it from the work folder and train again"
         )
 
 

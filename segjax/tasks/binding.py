@@ -77,9 +77,9 @@ class Term:
         # What a term asks for by name takes the place of the field that its parameter is named
         # after.
         fields = {**fields, **{name: fields[other] for name, other in self.inputs.items()}}
-        if self.pooled:  # behind the renaming: padding is left out in the shape of its own logits
+        if self.pooled:  # after the renaming: padding is left out in the shape of its own logits
             fields = pool(fields)
-        # Behind the pooling: maps have to be those of the labels that the loss is given
+        # After the pooling: maps have to be those of the labels that the loss is given
         if self.maps is not None:
             fields = {**fields, "maps": self.maps(fields)}
         taken = inspect.signature(self.function).parameters
@@ -122,9 +122,10 @@ def combine(
     weights: Mapping[str, Array] | None = None,
     pool: Callable[[Mapping], Mapping] = lambda fields: fields,
 ) -> dict[str, Array]:
-    """The weighted sum of terms as `loss`, and each of several without its weight as `loss/NAME`.
+    """The weighted sum of terms as `loss`, and each without its weight as `loss/NAME`.
 
-    L_b = sum_t w_t L_t,b.
+    L_b = sum_t w_t L_t,b. A single term whose weight is a number is the loss itself, and is not
+    given twice.
 
     Args:
         terms: from `make_term` or `bind`.
@@ -135,7 +136,7 @@ def combine(
 
     Returns: one value per image `[b]` under each name, or one in all where only pooled terms are.
     """
-    return _shown(terms, _sum(terms, fields, weights, pool))
+    return _shown(terms, _sum(terms, fields, weights, pool), weights)
 
 
 def combine_scales(
@@ -162,7 +163,7 @@ def combine_scales(
         if share and chosen:
             part = _sum(chosen, fields, weights, pool)
             total |= {name: total.get(name, 0.0) + share * value for name, value in part.items()}
-    return _shown(terms, total)
+    return _shown(terms, total, weights)
 
 
 def _sum(terms: Sequence[Term], fields: Mapping, weights: Mapping | None, pool: Callable) -> dict:
@@ -175,10 +176,12 @@ def _sum(terms: Sequence[Term], fields: Mapping, weights: Mapping | None, pool: 
     return {"loss": total} | {f"loss/{name}": value for name, value in values.items()}
 
 
-def _shown(terms: Sequence[Term], values: dict[str, Array]) -> dict[str, Array]:
-    """The sum, and each term where there are several."""
+def _shown(
+    terms: Sequence[Term], values: dict[str, Array], weights: Mapping | None
+) -> dict[str, Array]:
+    """The sum, and each term where there are several, or where weights follow a schedule."""
     # Of a single term `loss/NAME` would be the loss again, but for its weight
-    return values if len(terms) > 1 else {"loss": values["loss"]}
+    return values if len(terms) > 1 or weights else {"loss": values["loss"]}
 
 
 def bind(section: ConfigDict, offered: tuple[str, ...]) -> tuple[Term, ...]:

@@ -1,5 +1,6 @@
 """A metric: a statistic of some columns of a task's table of cases, with its name and unit."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,6 +53,16 @@ class Metric:
         """Whether it is the mean of a single column, whose cases can be averaged over seeds."""
         return self.statistic is mean and len(self.columns) == 1
 
+    @functools.cached_property
+    def takes_unknown(self) -> bool:
+        """Whether its statistic has a value where a case has none, as a count of such cases."""
+        column = np.array([[0.0, 1.0, 0.25, 0.75, np.nan]])
+        try:
+            with np.errstate(all="ignore"):
+                return bool(np.isfinite(self.statistic(*(column.copy() for _ in self.columns))))
+        except Exception:  # of values that it rightly refuses
+            return False
+
     @property
     def keys(self) -> tuple[str, ...]:
         """What `config.paper` may call it: its name, or that of its column."""
@@ -70,7 +81,8 @@ class Metric:
 
     def of(self, columns: Columns, names: Sequence[str] | None = None) -> float:
         """Its value on a table; `names` of the cases where it takes only some."""
-        values = [np.asarray(columns[name], np.float64) for name in self.columns]
+        # Copies, for a statistic may sort in place
+        values = [np.array(columns[name], np.float64) for name in self.columns]
         if self.cases:
             kept = self.counted(names)
             values = [column[kept] for column in values]

@@ -207,15 +207,20 @@ def _read(path: pathlib.Path, template: State) -> tuple[State, LoopState]:
         handler = ocp.StandardCheckpointHandler()
         # By the handler, not a manager: that belongs to the run that writes there
         fields = handler.restore(path.resolve() / "state", args=ocp.args.StandardRestore(target))
-        item = path / LOOP if (path / LOOP).exists() else path / LOOP_BEFORE
-        loop = json.loads((item / "metadata").read_text())
-        if not isinstance(loop, dict):
-            raise ValueError("its loop state is no JSON object")
-        saved = loop.pop(ARRAYS, None)  # older checkpoints have none
-        if saved is not None and saved != _digest(fields):
-            raise ValueError("its arrays are not those that were saved")
-        memory = from_saved(loop)
+        memory = from_saved(_loop_of(path, fields))
     return _restored(template, fields), memory
+
+
+def _loop_of(path: pathlib.Path, fields: Mapping) -> dict:
+    """The loop state beside the arrays of a checkpoint; ValueError where they are other ones."""
+    item = path / LOOP if (path / LOOP).exists() else path / LOOP_BEFORE
+    loop = json.loads((item / "metadata").read_text())
+    if not isinstance(loop, dict):
+        raise ValueError("its loop state is no JSON object")
+    saved = loop.pop(ARRAYS, None)  # older checkpoints have none
+    if saved is not None and saved != _digest(fields):
+        raise ValueError("its arrays are not those that were saved")
+    return loop
 
 
 def read_variables(workdir: pathlib.Path, kind: str) -> dict[str, np.ndarray]:
@@ -235,6 +240,7 @@ def read_variables(workdir: pathlib.Path, kind: str) -> dict[str, np.ndarray]:
             )
             made = ocp.args.StandardRestore(target)
             fields = handler.restore(path.resolve() / "state", args=made)
+            _loop_of(path, fields)
     except Damaged as error:
         raise UserError(f"{path}: damaged ({error})") from error
     # By the names that `model.apply` takes, without what only training needs

@@ -14,8 +14,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
+from flax.errors import FlaxError
 from ml_collections import ConfigDict
 
 from segjax.checks import nearest
@@ -29,11 +29,12 @@ from segjax.optim import transformation as optim
 from segjax.optim.loss_weights import Weights
 from segjax.tasks.base import Task
 from segjax.tasks.binding import Term, bind
+from segjax.tasks.metric_checks import check_metrics
 from segjax.train import hyperparameters, models, parallel, step
 from segjax.train import state as states
 
 # What building with wrong options raises while shapes are traced.
-MISFITS = (ArithmeticError, LookupError, TypeError, ValueError)
+MISFITS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, FlaxError)
 # No training reaches it, so a duration that is not set is no case of its own
 NEVER = 10**12  # steps
 # Stands for the size of a training set that is not at hand, while a config is only looked at.
@@ -176,48 +177,17 @@ def name_parts(config: ConfigDict) -> Parts:
 def make_task(config: ConfigDict) -> Task:
     """The task that `config.task` names."""
     target = lookup.find("tasks", config.task, "config.task")
+    if inspect.isabstract(target):
+        lacking = ", ".join(sorted(target.__abstractmethods__))
+        raise UserError(f"config.task={config.task!r}: lacks {lacking} (segjax/tasks/base.py)")
     options = dict(config.task_options)
     lookup.check_options(target, options, "config.task_options")
     # Supplied, so that no option of the task can contradict `data.image_size`
     if "image_size" in inspect.signature(target).parameters:
         options["image_size"] = config.data.image_size
     task = target(**options)
-    _check_metrics(task, f"config.task={config.task!r}")
-    known = [metric.name for metric in task.metrics]
-    if task.headline not in known:
-        raise UserError(
-            f"config.task={config.task!r}: its headline {task.headline!r} is none of its metrics, "
-            f"{', '.join(known)}"
-        )
+    check_metrics(task, f"config.task={config.task!r}")
     return task
-
-
-def _check_metrics(task: Task, where: str) -> None:
-    """UserError for a metric whose name is taken, whose columns no table has, or that is none."""
-    names = [metric.name for metric in task.metrics]
-    for name in names:
-        if names.count(name) > 1 or name == "loss" or name.startswith(("loss/", "weight/")):
-            why = "two metrics have it" if names.count(name) > 1 else "the losses have it"
-            raise UserError(f"{where}: a metric cannot be named {name!r}: {why}")
-    there = dict.fromkeys([*task.columns, *task.scored])
-    for metric in task.metrics:
-        if lacking := next((name for name in metric.columns if name not in there), None):
-            raise UserError(
-                f"{where}: its metric {metric.name!r} takes the column {lacking!r}, which is none "
-                f"of its table{nearest(lacking, there)} They are: {', '.join(there)}"
-            )
-        # Intervals and tests call it on many resampled tables at once.
-        tables = [np.tile([0.0, 1.0, 0.25, 0.75], (2, 1)) for _ in metric.columns]
-        try:
-            with np.errstate(all="ignore"):
-                shape = np.shape(metric.statistic(*tables))
-        except Exception:  # of values that it may rightly refuse
-            continue
-        if shape != (2,):
-            raise UserError(
-                f"{where}: the statistic of its metric {metric.name!r} gives shape {shape} for "
-                "columns [2, cases]; it takes [..., cases] to [...], as metrics/statistics.py says"
-            )
 
 
 def build(
@@ -304,9 +274,11 @@ def _check_steps(made: Experiment) -> None:
         raise _culprit(made, fields, error) from error
     models.check_axis(made.model, began.collections, made.config.parallel)
     if (best := made.config.evaluate.best) not in values:
+        # Not of every validation, whose columns are those that the step computes
+        late = " but in the final table" if best in {m.name for m in made.task.metrics} else ""
         raise UserError(
-            f"config.evaluate.best={best!r}: evaluation gives no such value{nearest(best, values)} "
-            f"It gives: {', '.join(values)}"
+            f"config.evaluate.best={best!r}: evaluation gives no such value{late}"
+            f"{nearest(best, values)} It gives: {', '.join(values)}"
         )
 
 
@@ -321,11 +293,21 @@ def _trace(made: Experiment, began: states.State, fields: Mapping) -> list[str]:
         # Without the optimiser, as evaluators call it
         sums, (scores, _) = jax.eval_shape(evaluate, began.without_optimizer, {}, batch)
         if set(scores) != set(task.scored):
-            raise TypeError(f"the task scores {sorted(scores)}, and says {sorted(task.scored)}")
+            raise UserError(
+                f"config.task={made.config.task!r}: `scores` gives {', '.join(sorted(scores))}; "
+                f"`scored` says {', '.join(sorted(task.scored))}"
+            )
+        for name, leaf in scores.items():
+            if leaf.shape != (2,):
+                raise UserError(
+                    f"config.task={made.config.task!r}: `scores` gives {name!r} of shape "
+                    f"{list(leaf.shape)} for 2 cases; it takes one value a case"
+                )
         return list(sums)
 
     # Under no axis, for one exists only inside pmap
-    jax.eval_shape(made.train_step(None), began, {}, batch)
+    state, _ = jax.eval_shape(made.train_step(None), began, {}, batch)
+    models.check_collections(began.collections, state.collections, made.model)
     # What evaluation asks of the model, also of a task that does not evaluate by the step
     jax.eval_shape(partial(_outputs, made.model, task), began.variables, fields)
     return list(task.validation_values(losses))
@@ -334,6 +316,16 @@ def _trace(made: Experiment, began: states.State, fields: Mapping) -> list[str]:
 def _culprit(made: Experiment, fields: Mapping, error: Exception) -> UserError:
     """What in a config keeps its steps from being traced: the model, a term, or how they meet."""
     config, task = made.config, made.task
+    now = jax.ShapeDtypeStruct((), jnp.int32)
+    try:
+        jax.eval_shape(made.schedule, now)
+    except MISFITS as misfit:
+        return UserError(f"config.schedule: {_written(config.schedule)} does not work: {misfit}")
+    try:
+        jax.eval_shape(made.weights.at, now, made.weights.initial())
+    except MISFITS as misfit:
+        names = ", ".join(f"config.loss.{name}.weight" for name in made.weights.scheduled)
+        return UserError(f"{names}: does not work: {misfit}")
     try:
         variables = made.shapes().variables
         outputs = jax.eval_shape(partial(_outputs, made.model, task), variables, fields)
@@ -341,6 +333,11 @@ def _culprit(made: Experiment, fields: Mapping, error: Exception) -> UserError:
     except MISFITS as misfit:
         written, shape = _written(config.model), made.image_shape
         return UserError(f"config.model: {written} does not work on {shape} images: {misfit}")
+    if lacking := [name for name in task.offers if name not in named]:
+        return UserError(
+            f"config.task={config.task!r}: `bind` does not give {', '.join(lacking)}, which "
+            "`offers` names"
+        )
     for term in made.terms:
         try:
             jax.eval_shape(term, named)

@@ -108,7 +108,7 @@ def write_baselines(
 
 
 def has_baseline(folder: pathlib.Path) -> bool:
-    """Whether what the baseline learned is there; a damaged file is not, and it is said."""
+    """Whether what the baseline learned is there; a damaged file is not, and a line says so."""
     try:
         return workdir.read_baseline(folder) is not None
     except UserError as error:

@@ -44,7 +44,7 @@ class Log:
         forget_after(self.path, step, evaluated)
         self._file = self.path.open("a")
         if tensorboard:
-            # From the step behind the restored one: TensorBoard hides this step and all later ones
+            # From the step after the restored one: TensorBoard hides this step and all later ones
             self._events = Events(workdir / "tensorboard", step + 1)
 
     def write(self, step: int, split: str, values: Mapping[str, tuple[float, float]]) -> None:
@@ -179,7 +179,7 @@ def environment() -> dict[str, object]:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that segjax runs from, `+` behind it when files have changed."""
+    """The commit of the checkout that segjax runs from, `+` after it when files have changed."""
     folder = pathlib.Path(__file__).parent
     try:
         run = {"cwd": folder, "capture_output": True, "text": True, "check": True, "timeout": 10}

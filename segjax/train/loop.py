@@ -148,7 +148,7 @@ class Loop:
                     self.pending.setdefault(name, []).append(pair)
                 if done % made.log_every == 0 or done >= made.total_steps or self._rests(done):
                     self._log(done, logged, state, began, bar)
-                    # The clock starts behind the log, which has waited for the devices
+                    # The clock starts after the log, which has waited for the devices
                     self.pending, began, logged = {}, time.perf_counter(), done
 
     def _over(self, done: int) -> bool:

@@ -37,7 +37,10 @@ def read(text: str) -> dict[str, np.ndarray]:
         raise UserError(f"{PATH}={text!r}: no such file or folder")
     if path.is_dir() and (path / workdir.CONFIG).exists():
         kind = "best" if checkpoint.has_any(path, "best") else "latest"
-        return checkpoint.read_variables(path, kind)
+        try:
+            return checkpoint.read_variables(path, kind)
+        except UserError as error:
+            raise UserError(f"{PATH}={text!r}: {error}") from error
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file():
         raise UserError(f"{PATH}={text!r}: neither a work folder nor an export, nor a file")
@@ -90,15 +93,19 @@ def fitting(
 
 
 def check(text: str, shapes: State) -> None:
-    """UserError unless a state can begin with it; says what stays random."""
+    """UserError unless a state can begin with it; says how many arrays do, and which do not."""
     if not text:
         return
-    taken, left = fitting(text, read(text), shapes)
-    if left and jax.process_index() == 0:
+    arrays = read(text)
+    taken, left = fitting(text, arrays, shapes)
+    if jax.process_index() == 0:
         more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
+        rest = f"; {', '.join(left[:SHOWN])}{more} begin at random" if left else ""
+        unused = len(arrays) - len(taken)
+        rest += f"; {unused} arrays of the file are not used" if unused else ""
         print(
-            f"segjax: {PATH}: {len(taken)} arrays of {text} are taken; "
-            f"{', '.join(left[:SHOWN])}{more} begin at random",
+            f"segjax: {PATH}: {len(taken)} of the model's {len(taken) + len(left)} arrays begin "
+            f"as in {text}{rest}",
             file=sys.stderr,
         )
 

@@ -44,6 +44,29 @@ def check_axis(model: Any, collections: Mapping, parallel: str) -> None:
         )
 
 
+def check_collections(began: Mapping, after: Mapping, model: Any) -> None:
+    """UserError for a collection that a step leaves with another shape, type or structure."""
+    before, later = (
+        {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in flat}
+        for flat in (jax.tree_util.tree_leaves_with_path(tree) for tree in (began, after))
+    )
+    for name in {**before, **later}:
+        shown = [
+            f"{tree[name].dtype}{list(tree[name].shape)}" if name in tree else "not there"
+            for tree in (before, later)
+        ]
+        if shown[0] != shown[1]:
+            raise UserError(
+                f"config.model: {type(model).__name__} begins with {name} {shown[0]}, and after a "
+                f"step it is {shown[1]}; a state keeps its shapes and types"
+            )
+        if jnp.issubdtype(before[name].dtype, jax.dtypes.prng_key):
+            raise UserError(
+                f"config.model: {type(model).__name__} keeps a key in {name}, which a checkpoint "
+                "cannot hold; keep jax.random.key_data of it"
+            )
+
+
 def _has(target: type, name: str) -> bool:
     """Whether a module has a field."""
     return dataclasses.is_dataclass(target) and name in {f.name for f in dataclasses.fields(target)}
@@ -79,5 +102,9 @@ def apply_in_training(
 
 def check_outputs(outputs: object) -> None:
     """TypeError unless a model returned a dict with logits."""
-    if not isinstance(outputs, Mapping) or "logits" not in outputs:
+    if not isinstance(outputs, Mapping):
         raise TypeError(f"a model returns a dict with 'logits', got {type(outputs).__name__}")
+    if "logits" not in outputs:
+        raise TypeError(f"a model returns a dict with 'logits', got one with {', '.join(outputs)}")
+    if not hasattr(outputs["logits"], "shape"):
+        raise TypeError(f"'logits' of a model are an array, got {type(outputs['logits']).__name__}")

@@ -21,7 +21,7 @@ from segjax.train.state import State
 
 
 def say_on_stderr(line: str) -> None:
-    """Tells a person, once of several processes."""
+    """Prints a line for the user, once of several processes."""
     if jax.process_index() == 0:
         print(line, file=sys.stderr)
 
@@ -33,7 +33,7 @@ class Run:
     Attributes:
         experiment: what it trains.
         folder: its work folder.
-        say: takes what a person is told on the way, a line at a time.
+        say: takes messages for the user, a line at a time.
         memory: what the loop remembers of it.
         error: why it failed, in one line.
         source: of its batches, while it trains.

@@ -27,6 +27,23 @@ def over_devices(tree, axis_name: str | None):
     return jax.lax.psum(tree, axis_name) if axis_name else tree
 
 
+def same_on_all(collections, axis_name: str | None):
+    """What a model keeps beside its parameters, as one state: means over the devices of pmap.
+
+    Batch statistics over `axis_name` are equal there already. Whole numbers, such as counters, take
+    the largest. Under jit on a mesh the model sees the whole batch.
+    """
+    if not axis_name:
+        return collections
+
+    def one(leaf):
+        if jnp.issubdtype(leaf.dtype, jnp.inexact):
+            return jax.lax.pmean(leaf, axis_name)
+        return jax.lax.pmax(leaf.astype(jnp.int32), axis_name).astype(leaf.dtype)
+
+    return jax.tree.map(one, collections)
+
+
 def whole_batch(fields: Mapping, *, weight: jax.Array, axis_name: str | None) -> dict:
     """What a loss that pools the batch takes: the rows of all devices, without the padding.
 
@@ -88,6 +105,7 @@ def make_train_step(
             _model_key(key, axis_name),
         )
         grads, sums = over_devices((grads, sums), axis_name)
+        collections = same_on_all(collections, axis_name)
         # By the count of the whole batch: the gradient of its mean loss
         grads = jax.tree.map(lambda g: g / sums["loss"][1], grads)
         norm = optax.tree.norm(grads)

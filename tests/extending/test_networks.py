@@ -242,3 +242,16 @@ def test_an_output_that_is_missing_is_refused(tmp_path, data_dir, capfd, line, m
     errors = capfd.readouterr().err
     assert errors.count("\n") == 1 and message in errors
     assert not (tmp_path / "run").exists()
+
+
+def test_what_devices_saw_apart_is_one_state(tmp_path, data_dir):
+    """Under pmap each device has seen other images: the state is their mean, saved and read."""
+    path = written(tmp_path, "Remembering")
+    means = {}
+    for parallel in ("sharding", "pmap"):
+        folder = tmp_path / parallel
+        assert main(words(folder, data_dir, path, parallel=parallel, train__steps=3)) == 0
+        means[parallel] = load_trained(folder, "latest").state.collections["seen"]["mean"]
+        assert main(["evaluate", "--workdir", str(folder)]) == 0
+    assert np.all(means["sharding"] > 0.01)
+    np.testing.assert_allclose(means["pmap"], means["sharding"], rtol=1e-5)

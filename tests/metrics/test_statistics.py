@@ -98,6 +98,24 @@ def test_roc_auc_of_a_score_that_is_nan_is_nan():
     assert np.isnan(statistics.roc_auc(np.array([0.1, NAN, 0.3]), np.array([0, 1, 1])))
 
 
+def test_roc_auc_of_a_label_that_is_nan_is_nan():
+    score, label = np.array([0.9, 0.8, 0.7, 0.1]), np.array([NAN, 1, 0, 0])
+    assert np.isnan(statistics.roc_auc(score, label))
+    assert statistics.roc_auc(score[1:], label[1:]) == 1.0
+
+
+@pytest.mark.parametrize("statistic", [statistics.pooled_average_precision, statistics.froc])
+def test_counts_that_are_nan_or_odd(statistic):
+    positives, hits, false = counts(6, lead=(2,))
+    known = statistic(positives, *hits, *false)
+    hits = [column.astype(float) for column in hits]
+    hits[1][0, 3] = NAN
+    got = statistic(positives, *hits, *false)
+    assert np.isnan(got[0]) and got[1] == known[1]
+    with pytest.raises(ValueError, match="as many true as false positives, got 9"):
+        statistic(positives, *hits, *false[:-1])
+
+
 # --- pooled AUC-PR --------------------------------------------------------------------------------
 
 

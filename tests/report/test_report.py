@@ -15,6 +15,7 @@ from segjax.tasks.metric import Metric
 from segjax.tasks.segmentation import Segmentation
 from segjax.tasks.volume_segmentation import VolumeSegmentation
 from segjax.train.sweepdir import folder_of
+from tests.report import fabricated
 from tests.report.fabricated import (
     CASES,
     CLASSES,
@@ -238,6 +239,22 @@ def test_a_statistic_that_is_no_mean(tmp_path):
     assert (float(line["low"]), float(line["high"])) == pytest.approx(interval)
     assert line["sd"] == ""
     assert "over seeds and cases" in (tmp_path / "report.md").read_text()
+
+
+def test_a_statistic_of_what_is_unknown_sees_all_cases(tmp_path, monkeypatch):
+    """A count of cases without a value is 0 of those that have one."""
+    lost = Metric("lost", ("hausdorff_RV",), statistics.not_finite, higher_is_better=False)
+    monkeypatch.setattr(fabricated.Volumes, "metrics", (*fabricated.Volumes.metrics, lost))
+    values = VALUES.copy()
+    values[0, :, :2, DISTANCE] = np.inf
+    values[1, 0, 5, DISTANCE] = np.nan
+    write_all(tmp_path, values)
+    sweep.write(tmp_path)
+    lines = lines_of(tmp_path)
+    means = {row: float(lines[row, "lost"]["mean"]) for row, name in lines if name == "lost"}
+    assert sorted(means.values()) == [0.0, 0.5, 2.0]
+    assert means["loss=region_wise"] == 2.0 and means["loss=dice"] == 0.5
+    assert 0 < float(lines["loss=dice", "lost"]["p"]) <= 1
 
 
 @pytest.mark.parametrize("targets", [("optic_disc",), ("optic_disc", "optic_cup")])

@@ -45,7 +45,7 @@ def start(
 ) -> forked.Forked:
     """Starts a command, of `command` or like it, in a process of its own."""
     own = environment(devices, optimised=optimised)
-    return forked.Forked(words[3:], own, cwd, merged=merged)
+    return forked.Forked(words[words.index("segjax.cli") + 1 :], own, cwd, merged=merged)
 
 
 def environment(devices: int = 1, *, optimised: bool = True) -> dict[str, str]:

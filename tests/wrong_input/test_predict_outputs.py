@@ -123,7 +123,7 @@ def test_two_inputs_of_one_output(refuses, tmp_path, on_one_channel, trained):
     picture(tmp_path / "p.png")
     picture(tmp_path / "x__p.png")
     refuses(*words, "p.png", "x", "x__p.png", names=["x__p.png", "x/p.png"])
-    refuses(*words, "p.png", "p.png", names=["--input p.png", "that of p.png"])
+    refuses(*words, "p.png", "p.png", names=["--input p.png: is given twice"])
     long = picture(tmp_path / f"{'p' * 240}.png")
     refuses(*words, "p.png", long.name, names=[long.name, "too long a name"])
 

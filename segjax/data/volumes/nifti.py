@@ -182,7 +182,7 @@ def in_order(path: Path, volume: Volume, order: Sequence[int]) -> Volume:
 
     Args:
         path: of the file, for messages.
-        volume: as read, or with channels behind the axes.
+        volume: as read, or with channels after the axes.
         order: the axis of the body that each axis of the file shall be nearest to: 0 for right and
             left, 1 for front and back, 2 for head and foot, along which the slices lie.
 
@@ -286,7 +286,7 @@ def _parse(path: Path, stream: BinaryIO) -> Volume:
         pass
     affine = np.array(image.affine, np.float64)
     _check_affine(path, affine, image.header)
-    # x, y, z to z, y, x; a time behind them is left out
+    # x, y, z to z, y, x; a time after them is left out
     spacing = np.array(image.header.get_zooms()[2::-1], np.float32)
     # Voxels lie in Fortran order, x fastest; the transpose is then contiguous, without a copy
     return Volume(array.reshape(array.shape[:3], order="F").T, spacing, affine)

@@ -30,12 +30,13 @@ PAUSE = 0.05  # seconds between two looks at the children
 
 
 def command_of(text: str, point: sweeps.Point, extra: Mapping[str, str], workdir) -> list[str]:
-    """The `segjax train` command of one point."""
+    """The `segjax train` command of one point; its paths are as they are in the current folder."""
     path, _ = files.split_name(text)
     config = f"{path}:{point['arg']}" if "arg" in point else str(path)
     settings = {key: value for key, value in point.items() if key != "arg"} | dict(extra)
     flags = [f"--config.{key}={value}" for key, value in settings.items()]
-    head = [sys.executable, "-m", "segjax.cli", "train"]
+    # -P: a folder `segjax` in the current one, as that of a clone, is not taken for the package
+    head = [sys.executable, "-P", "-m", "segjax.cli", "train"]
     return [*head, "--config", config, "--workdir", str(workdir), *flags]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from segjax.data.pipeline import share_of
+from segjax.errors import UserError
 from segjax.tasks.base import Devices, Evaluation, Experiment
 from segjax.tasks.sums import merged_means
 
@@ -20,7 +21,7 @@ class ImageEvaluator:
         self._task, self._split, self._data = experiment.task, split, experiment.data
         self._batch_size = experiment.config.evaluate.batch_size
         self._devices = devices
-        self._source = self._task.source(experiment, split)
+        self._source = self._task.stored(experiment, split)
         self._step = devices.compile_evaluate(experiment.evaluation_step(devices.axis_name))
         self._arrays = devices.replicate(self._source.arrays)
 
@@ -67,6 +68,12 @@ class ImageEvaluator:
         local = {name: self._devices.local_rows(array) for name, array in predictions.items()}
         fields = self._source.fields_of(batch)
         found = {("own", name): v for name, v in self._task.rows(local, fields).items()}
+        for (_, name), values in found.items():
+            if np.shape(values) != np.shape(batch["weight"]):
+                raise UserError(
+                    f"task {type(self._task).__name__}: `rows` gives {name!r} of shape "
+                    f"{list(np.shape(values))} for {len(batch['weight'])} cases"
+                )
         if baseline is not None:
             scores = self._task.baseline_scores(baseline, fields)
             found |= {("baseline", name): values for name, values in scores.items()}

@@ -1,4 +1,4 @@
-"""Predictions for a person's own photographs: a row of the table and pictures of each."""
+"""Predictions for a user's photographs: a row of the table and pictures of each."""
 
 import functools
 import os
@@ -11,6 +11,7 @@ import numpy as np
 
 from segjax.data.images import read_image
 from segjax.data.outputs import check_names
+from segjax.errors import UserError
 from segjax.tasks.base import Devices, Experiment
 
 
@@ -66,6 +67,11 @@ class ImagePredictor:
         fields = {k: v[None] for k, v in task.record({"image": image}, self._size).items()}
         predictions, scores = jax.device_get(self._apply(fields))
         rows = {**scores, **task.rows(predictions, fields)}
+        if lacking := [column for column in task.predicted if column not in rows]:
+            raise UserError(
+                f"task {type(task).__name__}: `predicted` has {lacking[0]!r}, which neither "
+                "`scores` nor `rows` gives"
+            )
         # In the order of the header; what needs annotation stays without a value
         row = {
             column: float(rows[column][0]) if column in task.predicted else np.nan

@@ -12,7 +12,8 @@ import numpy as np
 
 from segjax.data.augment import default_strengths
 from segjax.data.pipeline import Records, Resident, Streamed
-from segjax.tasks.base import Devices, Experiment, Fields, check_fields
+from segjax.errors import UserError
+from segjax.tasks.base import Devices, Experiment, Fields, Source, check_fields
 from segjax.tasks.images.evaluation import ImageEvaluator
 from segjax.tasks.images.prediction import ImagePredictor
 from segjax.tasks.metric import Columns, Metric
@@ -25,7 +26,7 @@ class ImageTask(abc.ABC):
     A task of this kind says what a record holds (`record`, `blank`), how it is augmented
     (`augmented`), which arrays losses take (`bind`), what the outputs mean (`predict`), and the
     columns of its table: those computed inside the compiled step (`scores`), and those that are
-    made on the host for a final table (`rows`). The rest has a meaning without being written anew.
+    made on the host for a final table (`rows`). The rest has defaults.
     """
 
     fields: Sequence[str] = ("image", "image_id")
@@ -73,8 +74,6 @@ class ImageTask(abc.ABC):
 
     def augmented(self, keys: Array, fields: Fields, strengths: Mapping[str, float]) -> dict:
         """The fields of a batch, augmented, each example with its own key."""
-        if strengths:
-            raise ValueError(f"`{next(iter(strengths))}`: this task augments nothing")
         return dict(fields)
 
     def baseline(self, source: Callable[[], Resident | Streamed]) -> Any:
@@ -93,7 +92,11 @@ class ImageTask(abc.ABC):
         row: Mapping[str, float],
         prediction: Mapping,
     ) -> None:
-        """Pictures of the prediction for one photograph, NAME.png in some of `pictures`."""
+        """Pictures of the prediction for one photograph, NAME.png in some of `pictures`.
+
+        Written by `segjax.data.png.write_png`, whose mark tells a later `predict` that it may
+        replace them.
+        """
         return
 
     def case_figures(
@@ -105,15 +108,36 @@ class ImageTask(abc.ABC):
     # --- what all share ------------------------------------------------------------------------
 
     def check_features(self, features: Mapping[str, Any], where: str) -> None:
-        """UserError unless the data set has the fields that are read."""
+        """UserError unless the data set has the fields, and records are as `blank` says."""
         check_fields(self.fields, features, where)
+        self._check_bare()
+
+    def _check_bare(self) -> None:
+        """UserError unless a photograph without annotation, as of `predict`, makes a record."""
+        size, name = (16, 16), type(self).__name__
+        try:
+            record = self.record({"image": np.zeros((*size, self.channels), np.uint8)}, size)
+        except (LookupError, TypeError) as error:
+            raise UserError(
+                f"task {name}: `record` fails on a photograph without annotation, of `image` "
+                f"alone: {type(error).__name__}: {error}"
+            ) from error
+        wanted = {field: leaf.shape[1:] for field, leaf in self.blank(size, 1).items()}
+        found = {field: np.shape(value) for field, value in record.items()}
+        if found != wanted:
+            raise UserError(
+                f"task {name}: `record` gives {_shapes(found)} of an image of {size[0]} pixels, "
+                f"`blank` says {_shapes(wanted)}"
+            )
 
     def check_place(self, experiment: Experiment) -> None:
         """Photographs are read as they are stored: nothing is kept beside them."""
         return
 
-    # The augmentations that a config may switch on, with their default strength.
-    augmentations = staticmethod(default_strengths)
+    @classmethod
+    def augmentations(cls) -> dict[str, float]:
+        """The augmentations that a config may switch on; none where `augmented` does nothing."""
+        return {} if cls.augmented is ImageTask.augmented else default_strengths()
 
     def epoch_examples(self, examples: int, batch_size: int) -> int:
         """An epoch is every example once."""
@@ -143,8 +167,12 @@ class ImageTask(abc.ABC):
         source = experiment.data.open(split, self.fields)
         return Records(source, lambda example: self.record(example, size))
 
-    def source(self, experiment: Experiment, split: str = "train") -> Resident | Streamed:
-        """A split as batches: on the device if it fits and the config lets it, else streamed."""
+    def source(self, experiment: Experiment, split: str = "train") -> Source:
+        """Batches to train on: those of `stored`, unless a task draws them in its own way."""
+        return self.stored(experiment, split)
+
+    def stored(self, experiment: Experiment, split: str) -> Resident | Streamed:
+        """A split as it lies: on the device if it fits and the config lets it, else streamed."""
         records, section = self.records(experiment, split), experiment.config.data
         fits = records.megabytes() <= section.resident_megabytes
         if section.resident == "yes" or (section.resident == "auto" and fits):
@@ -156,7 +184,7 @@ class ImageTask(abc.ABC):
         return ImageEvaluator(experiment, split, devices)
 
     def predictor(self) -> ImagePredictor:
-        """Predicts a person's own photographs."""
+        """Predicts a user's photographs."""
         return ImagePredictor(self)
 
     def probe(self, experiment: Experiment, split: str, examples: int) -> Fields:
@@ -188,3 +216,7 @@ class ImageTask(abc.ABC):
             return example["image"], fields, apply(fields["image"])
 
         return self.case_figures(open_case, columns, names)
+
+
+def _shapes(fields: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in fields.items())

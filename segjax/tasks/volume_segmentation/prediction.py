@@ -1,4 +1,4 @@
-"""Predictions for a person's own volumes: NIfTI labels with the original affine, and pictures."""
+"""Predictions for a user's volumes: NIfTI labels with the original affine, and pictures."""
 
 import pathlib
 import re

@@ -296,7 +296,7 @@ class VolumeSegmentation:
         return VolumeEvaluator(experiment, open_cases(experiment, split), devices)
 
     def predictor(self) -> VolumePredictor:
-        """Predicts a person's own volumes."""
+        """Predicts a user's volumes."""
         return VolumePredictor(self)
 
     def probe(self, experiment: Experiment, split: str, examples: int) -> Fields:

@@ -75,7 +75,7 @@ def check_data(config: ConfigDict, folder: pathlib.Path, found: str) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """One training of several: its config, its work folder, and what takes messages for the user."""
+    """One training of several: its config, its work folder, what takes messages for the user."""
 
     config: ConfigDict
     folder: pathlib.Path

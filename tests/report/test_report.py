@@ -129,7 +129,7 @@ def test_infinite_values_are_left_out_counted_and_said(tmp_path):
     untouched = lines_of(tmp_path)["loss=focal_loss", "hausdorff_RV"]
     assert untouched["left_out"] == "0" and untouched["pairs"] == "6"
     text = (tmp_path / "report.md").read_text()
-    assert "HD RV, `loss=dice`: 3 of 12 values, 1 cases wholly" in text and "‡" in text
+    assert "HD RV, `loss=dice`: 3 of 12 values, 1 cases altogether" in text and "‡" in text
     assert "\\textdaggerdbl" in (tmp_path / "report.tex").read_text()
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import pathlib
 import sys
 
 from segjax import checks
@@ -155,44 +154,6 @@ def export(args: argparse.Namespace) -> None:
 
     for path in export.export(args.workdir, args.output, args.checkpoint, _places(args)):
         print(f"wrote {path}")
-
-
-def data_prepare(args: argparse.Namespace) -> None:
-    from segjax.data import store, tidy
-
-    made = store.builder(args.name, args.data_dir, path="data set")
-    fresh = store.prepare(made, args.manual_dir)
-    counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
-    print(f"{'prepared' if fresh else 'already prepared'}: {made.data_path} ({counts})")
-    if removed := tidy.tidy(args.data_dir):
-        print(removed)
-
-
-def data_show(args: argparse.Namespace) -> None:
-    from segjax.data import outputs, store
-    from segjax.data.contact_sheet import write_contact_sheet
-    from segjax.train.workdir import check_writable
-
-    checks.require_flag("--count", args.count, checks.whole(least=1))
-    output = args.output or pathlib.Path(args.name.replace("/", "-") + ".png")
-    check_writable(output.parent, "--output")
-    outputs.check_file(output)
-    store.builder(args.name, args.data_dir, path="NAME")
-    made = store.ensure_prepared(args.name, args.data_dir)
-    examples = store.check_split(made, args.split, path="--split")
-    source = store.open_split(made, args.split)
-    shown = [source[i] for i in range(min(args.count, examples))]
-    write_contact_sheet(output, shown, classes=getattr(made, "CLASSES", ()))
-    print(f"wrote {output}")
-
-
-def data_list(args: argparse.Namespace) -> None:
-    from segjax.data import store
-
-    if not os.path.isdir(args.data_dir):
-        print(f"--data_dir {args.data_dir}: no such folder, so nothing is prepared there")
-    for name, state in store.listing(args.data_dir):
-        print(f"{name:32} {state}")
 
 
 def plan(args: argparse.Namespace) -> None:

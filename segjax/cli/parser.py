@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import segjax
 from segjax.cli import commands
+from segjax.cli.data_flags import add_data
 from segjax.cli.engines import sweep_engines
 from segjax.cli.flags import Parser, a_path
 from segjax.errors import UserError
@@ -35,7 +36,7 @@ def build_parser(arguments: Sequence[str] = ()) -> Parser:
     _add_evaluate(verbs)
     _add_predict(verbs)
     _add_export(verbs)
-    _add_data(verbs)
+    add_data(verbs)
     _add_plan(verbs)
     _add_sweep(verbs, arguments)
     _add_report(verbs)
@@ -185,47 +186,6 @@ def _add_export(verbs) -> None:
     )
     _add_kind(parser)
     _add_places(parser)
-
-
-def _add_data(verbs) -> None:
-    parser = verbs.add_parser("data", help="Prepare, show and list data sets.")
-    inner = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    prepare = _command(
-        inner,
-        "prepare",
-        commands.data_prepare,
-        "Read an official download, check it, and store it once.",
-    )
-    show = _command(
-        inner,
-        "show",
-        commands.data_show,
-        "Write a contact sheet of a prepared set, annotations drawn in.",
-    )
-    listing = _command(
-        inner, "list", commands.data_list, "List the data sets and which are prepared."
-    )
-    for verb in (prepare, show):
-        verb.add_argument(
-            "name", metavar="NAME", help="data set, or data set/config: idrid/grading"
-        )
-    prepare.add_argument(
-        "--manual_dir",
-        type=os.path.expanduser,
-        metavar="DIR",
-        help="the folder of the official download",
-    )
-    for verb in (prepare, show, listing):
-        verb.add_argument(
-            "--data_dir",
-            type=os.path.expanduser,
-            default="data",
-            metavar="DIR",
-            help="default: data",
-        )
-    show.add_argument("--split", default="train", help="default: train")
-    show.add_argument("--count", type=int, default=12, help="images on the sheet; default: 12")
-    show.add_argument("--output", type=a_path, metavar="FILE", help="default: NAME.png")
 
 
 def _add_plan(verbs) -> None:

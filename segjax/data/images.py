@@ -145,6 +145,36 @@ def read_levels(path: str | os.PathLike, known: Sequence[int]) -> np.ndarray:
     return grey
 
 
+def read_indices(path: str | os.PathLike) -> np.ndarray:
+    """Reads a mask of class indices: those of a palette, or grey levels as they are.
+
+    Args:
+        path: the file, of any kind that `read_image` takes.
+
+    Returns:
+        uint8 array `[h, w]`, upright as `read_image` gives its photograph.
+
+    Raises:
+        UserError: as `read_image`, and for a mask that is coloured, or holds values above 255.
+    """
+    picture = _decode(path, _read_bytes(path))
+    if isinstance(picture, np.ndarray):
+        array = picture
+    elif picture.mode == "P":
+        array = np.asarray(picture)
+    elif picture.mode in ("1", "L"):
+        array = np.asarray(picture.convert("L"))
+    else:
+        array = np.asarray(picture.convert("RGB"))
+    if array.ndim == 3:
+        if (array != array[..., :1]).any():
+            raise UserError(f"{path}: is coloured; --colours FILE.csv says what each colour means")
+        array = array[..., 0]
+    if array.max(initial=0) > 255:
+        raise UserError(f"{path}: holds the value {array.max()}; indices of classes end at 255")
+    return array.astype(np.uint8)
+
+
 def is_plain_jpeg(path: str | os.PathLike) -> bool:
     """Whether a file is a JPEG of red, green and blue that is stored upright.
 

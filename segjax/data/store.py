@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
 
+from segjax import files
 from segjax.checks import nearest
 from segjax.config import lookup
-from segjax.data import digest, shards, staging
+from segjax.data import digest, own, shards, staging
 from segjax.data.shards import open_split as open_split
 from segjax.errors import UserError
 
@@ -28,7 +29,9 @@ def builder(name: str, data_dir: str, *, path: str = "data.name") -> tfds.core.D
     The description of a set that is prepared is read; UserError naming the file if it is damaged.
     """
     set_name, _, config_name = name.partition("/")
-    made_by = lookup.find("datasets", set_name, path)
+    if own_set := own.opened(name, data_dir):
+        return own_set
+    made_by = _found(set_name, data_dir, path)
     if not hasattr(made_by, "BUILDER_CONFIGS"):
         raise UserError(f"{path}={name!r}: is no builder of TensorFlow Datasets")
     configs = [config.name for config in made_by.BUILDER_CONFIGS]
@@ -52,6 +55,16 @@ def builder(name: str, data_dir: str, *, path: str = "data.name") -> tfds.core.D
         raise
 
 
+def _found(name: str, data_dir: str, path: str) -> type:
+    """The class of a set; UserError with own sets among what there is."""
+    if ":" not in name and name not in lookup.names("datasets") and (more := own.names(data_dir)):
+        known = [*lookup.names("datasets"), *more]
+        raise UserError(
+            f"{path}={name!r}: no such data set{nearest(name, known)} There are: {', '.join(known)}"
+        )
+    return lookup.find("datasets", name, path)
+
+
 def _info_of(made_by: type, data_dir: str, config: object) -> pathlib.Path | None:
     """The description of the prepared set that a builder reads as it is made; None without one."""
     config = getattr(config, "name", config)
@@ -71,14 +84,16 @@ def needs_download(made: tfds.core.DatasetBuilder) -> bool:
     return bool(made.MANUAL_DOWNLOAD_INSTRUCTIONS)
 
 
-def prepare(made: tfds.core.DatasetBuilder, manual_dir: str | None = None) -> bool:
-    """Prepares the set unless it is there already; True if it did.
+def prepare(
+    made: tfds.core.DatasetBuilder, manual_dir: str | None = None, *, replace: bool = False
+) -> bool:
+    """Prepares the set unless it is there already; True if it did. With `replace`, also then.
 
     Atomic: the set appears whole, with its digest, or not at all. Of several processes that prepare
     it at once, one does and the others wait for it; where files cannot be locked, the first to end
     gives the set its place.
     """
-    if is_prepared(made):
+    if is_prepared(made) and not replace:
         shards.check(made)
         return False
     if needs_download(made):
@@ -96,7 +111,8 @@ def prepare(made: tfds.core.DatasetBuilder, manual_dir: str | None = None) -> bo
     try:
         # Asked again under the lock: the process that was waited for has made the set.
         with _alone(place.parent):
-            fresh = not is_prepared(made) and _make(made, place, manual_dir)
+            fresh = replace or not is_prepared(made)
+            fresh = fresh and _make(made, place, manual_dir, replace=replace)
     # Ctrl-C among them: a preparation that is given up leaves no empty folders
     except BaseException:
         with contextlib.suppress(OSError):  # what another process made there meanwhile stays
@@ -127,7 +143,9 @@ def _alone(folder: os.PathLike) -> Iterator[None]:
         os.close(handle)
 
 
-def _make(made: tfds.core.DatasetBuilder, place: pathlib.Path, manual_dir: str | None) -> bool:
+def _make(
+    made: tfds.core.DatasetBuilder, place: pathlib.Path, manual_dir: str | None, *, replace: bool
+) -> bool:
     """Makes the set and its digest in a folder of its own, and moves it to its place."""
     if killed := staging.remove_abandoned(place.parent):
         print(f"{place.parent}: removed {killed} left by killed preparations", file=sys.stderr)
@@ -136,8 +154,12 @@ def _make(made: tfds.core.DatasetBuilder, place: pathlib.Path, manual_dir: str |
         # beside the place, on one disk, so that a rename moves the set.
         twin = type(made)(data_dir=str(stage), config=made.builder_config, file_format=FORMAT)
         _download(twin, manual_dir)
+        for name, text in getattr(twin, "notes", dict)().items():
+            files.write_text(pathlib.Path(twin.data_path) / name, text)
         # Before the move: a set is never seen without its digest
         digest.of(twin)
+        if replace and place.exists():
+            os.rename(place, stage / "replaced")
         return _put(pathlib.Path(twin.data_path), place)
 
 
@@ -244,6 +266,12 @@ def listing(data_dir: str) -> list[tuple[str, str]]:
             except UserError as error:
                 state = f"damaged: {error}"
             rows.append((f"{name}/{config.name}", state))
+    for name in own.names(data_dir):
+        try:
+            state = _state(builder(name, data_dir))
+        except UserError as error:
+            state = f"damaged: {error}"
+        rows.append((name, state))
     return rows
 
 

@@ -52,11 +52,11 @@ def read_table(
     lines = [(i, line) for i, line in enumerate(_read_lines(path), 1) if any(_filled(line))]
     if not lines:
         raise UserError(f"{path}: the table is empty")
-    headers = [_normalise(cell) for cell in lines[0][1]]
+    headers = [normalised(cell) for cell in lines[0][1]]
     places: dict[str, int | None] = {}
     for key, names in columns.items():
         # By name, never by place: releases of one set put other columns before these
-        found = [headers.index(_normalise(n)) for n in names if _normalise(n) in headers]
+        found = [headers.index(normalised(n)) for n in names if normalised(n) in headers]
         if not found and key not in optional:
             has = ", ".join(repr(str(cell)) for cell in _filled(lines[0][1]))
             wanted = " or ".join(repr(name) for name in names)
@@ -73,6 +73,22 @@ def read_table(
     ]
 
 
+def headers(path: str | os.PathLike) -> list[str]:
+    """The headers of a table, those that are not blank, as they are written.
+
+    Raises: UserError as `read_table`, and for two that are alike.
+    """
+    path = pathlib.Path(path)
+    first = next((line for line in _read_lines(path) if any(_filled(line))), None)
+    if first is None:
+        raise UserError(f"{path}: the table is empty")
+    found = [str(cell).strip() for cell in _filled(first)]
+    for place, header in enumerate(found):
+        if normalised(header) in map(normalised, found[:place]):
+            raise UserError(f"{path}: two columns are headed {header!r}; rename one")
+    return found
+
+
 def _check_width(path: pathlib.Path, lines: Sequence[tuple[int, Sequence[object]]]) -> None:
     """Raises UserError for the first row with a number beyond the last header."""
     width = max(place for place, cell in enumerate(lines[0][1], 1) if _filled([cell]))
@@ -80,7 +96,7 @@ def _check_width(path: pathlib.Path, lines: Sequence[tuple[int, Sequence[object]
         # Remarks may stand there. A number is the sign of a decimal comma, which moved all cells
         # after it one column to the right, silently.
         for cell in line[width:]:
-            if not math.isnan(_number(cell.strip() if isinstance(cell, str) else cell)):
+            if not math.isnan(number_of(cell.strip() if isinstance(cell, str) else cell)):
                 raise UserError(
                     f"{path}, row {row}: the number {cell} stands beyond the headers; "
                     "decimals take a point, not a comma, and every column a header"
@@ -126,7 +142,7 @@ def parse_point(path: str | os.PathLike, row: Row, size: tuple[int, int]) -> np.
     for axis, length in (("x", width), ("y", height)):
         value = row[axis]
         where = f"{path}, row {row['row']} ({row['name']}): {axis} is"
-        number = _number(value)
+        number = number_of(value)
         if math.isnan(number):
             came = "empty" if value is None else f"{value!r}"
             raise UserError(f"{where} {came}, not a number; the image is {width}x{height} pixels")
@@ -140,7 +156,7 @@ def parse_point(path: str | os.PathLike, row: Row, size: tuple[int, int]) -> np.
 def parse_class(path: str | os.PathLike, row: Row, key: str, classes: int) -> int:
     """Reads the cell `key` as a whole number from 0 to `classes - 1`, or raises UserError."""
     value = row[key]
-    number = _number(value)
+    number = number_of(value)
     # Also false for a nan and for 1.5: a float is in a range only where it is whole
     if number not in range(classes):
         came = "empty" if value is None else repr(value)
@@ -149,7 +165,7 @@ def parse_class(path: str | os.PathLike, row: Row, key: str, classes: int) -> in
     return int(number)
 
 
-def _number(value: object) -> float:
+def number_of(value: object) -> float:
     """The number that a cell holds; NaN where it holds none, or one written in another way."""
     if isinstance(value, str):
         return float(value) if _NUMBER.fullmatch(value) else math.nan
@@ -205,7 +221,8 @@ def _read_workbook(path: pathlib.Path) -> list[list[object]]:
     ]
 
 
-def _normalise(header: object) -> str:
+def normalised(header: object) -> str:
+    """A header by its letters and digits alone, in lower case."""
     return "".join(c for c in str(header or "").lower() if c.isalnum())
 
 

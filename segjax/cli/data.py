@@ -1,0 +1,102 @@
+"""What `segjax data` does; heavy imports wait until they are needed."""
+
+import argparse
+import os
+import pathlib
+
+from segjax import checks
+from segjax.errors import UserError
+
+# Flags that a folder takes, by the field of a `Request` that they set.
+FOLDER = ("images", "masks", "mask_pattern", "classes", "colours", "points", "units", "labels") + (
+    "group",
+    "split",
+    "validation",
+    "test",
+    "seed",
+)
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """An official download, or a folder of one's own."""
+    given = [flag for flag in FOLDER if getattr(args, flag) is not None]
+    given += ["name"] if args.set_name is not None else []
+    given += [flag for flag in ("overwrite", "dry_run") if getattr(args, flag)]
+    if args.name == "folder":
+        if args.manual_dir is not None:
+            raise UserError("--manual_dir: is of official downloads; a folder takes --images")
+        return _prepare_folder(args)
+    if given:
+        raise UserError(f"--{given[0]}: goes with `segjax data prepare folder`")
+    return _prepare_download(args)
+
+
+def _prepare_download(args: argparse.Namespace) -> None:
+    from segjax.data import store
+
+    made = store.builder(args.name, args.data_dir, path="data set")
+    fresh = store.prepare(made, args.manual_dir)
+    _say_prepared(made, fresh, args.data_dir)
+
+
+def _prepare_folder(args: argparse.Namespace) -> None:
+    from segjax.data import folders
+
+    for flag in ("images", "name"):
+        value = args.set_name if flag == "name" else args.images
+        if value is None:
+            raise UserError(f"--{flag}: missing; see `segjax data prepare --help`")
+    share = checks.number(least=0, below=1)
+    for flag in ("validation", "test"):
+        if getattr(args, flag) is not None:
+            checks.require_flag(f"--{flag}", getattr(args, flag), share)
+    if (args.validation or 0.2) + (args.test or 0) >= 1:
+        raise UserError("--validation and --test: leave nothing to train on")
+    if args.seed is not None:
+        checks.require_flag("--seed", args.seed, checks.whole(least=0))
+    said = {name: getattr(args, name) for name in FOLDER if getattr(args, name) is not None}
+    if "classes" in said:
+        said["classes"] = tuple(word.strip() for word in said["classes"].split(",") if word.strip())
+    made, fresh = folders.prepare(
+        args.set_name, said, args.data_dir, overwrite=args.overwrite, dry_run=args.dry_run
+    )
+    if made is not None:
+        _say_prepared(made, fresh, args.data_dir)
+
+
+def _say_prepared(made, fresh: bool, data_dir: str) -> None:
+    from segjax.data import tidy
+
+    counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
+    print(f"{'prepared' if fresh else 'already prepared'}: {made.data_path} ({counts})")
+    if removed := tidy.tidy(data_dir):
+        print(removed)
+
+
+def show(args: argparse.Namespace) -> None:
+    """A contact sheet."""
+    from segjax.data import outputs, store
+    from segjax.data.contact_sheet import write_contact_sheet
+    from segjax.train.workdir import check_writable
+
+    checks.require_flag("--count", args.count, checks.whole(least=1))
+    output = args.output or pathlib.Path(args.name.replace("/", "-") + ".png")
+    check_writable(output.parent, "--output")
+    outputs.check_file(output)
+    store.builder(args.name, args.data_dir, path="NAME")
+    made = store.ensure_prepared(args.name, args.data_dir)
+    examples = store.check_split(made, args.split, path="--split")
+    source = store.open_split(made, args.split)
+    shown = [source[i] for i in range(min(args.count, examples))]
+    write_contact_sheet(output, shown, classes=getattr(made, "CLASSES", ()))
+    print(f"wrote {output}")
+
+
+def listing(args: argparse.Namespace) -> None:
+    """Every set and whether it is prepared."""
+    from segjax.data import store
+
+    if not os.path.isdir(args.data_dir):
+        print(f"--data_dir {args.data_dir}: no such folder, so nothing is prepared there")
+    for name, state in store.listing(args.data_dir):
+        print(f"{name:32} {state}")

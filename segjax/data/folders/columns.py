@@ -1,0 +1,207 @@
+"""What a table says of images: points, labels, groups, by the headers of its columns."""
+
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from segjax.checks import nearest
+from segjax.data import tables
+from segjax.data.folders.listing import shown
+from segjax.errors import UserError
+
+NAMES = ("name", "image", "image name", "image id", "image no", "imageid", "file") + (
+    "filename",
+    "file name",
+    "case",
+    "id",
+)
+# What else tables of this kind hold.
+OTHERS = ("split", "set", "subset", "fold")
+MOST_LABELS = 100
+UNITS = ("pixels", "fractions")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a row for every image: its file, headers, and rows by image name."""
+
+    path: pathlib.Path
+    headers: tuple[str, ...]
+    rows: Mapping[str, tables.Row]
+
+    def has(self, column: str) -> bool:
+        """Whether it has a column of this name."""
+        return column in self.headers
+
+
+def read(path: pathlib.Path, images: Mapping[str, pathlib.Path], flag: str) -> Table:
+    """A table that has a row for every image.
+
+    Raises: UserError for a table without a column of names, images without a row and rows without
+        an image (listed, up to ten).
+    """
+    headers = tables.headers(path)
+    known = {tables.normalised(name) for name in NAMES}
+    name = next((h for h in headers if tables.normalised(h) in known), None)
+    if name is None:
+        raise UserError(
+            f"{flag} {path}: no column of image names (such as {', '.join(NAMES[:3])}); the "
+            f"headers are {', '.join(headers)}"
+        )
+    wanted = {header: (header,) for header in headers if header != name} | {"name": (name,)}
+    rows = tables.rows_by_name(path, tables.read_table(path, wanted))
+    if lacking := [file.name for key, file in images.items() if key not in rows]:
+        raise UserError(f"{flag} {path}: {len(lacking)} images have no row: {shown(lacking)}")
+    if more := [str(row["name"]) for key, row in rows.items() if key not in images]:
+        raise UserError(f"{flag} {path}: {len(more)} rows name no image: {shown(more)}")
+    return Table(path, tuple(h for h in headers if h != name), rows)
+
+
+def points(
+    table: Table, sizes: Mapping[str, tuple[int, int]], units: str | None
+) -> tuple[dict[str, dict[str, np.ndarray]], str]:
+    """Points by their name, then by image, in pixels of the image; and the units of the table.
+
+    Columns `x` and `y` are one point, called `point`; `fovea_x` and `fovea_y` one called `fovea`.
+    Coordinates that are all at most 1 are fractions of width and height, unless `units` says
+    pixels.
+    """
+    pairs = _pairs(table.headers)
+    if not pairs:
+        raise UserError(
+            f"--points {table.path}: no columns x and y, nor such as fovea_x and fovea_y; the "
+            f"headers are {', '.join(table.headers)}"
+        )
+    cells = [
+        tables.number_of(table.rows[name][column])
+        for x_and_y in pairs.values()
+        for column in x_and_y
+        for name in table.rows
+    ]
+    units = units or ("fractions" if np.nanmax(cells) <= 1 else "pixels")
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for point, (x, y) in pairs.items():
+        for name, row in table.rows.items():
+            whole = (1, 1) if units == "fractions" else sizes[name]
+            where = {"name": row["name"], "row": row["row"], "x": row[x], "y": row[y]}
+            place = tables.parse_point(table.path, where, whole)
+            scale = np.array(sizes[name] if units == "fractions" else (1, 1), np.float32)
+            found.setdefault(point, {})[name] = place * scale
+    return found, units
+
+
+def _pairs(headers: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """The columns of each point, by its name."""
+    pairs = {}
+    for header in headers:
+        axis = re.fullmatch(r"(?:(.*?)[\s_\-.]*)x(?:[\s_\-.]*coordinate)?", header.strip(), re.I)
+        if axis is None:
+            continue
+        other = [h for h in headers if h.strip().lower() == _with_y(header).lower()]
+        if other:
+            pairs[(axis[1] or "point").strip(" _-.").lower() or "point"] = (header, other[0])
+    return pairs
+
+
+def _with_y(header: str) -> str:
+    """The header of the other axis: the last x that stands for one becomes y."""
+    text = header.strip()
+    place = [m.start() for m in re.finditer(r"x(?=[\s_\-.]*coordinate$|$)", text, re.I)][-1]
+    return text[:place] + ("y" if text[place] == "x" else "Y") + text[place + 1 :]
+
+
+def labels(
+    table: Table, without: Sequence[str]
+) -> dict[str, tuple[tuple[str, ...], dict[str, int]]]:
+    """Each column that labels images: the names of its classes, and the index of each image.
+
+    Raises: UserError for an empty cell, and where no column is left.
+    """
+    passed = {tables.normalised(name) for name in (*without, *OTHERS)}
+    found = {}
+    for column in table.headers:
+        if tables.normalised(column) in passed:
+            continue
+        cells = {name: row[column] for name, row in table.rows.items()}
+        if empty := [str(table.rows[name]["name"]) for name, c in cells.items() if c is None]:
+            raise UserError(
+                f"--labels {table.path}: {len(empty)} images have nothing under {column!r}: "
+                f"{shown(empty)}"
+            )
+        names = _classes(cells.values())
+        if len(names) > MOST_LABELS:
+            raise UserError(
+                f"--labels {table.path}: {column!r} holds {len(names)} different values, which are "
+                "no classes; remove the column"
+            )
+        index = {name: place for place, name in enumerate(names)}
+        found[column] = (names, {name: index[_text(cell)] for name, cell in cells.items()})
+    if not found:
+        raise UserError(f"--labels {table.path}: no column of labels beside that of the names")
+    return found
+
+
+def _classes(cells) -> tuple[str, ...]:
+    """The different values of a column, numbers in their order."""
+    names = {_text(cell) for cell in cells}
+    numbers = {name: tables.number_of(name) for name in names}
+    if not np.isnan(list(numbers.values())).any():
+        return tuple(sorted(names, key=numbers.get))
+    return tuple(sorted(names))
+
+
+def _text(cell: object) -> str:
+    """A cell as the name of a class: 1 and 1.0 are one."""
+    number = tables.number_of(cell)
+    return str(int(number)) if number == number and number == int(number) else str(cell)
+
+
+def groups(
+    how: str | None, images: Mapping[str, pathlib.Path], root: pathlib.Path, given: Sequence[Table]
+) -> dict[str, str]:
+    """The group of each image: by a column of a table, or a pattern of paths with `{group}`.
+
+    Raises: UserError for a column that no table has, an empty cell, and images that the pattern
+        does not fit (up to ten).
+    """
+    if how is None:
+        return {name: name for name in images}
+    if "{group}" in how:
+        return _by_pattern(how, images, root)
+    table = next((table for table in given if table.has(how)), None)
+    if table is None:
+        columns = [header for table in given for header in table.headers]
+        raise UserError(
+            f"--group {how!r}: no table has such a column{nearest(how, columns)} A pattern of "
+            "file names has {group} in it, as in 'patient{group}_*'"
+        )
+    cells = {name: table.rows[name][how] for name in images}
+    if empty := [name for name, cell in cells.items() if cell is None]:
+        raise UserError(f"--group {how!r}: {len(empty)} images have none: {shown(empty)}")
+    return {name: _text(cell) for name, cell in cells.items()}
+
+
+def _by_pattern(
+    pattern: str, images: Mapping[str, pathlib.Path], root: pathlib.Path
+) -> dict[str, str]:
+    fixed = re.split(r"(\{group\}|\*)", pattern)
+    kinds = {"{group}": "(?P<group>.+?)", "*": ".*"}
+    expression = re.compile("".join(kinds.get(part, re.escape(part)) for part in fixed), re.I)
+    found, lacking = {}, []
+    for name, path in images.items():
+        inside = path.relative_to(root)
+        # With or without the folders above it, and with or without its extension
+        texts = (inside.as_posix(), inside.with_suffix("").as_posix(), path.name, path.stem)
+        match = next((m for m in map(expression.fullmatch, texts) if m), None)
+        if match is None:
+            lacking.append(path.name)
+        else:
+            found[name] = match["group"]
+    if lacking:
+        raise UserError(
+            f"--group {pattern!r}: does not fit {len(lacking)} images: {shown(lacking)}"
+        )
+    return found

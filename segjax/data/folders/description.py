@@ -1,0 +1,68 @@
+"""What a folder was understood to be, in words for a person and as JSON for later."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from segjax.data.folders.listing import shown
+from segjax.data.folders.photographs import Photographs
+from segjax.data.folders.splitting import SPLITS
+
+
+def lines(found: Photographs) -> Iterator[str]:
+    """One line for each thing that was understood."""
+    sizes = Counter(found.sizes.values())
+    yield f"images       {len(found.images)} in {found.request.images}, {_sizes(sizes)}"
+    if found.masks:
+        yield f"masks        {found.pattern} in {found.request.masks}"
+    for name, each in found.masks.items():
+        share, images = found.shares[name]
+        values = each.coding.values[each.label]
+        if each.coding.kind == "inside":
+            written = "all but 0"
+        elif each.coding.kind == "colours":
+            written = "colour " + shown(f"#{value:06x}" for value in values)
+        else:
+            written = "value " + shown(values)
+        yield (
+            f"class        {name}: {written}; in {images} of {len(found.images)} images, "
+            f"{_percent(share)} of all pixels"
+        )
+    if found.has_ignored:
+        yield "left out     pixels of the value 255, or of the class that the table calls ignore"
+    for name in found.points:
+        yield f"point        {name}, in {found.units} of the image, x to the right, y down"
+    for name, (names, index) in found.labels.items():
+        counts = Counter(index.values())
+        each = shown(f"{label} {counts[place]}" for place, label in enumerate(names))
+        yield f"labels       {name}: {each}"
+    members = Counter(found.groups.values())
+    if len(members) < len(found.groups):
+        least, most = min(members.values()), max(members.values())
+        yield f"groups       {len(members)} by {found.request.group}, {least} to {most} images each"
+    for names in list(found.same)[:3]:
+        yield f"same image   {shown(names)}: pixel by pixel, kept in one split"
+    if len(found.same) > 3:
+        yield f"             and {len(found.same) - 3} more"
+    yield f"splits       {_splits(found)}"
+
+
+def _splits(found: Photographs) -> str:
+    counts = Counter(found.splits.values())
+    each = ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split])
+    if found.request.split is not None:
+        return f"{each}, by {found.request.split}"
+    whole = "whole groups" if len(set(found.groups.values())) < len(found.groups) else "images"
+    return f"{each}: {whole} drawn with seed {found.request.seed}"
+
+
+def _sizes(sizes: Counter) -> str:
+    """Of one size, or from the smallest to the largest."""
+    if len(sizes) == 1:
+        width, height = next(iter(sizes))
+        return f"all {width}x{height} pixels"
+    (least, most) = (f(sizes, key=lambda size: size[0] * size[1]) for f in (min, max))
+    return f"{least[0]}x{least[1]} to {most[0]}x{most[1]} pixels"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"

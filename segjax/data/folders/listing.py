@@ -1,0 +1,76 @@
+"""The files of a folder, and how messages list some of them."""
+
+import pathlib
+from collections.abc import Iterable
+
+from segjax.errors import UserError
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif")
+DICOM = (".dcm", ".dicom", ".ima")
+VOLUMES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
+MOST_SHOWN = 10
+
+
+def pictures(folder: pathlib.Path, flag: str) -> dict[str, pathlib.Path]:
+    """Every picture below a folder, by its path there; hidden files are passed over.
+
+    Raises: UserError where the folder is missing, holds none, or holds DICOM files or volumes.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{flag} {folder}: no such folder")
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if any(part.startswith(".") for part in inside.parts) or not path.is_file():
+            continue
+        _refuse_others(path, flag)
+        if path.suffix.lower() in PICTURES:
+            found[inside.as_posix()] = path
+    if not found:
+        raise UserError(f"{flag} {folder}: holds no pictures ({', '.join(PICTURES)})")
+    return found
+
+
+def _refuse_others(path: pathlib.Path, flag: str) -> None:
+    name = path.name.lower()
+    if name.endswith(DICOM) or _is_dicom(path):
+        raise UserError(
+            f"{path}: is a DICOM file, which {flag} does not take; convert volumes with dcm2niix "
+            "(then `segjax data prepare nnunet`), pictures to PNG with dcmj2pnm --write-png"
+        )
+    if name.endswith(VOLUMES):
+        raise UserError(
+            f"{path}: is a volume; `segjax data prepare nnunet` takes volumes, {flag} pictures"
+        )
+
+
+def _is_dicom(path: pathlib.Path) -> bool:
+    """Whether a file without extension is DICOM, by its mark behind the preamble."""
+    if path.suffix:
+        return False
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def by_stem(found: dict[str, pathlib.Path], flag: str) -> dict[str, pathlib.Path]:
+    """Images by their names in lower case, without extension; UserError where two have one."""
+    images: dict[str, pathlib.Path] = {}
+    for path in found.values():
+        name = path.stem.lower()
+        if name in images:
+            raise UserError(f"{flag}: two images are called {path.stem!r}: {images[name]}, {path}")
+        images[name] = path
+    return images
+
+
+def shown(names: Iterable[object], most: int = MOST_SHOWN) -> str:
+    """Some names, the first ten of them."""
+    names = [str(name) for name in names]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def shown_names(names: Iterable[str], most: int) -> str:
+    """A few names as examples."""
+    names = list(names)
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

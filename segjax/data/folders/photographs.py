@@ -1,0 +1,289 @@
+"""A folder of images with masks, points or labels, understood before anything is stored."""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from segjax.data.features import EncodedImage
+from segjax.data.folders import coding, columns, listing, pairing, scan, splitting
+from segjax.data.sets import common
+from segjax.errors import UserError
+
+# Fields that every set has, or that mean something of their own.
+TAKEN = ("image", "image_id", "group", "annotated")
+ANNOTATED = "annotated"  # which pixels somebody has labelled
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person has said of a folder; each flag of `segjax data prepare folder`."""
+
+    images: pathlib.Path
+    masks: pathlib.Path | None = None
+    mask_pattern: str | None = None
+    classes: tuple[str, ...] = ()
+    colours: pathlib.Path | None = None
+    points: pathlib.Path | None = None
+    units: str | None = None
+    labels: pathlib.Path | None = None
+    group: str | None = None
+    split: pathlib.Path | None = None
+    validation: float = 0.2
+    test: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class MaskField:
+    """A field of masks: of what class, which file of each image, how it is read."""
+
+    label: str
+    files: Mapping[str, pathlib.Path]
+    coding: coding.Coding
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """What a folder was understood to be.
+
+    Attributes:
+        images: by name in lower case.
+        sizes: (width, height) of each.
+        masks: by field, where there are masks.
+        pattern: by which masks were found.
+        shares: of all pixels that are labelled, by field; and the images that have some.
+        points: by field and image, in pixels.
+        units: of the points in their table.
+        labels: by field the names of classes, and the class of each image.
+        groups: of each image; its own name where nobody has said.
+        splits: of each image.
+        same: images that are equal pixel by pixel.
+        digests: of each image and its masks.
+    """
+
+    request: Request
+    images: Mapping[str, pathlib.Path]
+    sizes: Mapping[str, tuple[int, int]]
+    splits: Mapping[str, str]
+    groups: Mapping[str, str]
+    same: Sequence[Sequence[str]]
+    digests: Mapping[str, str]
+    masks: Mapping[str, MaskField] = field(default_factory=dict)
+    pattern: str = ""
+    shares: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    points: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    units: str = ""
+    labels: Mapping[str, tuple[tuple[str, ...], Mapping[str, int]]] = field(default_factory=dict)
+
+    @property
+    def has_ignored(self) -> bool:
+        """Whether some pixels are left out."""
+        return any(each.coding.ignored for each in self.masks.values())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Stands for the content of all files, and for all that changes what is stored."""
+        said = {
+            "masks": {f: [m.label, m.coding.kind, m.coding.values, m.coding.ignored]
+                      for f, m in self.masks.items()},
+            "points": {f: {n: p.tolist() for n, p in found.items()}
+                       for f, found in self.points.items()},
+            "labels": self.labels,
+            "groups": self.groups,
+            "splits": self.splits,
+            "digests": self.digests,
+        }  # fmt: skip
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+    def features(self) -> dict[str, tfds.features.FeatureConnector]:
+        """The fields of an example."""
+        mask = EncodedImage(shape=(None, None, 1), dtype=np.uint8)
+        fields = {
+            "image": EncodedImage(shape=(None, None, 3), dtype=np.uint8),
+            "image_id": tfds.features.Text(),
+            "group": tfds.features.Text(),
+        }
+        fields |= dict.fromkeys(self.masks, mask)
+        fields |= {ANNOTATED: mask} if self.has_ignored else {}
+        point = tfds.features.Tensor(shape=(2,), dtype=np.float32)
+        fields |= dict.fromkeys(self.points, point)
+        for name, (names, _) in self.labels.items():
+            fields[name] = tfds.features.ClassLabel(names=list(names))
+        return fields
+
+    def examples(self, split: str) -> Iterator[tuple[str, dict]]:
+        """The examples of a split, read one after the other."""
+        for name in self.images:
+            if self.splits[name] == split:
+                yield self.images[name].stem, self.example(name)
+
+    def example(self, name: str) -> dict[str, object]:
+        """One image with all that belongs to it."""
+        image, size = common.stored_image(self.images[name])
+        made = {"image": image, "image_id": self.images[name].stem, "group": self.groups[name]}
+        annotated = np.ones((size[1], size[0]), np.uint8)
+        for path in {each.files[name] for each in self.masks.values() if name in each.files}:
+            fields = {f: m for f, m in self.masks.items() if m.files.get(name) == path}
+            found = next(iter(fields.values())).coding
+            planes, counted = found.planes(path)
+            made |= {f: planes[m.label][..., None] for f, m in fields.items()}
+            annotated = annotated if counted is None else annotated & counted
+        for absent in set(self.masks) - set(made):
+            made[absent] = np.zeros((size[1], size[0], 1), np.uint8)
+        made |= {ANNOTATED: annotated[..., None]} if self.has_ignored else {}
+        made |= {f: found[name] for f, found in self.points.items()}
+        return made | {f: found[name] for f, (_, found) in self.labels.items()}
+
+
+def understood(request: Request, journal: scan.Journal) -> Photographs:
+    """Reads every file once, and finds out what belongs together and what it means.
+
+    Raises: UserError naming the file, flag or row that makes no sense.
+    """
+    if request.masks is None and request.points is None and request.labels is None:
+        raise UserError("--masks, --points or --labels: one of them says what the images show")
+    images, masks = _files(request)
+    pairs = None
+    if masks:
+        pairs = pairing.paired(images, masks, request.masks, request.mask_pattern)
+    given = {
+        flag: columns.read(path, images, f"--{flag}")
+        for flag, path in (("points", request.points), ("labels", request.labels))
+        if path is not None
+    }
+    seen = scan.pictures(journal, images.values())
+    sizes = {name: seen[path].size for name, path in images.items()}
+    found: dict = {"digests": {name: seen[path].content for name, path in images.items()}}
+    if pairs:
+        found |= _of_masks(request, journal, pairs, images, sizes, found["digests"])
+    if "points" in given:
+        points, found["units"] = columns.points(given["points"], sizes, request.units)
+        found["points"] = _as_fields(points, found.get("masks", {}))
+    if "labels" in given:
+        without = [request.group] if request.group else []
+        found["labels"] = _as_fields(
+            columns.labels(given["labels"], without),
+            found.get("masks", {}),
+            found.get("points", {}),
+        )
+    groups = columns.groups(request.group, images, request.images, list(given.values()))
+    same = scan.duplicates({name: seen[path] for name, path in images.items()})
+    splits = _splits(request, groups, same)
+    return Photographs(
+        request,
+        images,
+        sizes,
+        splits,
+        groups,
+        same,
+        pattern=pairs.pattern if pairs else "",
+        **found,
+    )
+
+
+def _files(request: Request) -> tuple[dict[str, pathlib.Path], dict[str, pathlib.Path]]:
+    """Images by name, and masks by their path, also where both lie in one folder."""
+    everything = listing.pictures(request.images, "--images")
+    if request.masks is None:
+        return listing.by_stem(everything, "--images"), {}
+    masks = listing.pictures(request.masks, "--masks")
+    if request.masks.resolve() == request.images.resolve():
+        if request.mask_pattern is None:
+            raise UserError(
+                f"--masks {request.masks}: is the folder of the images too; --mask_pattern, as in "
+                "'{name}_mask.png', tells the masks from them"
+            )
+        masks = {
+            inside: p
+            for inside, p in masks.items()
+            if pairing.is_mask(inside, request.mask_pattern)
+        }
+    taken = set(masks.values())
+    images = {inside: path for inside, path in everything.items() if path not in taken}
+    if not images:
+        raise UserError(f"--images {request.images}: holds masks only")
+    return listing.by_stem(images, "--images"), masks
+
+
+def _of_masks(request, journal, pairs, images, sizes, digests) -> dict:
+    """Fields of masks, the share of each, and digests that stand for images and masks."""
+    files = {path: name for found in pairs.masks.values() for name, path in found.items()}
+    coloured = request.colours is not None and coding.is_coloured(request.colours)
+    levels = scan.masks(journal, files, coloured=coloured)
+    for path, name in files.items():
+        if levels[path].size != sizes[name]:
+            (width, height), size = levels[path].size, sizes[name]
+            raise UserError(
+                f"{path}: the mask has {width}x{height} pixels, its image {size[0]}x{size[1]}"
+            )
+    fields = _mask_fields(request, pairs, levels)
+    shares = {}
+    for name, each in fields.items():
+        values = each.coding.values[each.label]
+        inside = [
+            sum(count for value, count in levels[path].pixels.items()
+                if (value in values if each.coding.kind != "inside"
+                    else value and value not in each.coding.ignored))
+            for path in each.files.values()
+        ]  # fmt: skip
+        pixels = sum(width * height for width, height in sizes.values())
+        shares[name] = (sum(inside) / pixels, sum(map(bool, inside)))
+    found = dict(digests)
+    for path, name in sorted(files.items()):
+        found[name] += levels[path].content
+    return {"masks": fields, "shares": shares, "digests": found}
+
+
+def _mask_fields(request, pairs, levels) -> dict[str, MaskField]:
+    where = f"--masks {request.masks}"
+    if list(pairs.masks) == [""]:
+        files = pairs.masks[""]
+        of = {path: levels[path] for path in files.values()}
+        if request.colours is not None:
+            found = coding.by_table(request.colours, of, where)
+        else:
+            found = coding.of_one_kind(of, request.classes, pairs.affix or "mask", where)
+        return _as_fields({label: MaskField(label, files, found) for label in found.classes})
+    if request.colours is not None:
+        raise UserError(
+            "--colours: is for masks that hold several classes; here each has its files"
+        )
+    of = {label: {p: levels[p] for p in files.values()} for label, files in pairs.masks.items()}
+    codings = coding.of_each_class(of, where)
+    if request.classes and set(request.classes) != set(codings):
+        raise UserError(
+            f"--classes {','.join(request.classes)}: the masks are of {', '.join(codings)}"
+        )
+    order = request.classes or sorted(codings)
+    return _as_fields(
+        {label: MaskField(label, pairs.masks[label], codings[label]) for label in order}
+    )
+
+
+def _as_fields(found: Mapping[str, object], *others: Mapping) -> dict:
+    """With names that fields of a data set may have, none of them twice."""
+    made: dict = {}
+    for label, value in found.items():
+        taken = [*TAKEN, *made, *(name for other in others for name in other)]
+        made[coding.field_name(label, taken)] = value
+    return made
+
+
+def _splits(request, groups, same) -> dict[str, str]:
+    """The split of each image; images of one content are never on both sides."""
+    if request.split is None:
+        shares = {"validation": request.validation, "test": request.test}
+        return splitting.by_shares(splitting.joined(groups, same), shares, request.seed)
+    splits = splitting.by_list(request.split, list(groups))
+    splitting.check_groups(splits, groups)
+    for names in same:
+        if len({splits[name] for name in names}) > 1:
+            written = ", ".join(f"{name} in {splits[name]}" for name in names[: listing.MOST_SHOWN])
+            raise UserError(f"{request.split}: one image on both sides, pixel by pixel: {written}")
+    return splits

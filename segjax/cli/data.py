@@ -8,27 +8,27 @@ from segjax import checks
 from segjax.errors import UserError
 
 # Flags that a folder takes, by the field of a `Request` that they set.
-FOLDER = ("images", "masks", "mask_pattern", "classes", "colours", "points", "units", "labels") + (
-    "group",
-    "split",
-    "validation",
-    "test",
-    "seed",
-)
+SHARED = ("group", "split", "validation", "test", "seed")
+FOLDER = ("images", "masks", "mask_pattern", "classes", "colours", "points", "units", "labels")
+TAKES = {"folder": FOLDER + SHARED, "nnunet": ("manual_dir", *SHARED)}
+# Without these there is nothing to read.
+NEEDS = {"folder": "images", "nnunet": "manual_dir"}
 
 
 def prepare(args: argparse.Namespace) -> None:
-    """An official download, or a folder of one's own."""
-    given = [flag for flag in FOLDER if getattr(args, flag) is not None]
-    given += ["name"] if args.set_name is not None else []
-    given += [flag for flag in ("overwrite", "dry_run") if getattr(args, flag)]
-    if args.name == "folder":
-        if args.manual_dir is not None:
-            raise UserError("--manual_dir: is of official downloads; a folder takes --images")
-        return _prepare_folder(args)
-    if given:
-        raise UserError(f"--{given[0]}: goes with `segjax data prepare folder`")
-    return _prepare_download(args)
+    """An official download, or a folder of the user's."""
+    takes = TAKES.get(args.name, ("manual_dir",))
+    every = [*FOLDER, *SHARED, "manual_dir"]
+    given = [flag for flag in every if getattr(args, flag) is not None]
+    if args.name not in TAKES:
+        given += ["name"] if args.set_name is not None else []
+        given += [flag for flag in ("overwrite", "dry_run") if getattr(args, flag)]
+    if wrong := [flag for flag in given if flag not in takes]:
+        words = [
+            word for word, flags in TAKES.items() if wrong[0] in flags or wrong[0] not in every
+        ]
+        raise UserError(f"--{wrong[0]}: goes with `segjax data prepare {words[0]}`")
+    return _prepare_own(args) if args.name in TAKES else _prepare_download(args)
 
 
 def _prepare_download(args: argparse.Namespace) -> None:
@@ -39,27 +39,29 @@ def _prepare_download(args: argparse.Namespace) -> None:
     _say_prepared(made, fresh, args.data_dir)
 
 
-def _prepare_folder(args: argparse.Namespace) -> None:
+def _prepare_own(args: argparse.Namespace) -> None:
     from segjax.data import folders
 
-    for flag in ("images", "name"):
-        value = args.set_name if flag == "name" else args.images
+    needs = NEEDS[args.name]
+    for flag, value in ((needs, getattr(args, needs)), ("name", args.set_name)):
         if value is None:
             raise UserError(f"--{flag}: missing; see `segjax data prepare --help`")
     share = checks.number(least=0, below=1)
     for flag in ("validation", "test"):
         if getattr(args, flag) is not None:
             checks.require_flag(f"--{flag}", getattr(args, flag), share)
-    if (args.validation or 0.2) + (args.test or 0) >= 1:
+    if (args.validation or 0) + (args.test or 0) >= 1:
         raise UserError("--validation and --test: leave nothing to train on")
     if args.seed is not None:
         checks.require_flag("--seed", args.seed, checks.whole(least=0))
-    said = {name: getattr(args, name) for name in FOLDER if getattr(args, name) is not None}
+    takes = TAKES[args.name]
+    said = {name: getattr(args, name) for name in takes if getattr(args, name) is not None}
     if "classes" in said:
         said["classes"] = tuple(word.strip() for word in said["classes"].split(",") if word.strip())
-    made, fresh = folders.prepare(
-        args.set_name, said, args.data_dir, overwrite=args.overwrite, dry_run=args.dry_run
-    )
+    if "manual_dir" in said:
+        said["manual_dir"] = pathlib.Path(said["manual_dir"])
+    given = args.name, args.set_name, said, args.data_dir
+    made, fresh = folders.prepare(*given, overwrite=args.overwrite, dry_run=args.dry_run)
     if made is not None:
         _say_prepared(made, fresh, args.data_dir)
 

@@ -10,6 +10,7 @@ A folder of your own becomes a set with the name that you give it:
 
   segjax data prepare folder --images DIR --masks DIR --name vessels
   segjax data prepare folder --images DIR --points TABLE.csv --name foveas
+  segjax data prepare nnunet --manual_dir DIR --name livers     # imagesTr, labelsTr, dataset.json
 
 It prints what it understood and draws a contact sheet before anything is stored; the folder itself
 is only read. `--config.data.name=vessels` then trains on it.
@@ -32,14 +33,16 @@ def add_data(verbs) -> None:
     )
     listing = _verb(inner, "list", data.listing, "List the data sets and which are prepared.")
     prepare.add_argument(
-        "name", metavar="NAME", help="data set, or data set/config: idrid/grading; or folder"
+        "name",
+        metavar="NAME",
+        help="data set, or data set/config: idrid/grading; or folder, nnunet",
     )
     show.add_argument("name", metavar="NAME", help="data set, or data set/config: idrid/grading")
     prepare.add_argument(
         "--manual_dir",
         type=os.path.expanduser,
         metavar="DIR",
-        help="the folder of the official download",
+        help="the folder of the official download, or in nnU-Net's layout",
     )
     for verb in (prepare, show, listing):
         verb.add_argument(
@@ -62,7 +65,7 @@ def _verb(inner, name: str, run, help_text: str, more: str = "") -> Parser:
 
 
 def _add_folder(parser: Parser) -> None:
-    group = parser.add_argument_group("a folder of your own (NAME is folder)")
+    group = parser.add_argument_group("a folder of your own (NAME is folder or nnunet)")
     group.add_argument("--name", dest="set_name", metavar="NAME", help="what to call the set")
     paths = {
         "--images": ("DIR", "photographs, also in folders below it"),

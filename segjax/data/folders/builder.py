@@ -10,7 +10,7 @@ import types
 import tensorflow_datasets as tfds
 
 from segjax.data import own
-from segjax.data.folders.photographs import Photographs
+from segjax.data.folders.content import Content, examples
 from segjax.errors import UserError
 
 RELEASE = "1.0.0"
@@ -22,38 +22,38 @@ class FolderSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     VERSION = tfds.core.Version(RELEASE)
     RELEASE_NOTES = {RELEASE: "As the folder was when it was prepared."}
-    content: Photographs
+    content: Content
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
             builder=self,
-            description=f"Prepared from {self.content.request.images}.",
+            description=f"Prepared from {self.content.request.folder}.",
             features=tfds.features.FeaturesDict(self.content.features()),
-            metadata=tfds.core.MetadataDict(classes=list(self.content.masks)),
+            metadata=tfds.core.MetadataDict(**self.content.metadata),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         del dl_manager
         splits = dict.fromkeys(self.content.splits.values())
-        return {split: self.content.examples(split) for split in sorted(splits)}
+        return {split: examples(self.content, split) for split in sorted(splits)}
 
-    def _generate_examples(self, examples):
-        yield from examples
+    def _generate_examples(self, found):
+        yield from found
 
     def notes(self) -> dict[str, str]:
         """Files beside the records, by name: which image is in which split, and the source."""
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(["name", "split", "group"])
-        for name, split in self.content.splits.items():
-            writer.writerow([self.content.images[name].stem, split, self.content.groups[name]])
+        for key, split in self.content.splits.items():
+            writer.writerow([self.content.name_of(key), split, self.content.groups[key]])
         return {
             own.SPLIT_TABLE: table.getvalue(),
             own.SOURCE: json.dumps(source_of(self.content), indent=2) + "\n",
         }
 
 
-def of(name: str, content: Photographs) -> type[FolderSet]:
+def of(name: str, content: Content) -> type[FolderSet]:
     """The class of the set called `name`."""
     return types.new_class(
         name,
@@ -73,7 +73,7 @@ def check_name(name: str, known: list[str]) -> None:
         raise UserError(f"--name {name}: segjax has a set of this name; take another")
 
 
-def source_of(content: Photographs) -> dict:
+def source_of(content: Content) -> dict:
     """What is kept of the source, by which a later preparation sees whether it has changed."""
     request = content.request
     said = {
@@ -81,7 +81,7 @@ def source_of(content: Photographs) -> dict:
         for key, value in vars(request).items()
     }
     return {
-        "kind": "folder",
+        "kind": type(content).__name__.lower(),
         "request": said,
         "fingerprint": content.fingerprint,
         "digests": dict(content.digests),

@@ -1,14 +1,17 @@
-"""What a folder was understood to be, in words for a person and as JSON for later."""
+"""What a folder was understood to be, in a few lines."""
 
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
+
 from segjax.data.folders.listing import shown
 from segjax.data.folders.photographs import Photographs
 from segjax.data.folders.splitting import SPLITS
+from segjax.data.folders.volumes import Volumes
 
 
-def lines(found: Photographs) -> Iterator[str]:
+def of_photographs(found: Photographs) -> Iterator[str]:
     """One line for each thing that was understood."""
     sizes = Counter(found.sizes.values())
     yield f"images       {len(found.images)} in {found.request.images}, {_sizes(sizes)}"
@@ -43,15 +46,44 @@ def lines(found: Photographs) -> Iterator[str]:
         yield f"same image   {shown(names)}: pixel by pixel, kept in one split"
     if len(found.same) > 3:
         yield f"             and {len(found.same) - 3} more"
-    yield f"splits       {_splits(found)}"
+    yield f"splits       {_splits(found, 'images')}"
 
 
-def _splits(found: Photographs) -> str:
+def of_volumes(found: Volumes) -> Iterator[str]:
+    """One line for each thing that was understood."""
+    seen = list(found.seen.values())
+    yield f"cases        {len(seen)} in {found.request.manual_dir}"
+    yield f"channels     {', '.join(found.layout.modalities)}"
+    for what, unit, values in (
+        ("voxels", "", [each.shape for each in seen]),
+        ("spacing", " mm", [each.spacing for each in seen]),
+    ):
+        least, middle, most = (
+            "x".join(f"{value:.4g}" for value in f(values, axis=0))
+            for f in (np.min, np.median, np.max)
+        )
+        yield f"{what:12} {least} to {most}{unit}, median {middle}, slices first"
+    voxels = sum(sum(each.labels.values()) for each in seen)
+    for place, name in enumerate(found.layout.classes, start=1):
+        inside = [each.labels.get(place, 0) for each in seen]
+        there = sum(map(bool, inside))
+        yield (
+            f"class        {name}: label {place}; in {there} of {len(seen)} cases, "
+            f"{_percent(sum(inside) / voxels)} of all voxels"
+        )
+    members = Counter(found.groups.values())
+    if len(members) < len(found.groups):
+        least, most = min(members.values()), max(members.values())
+        yield f"groups       {len(members)} by {found.request.group}, {least} to {most} cases each"
+    yield f"splits       {_splits(found, 'cases')}"
+
+
+def _splits(found: Photographs | Volumes, what: str) -> str:
     counts = Counter(found.splits.values())
     each = ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split])
     if found.request.split is not None:
         return f"{each}, by {found.request.split}"
-    whole = "whole groups" if len(set(found.groups.values())) < len(found.groups) else "images"
+    whole = "whole groups" if len(set(found.groups.values())) < len(found.groups) else what
     return f"{each}: {whole} drawn with seed {found.request.seed}"
 
 

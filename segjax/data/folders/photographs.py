@@ -3,7 +3,7 @@
 import hashlib
 import json
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -37,6 +37,16 @@ class Request:
     validation: float = 0.2
     test: float = 0.0
     seed: int = 0
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """The folder that the set is made of."""
+        return self.images
+
+    @property
+    def sources(self) -> dict[str, pathlib.Path]:
+        """Folders that are only read, by their flags."""
+        return {"--images": self.images} | ({"--masks": self.masks} if self.masks else {})
 
 
 @dataclass(frozen=True)
@@ -117,11 +127,14 @@ class Photographs:
             fields[name] = tfds.features.ClassLabel(names=list(names))
         return fields
 
-    def examples(self, split: str) -> Iterator[tuple[str, dict]]:
-        """The examples of a split, read one after the other."""
-        for name in self.images:
-            if self.splits[name] == split:
-                yield self.images[name].stem, self.example(name)
+    @property
+    def metadata(self) -> dict:
+        """Names of the fields of masks, in the order of the classes."""
+        return {"classes": list(self.masks)}
+
+    def name_of(self, key: str) -> str:
+        """The name of an image without its extension, as the file has it."""
+        return self.images[key].stem
 
     def example(self, name: str) -> dict[str, object]:
         """One image with all that belongs to it."""

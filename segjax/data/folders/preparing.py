@@ -1,7 +1,7 @@
-"""`segjax data prepare folder`: understood and shown first, then stored whole."""
+"""`segjax data prepare folder` and `nnunet`: understood and shown first, then stored whole."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,21 +9,34 @@ import numpy as np
 from segjax.config import lookup
 from segjax.data import images, own, store
 from segjax.data.contact_sheet import write_contact_sheet
-from segjax.data.folders import builder, description, listing, photographs, scan
+from segjax.data.folders import builder, description, listing, photographs, scan, volumes
+from segjax.data.folders.content import Content
 from segjax.errors import UserError
 
 SHEET = "contact_sheet.png"
-ON_SHEET = 12  # images
+ON_SHEET = 12  # cases
+# By the word of the command: what a user says, how it is understood, and how that is described.
+KINDS = {
+    "folder": (photographs.Request, photographs.understood, description.of_photographs),
+    "nnunet": (volumes.Request, volumes.understood, description.of_volumes),
+}
 
 
 def prepare(
-    name: str, said: Mapping[str, Any], data_dir: str, *, overwrite: bool, dry_run: bool
+    kind: str,
+    name: str,
+    said: Mapping[str, Any],
+    data_dir: str,
+    *,
+    overwrite: bool,
+    dry_run: bool,
 ) -> tuple[Any, bool]:
     """Makes the set called `name` of a folder; its builder, and whether it was made now.
 
     Args:
+        kind: of `KINDS`.
         name: of the set.
-        said: the fields of a `photographs.Request` that a person has given.
+        said: the fields of the kind's `Request` that a user has given.
         data_dir: where prepared sets lie.
         overwrite: whether a set of other content may be replaced.
         dry_run: understand and show only; the builder is None then.
@@ -31,14 +44,16 @@ def prepare(
     Raises: UserError for what makes no sense in the folder, and where a set of this name was made
         of something else.
     """
+    make_request, understood, described = KINDS[kind]
     builder.check_name(name, lookup.names("datasets"))
-    request = photographs.Request(**said)
+    request = make_request(**said)
     home = pathlib.Path(data_dir, name)
-    _check_apart(request, home)
-    content = photographs.understood(request, scan.Journal(home / scan.NAME))
-    print("\n".join(description.lines(content)))
+    _check_apart(request.sources, home)
+    with scan.Journal(home / scan.NAME) as journal:
+        content = understood(request, journal)
+    print("\n".join(described(content)))
     sheet = home / SHEET
-    write_contact_sheet(sheet, _examples(content))
+    write_contact_sheet(sheet, list(_shown(content)), classes=content.metadata["classes"])
     print(f"wrote {sheet}")
     if dry_run:
         return None, False
@@ -57,32 +72,29 @@ def prepare(
     return store.builder(name, data_dir), True
 
 
-def _check_apart(request: photographs.Request, home: pathlib.Path) -> None:
-    """UserError where the set would lie in the folder that it is made of."""
-    for flag in ("images", "masks"):
-        source = getattr(request, flag)
-        if source is not None and home.resolve().is_relative_to(source.resolve()):
+def _check_apart(sources: Mapping[str, pathlib.Path], home: pathlib.Path) -> None:
+    """UserError where the set would lie in a folder that it is made of."""
+    for flag, source in sources.items():
+        if home.resolve().is_relative_to(source.resolve()):
             raise UserError(
-                f"--data_dir: {home} lies in --{flag} {source}, into which nothing is written; "
+                f"--data_dir: {home} lies in {flag} {source}, into which nothing is written; "
                 "take another --data_dir"
             )
 
 
-def _examples(content: photographs.Photographs) -> list[dict]:
-    """The first images of each split, as they will be read."""
-    names = sorted(content.images, key=lambda name: (content.splits[name], name))
-    step = max(1, len(names) // ON_SHEET)
-    return [_shown(content.example(name)) for name in names[::step][:ON_SHEET]]
+def _shown(content: Content) -> Iterator[dict[str, Any]]:
+    """Some cases of each split, as the contact sheet takes them."""
+    keys = sorted(content.splits, key=lambda key: (content.splits[key], key))
+    step = max(1, len(keys) // ON_SHEET)
+    for key in keys[::step][:ON_SHEET]:
+        example = content.example(key)
+        made = {k: v.encode() if isinstance(v, str) else np.asarray(v) for k, v in example.items()}
+        # A JPEG that is stored as its file is read
+        path = example["image"] if isinstance(example["image"], str) else None
+        yield made | ({"image": images.read_image(path)} if path else {})
 
 
-def _shown(example: Mapping[str, Any]) -> dict[str, Any]:
-    """An example as the contact sheet takes it: a JPEG that is stored as its file is read."""
-    image = example["image"]
-    made = {k: v.encode() if isinstance(v, str) else np.asarray(v) for k, v in example.items()}
-    return made | {"image": images.read_image(image) if isinstance(image, str) else image}
-
-
-def _changes(before: Mapping[str, Any], content: photographs.Photographs) -> str:
+def _changes(before: Mapping[str, Any], content: Content) -> str:
     """In which a set that is there differs from what would be made now; '' where in nothing."""
     if before.get("fingerprint") == content.fingerprint:
         return ""
@@ -94,4 +106,4 @@ def _changes(before: Mapping[str, Any], content: photographs.Photographs) -> str
         "changed": changed,
     }
     found = [f"{len(n)} {what} ({listing.shown(n, 3)})" for what, n in lists.items() if n]
-    return "images " + ", ".join(found) if found else "other flags, tables, or another split"
+    return ", ".join(found) if found else "other flags, tables, or another split"

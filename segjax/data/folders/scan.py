@@ -10,9 +10,9 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from tqdm import tqdm
@@ -38,6 +38,7 @@ class Journal:
     def __init__(self, path: pathlib.Path):
         self.path = path
         self._known: dict[str, Any] = {}
+        self._stream: TextIO | None = None
         if path.exists():
             for line in path.read_text(errors="replace").splitlines():
                 try:
@@ -46,6 +47,13 @@ class Journal:
                     continue
                 self._known[key] = value
 
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *unused) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
     def found(
         self, files: Iterable[pathlib.Path], kind: str, read: Callable[[pathlib.Path], Any]
     ) -> dict[pathlib.Path, Any]:
@@ -53,13 +61,23 @@ class Journal:
         files = list(files)
         keys = {path: _key(path, kind) for path in files}
         waiting = [path for path in files if keys[path] not in self._known]
-        if waiting:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a") as stream:
-                for path, value in _in_threads(waiting, read, kind):
-                    self._known[keys[path]] = value
-                    stream.write(json.dumps([keys[path], value]) + "\n")
+        for path, value in _in_threads(waiting, read, kind):
+            self._keep(keys[path], value)
         return {path: self._known[keys[path]] for path in files}
+
+    def one(self, path: pathlib.Path, kind: str, read: Callable[[pathlib.Path], Any]) -> Any:
+        """`read(path)` of one file, as `found` gives it of many."""
+        key = _key(path, kind)
+        if key not in self._known:
+            self._keep(key, read(path))
+        return self._known[key]
+
+    def _keep(self, key: str, value: Any) -> None:
+        if self._stream is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = self.path.open("a", buffering=1)  # a line at a time
+        self._known[key] = value
+        self._stream.write(json.dumps([key, value]) + "\n")
 
 
 def _key(path: pathlib.Path, kind: str) -> str:
@@ -67,7 +85,9 @@ def _key(path: pathlib.Path, kind: str) -> str:
     return f"{kind} {status.st_size} {status.st_mtime_ns} {os.path.abspath(path)}"
 
 
-def _in_threads(files, read, kind):
+def _in_threads(files: list, read: Callable, kind: str) -> Iterator[tuple[pathlib.Path, Any]]:
+    if not files:
+        return
     threads = os.cpu_count() or 1
     bar = tqdm(total=len(files), desc=f"reading {kind}", disable=not sys.stderr.isatty())
     with concurrent.futures.ThreadPoolExecutor(threads) as pool, bar:

@@ -8,15 +8,19 @@ The layout of version 1 and of the Medical Segmentation Decathlon is read too: `
 number, and images of one file each, whose fourth axis is the channel.
 """
 
+import hashlib
 import json
 import pathlib
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow_datasets as tfds
+from tqdm import tqdm
 
-from segjax.data.folders import listing
+from segjax.data.folders import columns, listing, scan, splitting
 from segjax.data.sets import volume_features
 from segjax.errors import UserError
 
@@ -182,18 +186,145 @@ def _files(folder: pathlib.Path, ending: str) -> dict[str, pathlib.Path]:
     return found
 
 
-def features(layout: Layout) -> dict[str, tfds.features.FeatureConnector]:
-    """The fields of an example."""
-    return volume_features.volume_features(len(layout.modalities))
+@dataclass(frozen=True)
+class Request:
+    """What a user has said of a folder; each flag of `segjax data prepare nnunet`."""
+
+    manual_dir: pathlib.Path
+    group: str | None = None
+    split: pathlib.Path | None = None
+    validation: float = 0.2
+    test: float = 0.0
+    seed: int = 0
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """The folder that the set is made of."""
+        return self.manual_dir
+
+    @property
+    def sources(self) -> dict[str, pathlib.Path]:
+        """Folders that are only read, by their flags."""
+        return {"--manual_dir": self.manual_dir}
 
 
-def examples(cases: Iterator[Case], layout: Layout, groups: Mapping[str, str]):
-    """Cases, read one after the other."""
-    for case in cases:
-        image, labels = volume_features.read_case(case.images, case.labels, known=layout.known)
-        yield (
-            case.name,
-            volume_features.volume_example(
-                image, labels, image_id=case.name, patient=groups[case.name]
-            ),
+@dataclass(frozen=True)
+class Seen:
+    """What one case is: voxels and spacing `(z, y, x)`, voxels by label, a hash."""
+
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    labels: Mapping[int, int]
+    content: str
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """What a folder was understood to be.
+
+    Attributes:
+        layout: what dataset.json says.
+        cases: by name.
+        seen: what is in them.
+        splits, groups: of each case.
+    """
+
+    request: Request
+    layout: Layout
+    cases: Mapping[str, Case]
+    seen: Mapping[str, Seen]
+    splits: Mapping[str, str]
+    groups: Mapping[str, str]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of each case."""
+        return {name: each.content for name, each in self.seen.items()}
+
+    @property
+    def fingerprint(self) -> str:
+        """Stands for the content of all files, and for all that changes what is stored."""
+        said = [self.layout.classes, self.layout.modalities, self.splits, self.groups, self.digests]
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def metadata(self) -> dict:
+        """Names of the labels from 1 on, and of the channels."""
+        return {"classes": list(self.layout.classes), "modalities": list(self.layout.modalities)}
+
+    def features(self) -> dict[str, tfds.features.FeatureConnector]:
+        """The fields of an example."""
+        return volume_features.volume_features(len(self.layout.modalities))
+
+    def name_of(self, key: str) -> str:
+        """The name of a case."""
+        return key
+
+    def example(self, key: str) -> dict[str, object]:
+        """One case, read from its files."""
+        image, labels = _read(self.cases[key], self.layout)
+        return volume_features.volume_example(image, labels, image_id=key, patient=self.groups[key])
+
+
+def understood(request: Request, journal: scan.Journal) -> Volumes:
+    """Reads every file once, and finds out what is in it.
+
+    Raises: UserError naming the file or flag that makes no sense.
+    """
+    if not request.manual_dir.is_dir():
+        raise UserError(f"--manual_dir {request.manual_dir}: no such folder")
+    layout = read_layout(request.manual_dir)
+    cases = find_cases(request.manual_dir, layout)
+    by_image = {case.images[0]: case for case in cases.values()}
+
+    def read(path: pathlib.Path) -> list:
+        return _look(by_image[path], layout)
+
+    # A case is read again where one of its files has changed: all are part of what it is kept by
+    kinds = {path: f"case {_status(case)}" for path, case in by_image.items()}
+    found = {}
+    for path, kind in tqdm(kinds.items(), desc="reading cases", disable=not sys.stderr.isatty()):
+        shape, spacing, labels, content = journal.one(path, kind, read)
+        found[by_image[path].name] = Seen(
+            tuple(shape), tuple(spacing), dict(map(tuple, labels)), content
         )
+    for place, name in enumerate(layout.classes, start=1):
+        if not any(each.labels.get(place) for each in found.values()):
+            raise UserError(
+                f"{request.manual_dir / 'labelsTr'}: the class {name!r} ({place}) is in no volume"
+            )
+    names = {name: case.labels for name, case in cases.items()}
+    groups = columns.groups(request.group, names, request.manual_dir / "labelsTr", [])
+    return Volumes(request, layout, cases, found, _splits(request, groups), groups)
+
+
+def _splits(request: Request, groups: Mapping[str, str]) -> dict[str, str]:
+    if request.split is None:
+        shares = {"validation": request.validation, "test": request.test}
+        return splitting.by_shares(groups, shares, request.seed)
+    by_lower = {name.lower(): name for name in groups}
+    found = splitting.by_list(request.split, list(by_lower))
+    splits = {by_lower[name]: split for name, split in found.items()}
+    splitting.check_groups(splits, groups)
+    return splits
+
+
+def _status(case: Case) -> str:
+    files = (*case.images[1:], case.labels)
+    return " ".join(f"{p.stat().st_size}-{p.stat().st_mtime_ns}" for p in files)
+
+
+def _read(case: Case, layout: Layout):
+    return volume_features.read_case(case.images, case.labels, known=layout.known)
+
+
+def _look(case: Case, layout: Layout) -> list:
+    """Shape, spacing, voxels by label and a hash of a case."""
+    image, labels = _read(case, layout)
+    counts = np.bincount(labels.array.reshape(-1), minlength=256)
+    content = hashlib.sha256(np.ascontiguousarray(image.array))
+    content.update(np.ascontiguousarray(labels.array))
+    content.update(image.affine.tobytes())
+    voxels = [[int(label), int(counts[label])] for label in np.flatnonzero(counts)]
+    spacing = [float(size) for size in image.spacing]
+    return [list(labels.array.shape), spacing, voxels, content.hexdigest()]

@@ -77,7 +77,7 @@ def test_files(folder, capfd, change, message):
         (["--masks", "{masks}", "--mask_pattern", "{name}_m.png"], "'{name}_m.png' fits none by"),
         (["--masks", "{masks}", "--split", "nowhere.csv"], "nowhere.csv: no such table"),
         (["--points", "nowhere.csv"], "nowhere.csv: no such table"),
-        (["--manual_dir", "x"], "--manual_dir: is of official downloads"),
+        (["--manual_dir", "x"], "--manual_dir: goes with `segjax data prepare nnunet`"),
     ],
 )
 def test_flags(folder, capfd, words, message):

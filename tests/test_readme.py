@@ -10,6 +10,7 @@ import pytest
 
 from segjax.cli import main
 from segjax.config.durations import siblings
+from tests.data.folders import settings
 from tests.train import runs
 
 pytestmark = pytest.mark.usefixtures("command_settings")
@@ -47,6 +48,10 @@ def folder(tmp_path_factory, data_dir):
     volume = nibabel.Nifti1Image(picture.astype(np.float32), np.diag([2, 2, 8, 1]))
     nibabel.save(volume, place / "my_volumes" / "one.nii.gz")
     cv2.imwrite(str(place / "my_photographs" / "one.png"), picture)
+    cv2.imwrite(str(settings.picture(place / "new_photos" / "one.png")), picture)
+    for n in range(5):
+        settings.picture(place / "photos" / f"{n}.png", seed=n)
+        settings.mask(place / "drawn" / f"{n}_vessels.png")
     return place
 
 
@@ -58,12 +63,13 @@ def miniature(words):
         return words
     given = {word.split("=")[0].removeprefix("--config.") for word in words}
     taken = given | {key for path in given for key in siblings(path)}
-    settings = dict(MINIATURE)
+    chosen = dict(MINIATURE)
     if "regionwise" in " ".join(words):
-        settings |= VOLUMES
-    if any(name in " ".join(words) for name in NEEDS_DOWNLOAD):
-        del settings["data.name"]
-    more = [f"--config.{key}={value}" for key, value in settings.items() if key not in taken]
+        chosen |= VOLUMES
+    # An experiment file of one's own set names it
+    if any(name in " ".join(words) for name in (*NEEDS_DOWNLOAD, "vessels.py")):
+        del chosen["data.name"]
+    more = [f"--config.{key}={value}" for key, value in chosen.items() if key not in taken]
     words = [w if "train.steps" not in w else "--config.train.steps=2" for w in words]
     return [*words, *more, *(["--seconds=0.1"] if words[0] == "bench" else [])]
 
@@ -72,7 +78,7 @@ def test_commands_are_found():
     verbs = {command.split()[1] for command in COMMANDS}
     assert verbs == {
         *("train", "evaluate", "predict", "sweep", "report", "bench"),
-        *("data", "check", "landscape", "plan", "export", "config"),
+        *("data", "check", "landscape", "plan", "export", "config", "new"),
     }
 
 

@@ -4,13 +4,14 @@ from segjax.config.defaults import base
 from segjax.config.lookup import spec
 from segjax.errors import UserError
 from segjax.recipes.augmentation import augmentations
+from segjax.recipes.localization import AXES, localization_loss
 from segjax.recipes.tasks import task_options
 from segjax.recipes.training import fovea_paper_training, quick_optimizer
 
 LOSSES = ("mse", "sce", "msce")
 FULL = (32, 64, 128, 256)  # the widths of cellpose
 SMALL = (8, 16, 32, 64)  # for two CPU cores
-NETWORKS = {"ave/mean": ("average", "mean"), "max/sum": ("max", "sum")}
+NETWORKS = tuple(AXES)
 
 
 # Table 1 of the paper: R-AED by (loss, network, batch size), on its own photographs (REFUGE2).
@@ -52,30 +53,15 @@ def localization(data, loss, network, features, image_size):
     """A config for finding the fovea on `data` with one of the paper's losses and networks."""
     if network not in NETWORKS:
         raise UserError(f"network={network!r}: takes one of {', '.join(NETWORKS)}")
-    pool, reduce = NETWORKS[network]
+    if loss not in LOSSES:
+        raise UserError(f"loss={loss!r}: takes one of {', '.join(LOSSES)}")
+    terms, decoding = localization_loss(f"{loss}+{network}")
     config = base()
     config.task = "localization"
-    # A map trained for its centre of mass is decoded by it; the others by the finest scale's
-    # argmax.
-    decode = "centroid" if loss == "mse" else "argmax"
-    config.task_options = task_options(config.task, decode=decode, pool=pool, reduce=reduce)
+    config.task_options = task_options(config.task, **decoding)
     config.model = spec("models", "CellposeUNet", features=features)
-    config.loss[loss] = loss_term(loss, pool, reduce)
+    config.loss.update(terms)
     config.data.name = data
     config.data.image_size = (image_size, image_size)
     config.data.augment = augmentations(config.task)
     return config
-
-
-def loss_term(loss, pool, reduce):
-    """One of the paper's three losses as a config section."""
-    if loss == "mse":
-        term = spec("losses", "coordinate_mean_squared_error", reduce=reduce)
-    elif loss in LOSSES:
-        scales = 1 if loss == "sce" else None
-        name = "multiscale_softmax_cross_entropy"
-        term = spec("losses", name, scales=scales, pool=pool, reduce=reduce)
-    else:
-        raise UserError(f"loss={loss!r}: takes one of {', '.join(LOSSES)}")
-    term.weight = 1.0
-    return term

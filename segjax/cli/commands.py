@@ -156,6 +156,13 @@ def export(args: argparse.Namespace) -> None:
         print(f"wrote {path}")
 
 
+def new(args: argparse.Namespace) -> None:
+    from segjax.launch import new
+
+    task = new.write(args.path, args.data, args.data_dir, args.task)
+    print(f"wrote {args.path} (task {task}); `segjax train --config {args.path} --workdir DIR`")
+
+
 def plan(args: argparse.Namespace) -> None:
     from segjax.data import outputs
     from segjax.data.volumes import planning

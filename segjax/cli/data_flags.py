@@ -8,12 +8,12 @@ from segjax.cli.flags import Parser, a_path
 PREPARE = """An official download is named by its set: `segjax data prepare idrid --manual_dir DIR`.
 A folder of your own becomes a set with the name that you give it:
 
-  segjax data prepare folder --images DIR --masks DIR --name vessels
+  segjax data prepare folder --images DIR --masks DIR --name my_vessels
   segjax data prepare folder --images DIR --points TABLE.csv --name foveas
   segjax data prepare nnunet --manual_dir DIR --name livers     # imagesTr, labelsTr, dataset.json
 
 It prints what it understood and draws a contact sheet before anything is stored; the folder itself
-is only read. `--config.data.name=vessels` then trains on it.
+is only read. `--config.data.name=my_vessels` then trains on it.
 """
 
 

@@ -19,6 +19,8 @@ examples:
   segjax predict --workdir work/demo --input photographs/ --output predicted/
   segjax data prepare idrid --manual_dir downloads/idrid
   segjax plan acdc
+  segjax data prepare folder --images photos --masks drawn --name my_vessels
+  segjax new my_vessels.py --data my_vessels
 """
 
 
@@ -38,6 +40,7 @@ def build_parser(arguments: Sequence[str] = ()) -> Parser:
     _add_export(verbs)
     add_data(verbs)
     _add_plan(verbs)
+    _add_new(verbs)
     _add_sweep(verbs, arguments)
     _add_report(verbs)
     _add_bench(verbs)
@@ -210,6 +213,22 @@ def _add_plan(verbs) -> None:
         type=a_path,
         metavar="FILE",
         help="default: DATA_DIR/plans/NAME-VERSION.json",
+    )
+
+
+def _add_new(verbs) -> None:
+    parser = _command(
+        verbs,
+        "new",
+        commands.new,
+        "Write an experiment file that trains on a prepared set, to read and to change.",
+        "Task, classes, sizes and losses come from the set; the file has a sweep of five losses.",
+    )
+    parser.add_argument("path", type=a_path, metavar="PATH", help="of the file, as in vessels.py")
+    parser.add_argument("--data", required=True, metavar="NAME", help="the prepared set")
+    parser.add_argument("--task", metavar="NAME", help="default: the first that fits the set")
+    parser.add_argument(
+        "--data_dir", type=os.path.expanduser, default="data", metavar="DIR", help="default: data"
     )
 
 

@@ -3,6 +3,7 @@
     loss_terms     a loss with all its options, and the map that it is defined with
     combinations   losses with the partners and schedules that their papers give them
     region_wise    the losses that the region-wise paper compares, by word
+    localization   the losses of a localisation, with the decoding that belongs to each, by word
     training       optimiser, schedule and length: quick ones, and those of the papers
     nnunet         a network's size, or a plan of `segjax plan`, as model, data and task options
     augmentation   every augmentation of a task, by name

@@ -11,13 +11,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from segjax.data.features import EncodedImage
+from segjax.data.fields import ANNOTATED
 from segjax.data.folders import coding, columns, listing, pairing, scan, splitting
 from segjax.data.sets import common
 from segjax.errors import UserError
 
 # Fields that every set has, or that mean something of their own.
-TAKEN = ("image", "image_id", "group", "annotated")
-ANNOTATED = "annotated"  # which pixels somebody has labelled
+TAKEN = ("image", "image_id", "group", ANNOTATED)
 
 
 @dataclass(frozen=True)

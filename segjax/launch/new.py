@@ -1,0 +1,226 @@
+"""`segjax new`: an experiment file for a prepared set, to read, to train and to change.
+
+What it writes is decided by rules, from the fields of the set: the task, its classes, the size of
+images and network that a laptop trains in minutes, the losses of its sweep.
+"""
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from segjax.checks import nearest
+from segjax.data import fields, store
+from segjax.data.volumes import planning
+from segjax.data.volumes.plan import read_plan
+from segjax.errors import UserError
+from segjax.files import write_text
+
+BATCH = 8  # also of fewer images, which come several times then; as many as devices mostly are
+SIDE = 128  # pixels of the longer side of a photograph
+PATCH = 96  # pixels of a slice
+COARSER = 1.6  # times the plan's pixels at most, where a patch is to show as much with fewer
+
+LOSSES = {
+    "segmentation": ("dice", "cross_entropy", "focal", "lovasz_softmax", "boundary"),
+    "localization": ("msce", "msce+max/sum", "sce", "sce+max/sum", "mse"),
+    "volume_segmentation": ("rrw", "weighted_cross_entropy", "dice", "focal", "boundary"),
+}
+
+
+def write(path: pathlib.Path, data: str, data_dir: str, task: str | None = None) -> str:
+    """Writes the experiment file; the task that it has.
+
+    Args:
+        path: of the file, which may not exist yet.
+        data: the prepared set.
+        data_dir: where it lies.
+        task: of those that its fields allow; None takes the first.
+
+    Raises: UserError for a set that is not prepared or has nothing to learn from, a task that does
+        not fit it, and a path that cannot be written or is taken.
+    """
+    if path.suffix != ".py":
+        raise UserError(f"{path}: takes the name of a Python file, such as experiments/{data}.py")
+    if path.exists():
+        raise UserError(f"{path}: exists already; take another name")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: there is no folder {path.parent}")
+    made = store.ensure_prepared(data, data_dir)
+    fitting = _tasks(made)
+    if not fitting:
+        raise UserError(
+            f"--data {data}: has no masks, points or labelled volumes, which segjax has tasks for"
+        )
+    task = task or next(iter(fitting))
+    if task not in fitting:
+        raise UserError(
+            f"--task {task}: {data} has no fields for it{nearest(task, fitting)} "
+            f"They fit: {', '.join(fitting)}"
+        )
+    text = fitting[task](path, data, data_dir, made)
+    write_text(path, text)
+    return task
+
+
+def _tasks(made: Any) -> dict[str, Any]:
+    """What writes the file of each task that the fields of a set allow."""
+    if fields.is_volumes(made):
+        return {"volume_segmentation": _volumes}
+    found = {}
+    if fields.masks(made):
+        found["segmentation"] = _segmentation
+    if fields.points(made):
+        found["localization"] = _localization
+    return found
+
+
+def _header(path: pathlib.Path, what: str, losses: Sequence[str], more: str = "") -> str:
+    return f'''"""{what}
+
+Command:   segjax train --config {path} --workdir work/{path.stem}
+           segjax sweep --config {path} --workdir work/{path.stem}-losses
+Arguments: loss={"|".join(losses)}, steps=N{more}
+"""
+'''
+
+
+def _sweep(losses: Sequence[str]) -> str:
+    return f"""
+
+def sweep():
+    losses = [{", ".join(map(json.dumps, losses))}]
+    return product([{{"arg": f"loss={{loss}}"}} for loss in losses], seed=[0, 1, 2])
+"""
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names as the inside of a tuple."""
+    return ", ".join(map(json.dumps, names)) + ("," if len(names) == 1 else "")
+
+
+def _common(data: str, data_dir: str) -> str:
+    """Lines on data and validation that all files have."""
+    return f'''\
+    config.data.name, config.data.data_dir = "{data}", "{data_dir}"
+    config.data.batch_size = config.evaluate.batch_size = {BATCH}
+    config.evaluate.every_epochs, config.evaluate.every_percent = None, 10
+'''
+
+
+def _segmentation(path, data, data_dir, made) -> str:
+    masks, losses = fields.masks(made), LOSSES["segmentation"]
+    within = f', within="{fields.ANNOTATED}"' if fields.has_annotated(made) else ""
+    outputs = 1 if len(masks) == 1 else len(masks) + 1
+    targets = _listed(masks)
+    what = f"Outlines {', '.join(masks)} on the photographs of {data}."
+    return (
+        _header(path, what, losses, ", size=PIXELS")
+        + f'''
+from segjax.config.arguments import parse_arg
+from segjax.config.defaults import base
+from segjax.config.lookup import spec
+from segjax.config.sweeps import product
+from segjax.recipes.augmentation import augmentations
+from segjax.recipes.combinations import segmentation_loss
+from segjax.recipes.tasks import task_options
+from segjax.recipes.training import quick_optimizer
+
+
+def get_config(arg=None):
+    args = parse_arg(arg, loss="{losses[0]}", steps=600, size={SIDE})
+    config = base()
+    config.task = "segmentation"
+    config.task_options = task_options(config.task, targets=({targets}){within})
+    config.model = spec("models", "CellposeUNet", features=(8, 16, 32, 64), outputs={outputs})
+    config.loss.update(segmentation_loss(args["loss"]))  # with the partner of its paper
+    config.data.image_size = (args["size"], args["size"])
+    config.data.augment = augmentations(config.task, flip_horizontal=0.5, rotate=15.0)
+{_common(data, data_dir)}\
+    config.evaluate.best, config.evaluate.best_mode = "dice", "max"
+    return quick_optimizer(config, steps=args["steps"], learning_rate=3e-3)
+
+'''
+        + _sweep(losses)
+    )
+
+
+def _localization(path, data, data_dir, made) -> str:
+    points, losses = fields.points(made), LOSSES["localization"]
+    what = f"Finds the point {points[0]} on the photographs of {data}."
+    return (
+        _header(path, what, losses, ", size=PIXELS")
+        + f'''
+from segjax.config.arguments import parse_arg
+from segjax.config.defaults import base
+from segjax.config.lookup import spec
+from segjax.config.sweeps import product
+from segjax.recipes.augmentation import augmentations
+from segjax.recipes.localization import localization_loss
+from segjax.recipes.tasks import task_options
+from segjax.recipes.training import quick_optimizer
+
+
+def get_config(arg=None):
+    args = parse_arg(arg, loss="{losses[0]}", steps=600, size={SIDE})
+    loss, decoding = localization_loss(args["loss"])
+    config = base()
+    config.task = "localization"
+    config.task_options = task_options(config.task, target="{points[0]}", **decoding)
+    config.model = spec("models", "CellposeUNet", features=(8, 16, 32, 64))
+    config.loss.update(loss)
+    config.data.image_size = (args["size"], args["size"])
+    config.data.augment = augmentations(config.task, flip_horizontal=0.5, translate=0.1)
+{_common(data, data_dir)}\
+    return quick_optimizer(config, steps=args["steps"], learning_rate=3e-3)
+
+'''
+        + _sweep(losses)
+    )
+
+
+def _volumes(path, data, data_dir, made) -> str:
+    losses = LOSSES["volume_segmentation"]
+    plan = read_plan(planning.write_plan(data, data_dir, None, "v1", "train"))
+    factor = max(1.0, min(COARSER, max(plan.patch_size) / PATCH))
+    planned = tuple(round(float(size), 2) for size in plan.spacing[1:])
+    spacing = tuple(round(size * factor, 2) for size in planned)
+    what = f"Outlines {', '.join(made.CLASSES)} in the volumes of {data}."
+    more = f", plan=FILE, which `segjax plan {data}` writes: the full size, for a GPU"
+    return (
+        _header(path, what, losses, more)
+        + f'''
+from segjax.config.arguments import parse_arg
+from segjax.config.defaults import base
+from segjax.config.sweeps import product
+from segjax.recipes.nnunet import Size, follow, take_size
+from segjax.recipes.region_wise import region_wise_loss
+from segjax.recipes.training import short_volume_training
+
+CLASSES = ({_listed(made.CLASSES)})
+MODALITIES = ({_listed(made.MODALITIES)})
+SMALL = Size(
+    patch=({PATCH}, {PATCH}),
+    pools=(4, 4),
+    pixel_spacing={spacing},  # mm; the plan has {planned}
+    batch_size={BATCH},
+    features=16,
+    most_features=128,
+)
+
+
+def get_config(arg=None):
+    args = parse_arg(arg, loss="{losses[0]}", steps=1000, plan="")
+    config = base()
+    config.data.name, config.data.data_dir = "{data}", "{data_dir}"
+    take_size(config, SMALL, CLASSES, MODALITIES)
+    if args["plan"]:
+        follow(config, args["plan"])
+    config.loss.update(region_wise_loss(args["loss"]))
+    config.data.splits = {{"train": "train", "validation": "validation"}}
+    config.evaluate.best, config.evaluate.best_mode = "dice", "max"
+    return short_volume_training(config, steps=args["steps"])
+
+'''
+        + _sweep(losses)
+    )

@@ -1,0 +1,97 @@
+"""`segjax new` writes experiment files that build, for each kind of set."""
+
+import pytest
+
+from segjax.cli import main
+from segjax.config import files
+from segjax.launch import new, sweep
+from segjax.train import experiment
+from tests.data.folders import test_volumes
+from tests.data.folders.settings import mask, picture, table
+
+pytestmark = pytest.mark.usefixtures("command_settings")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Twelve photographs with masks of two classes, and a table of points."""
+    monkeypatch.chdir(tmp_path)
+    for n in range(12):
+        picture(tmp_path / "eyes" / f"e{n}.png", seed=n)
+        mask(tmp_path / "drawn" / f"e{n}.png", (0, 1, 2, 255))
+    rows = [(f"e{n}", 3 + n, 4) for n in range(12)]
+    table(tmp_path / "points.csv", ("image", "fovea_x", "fovea_y"), *rows)
+    words = ["--images", "eyes", "--masks", "drawn", "--points", "points.csv"]
+    given = [*words, "--classes", "disc,cup", "--name", "eyes"]
+    assert main(["data", "prepare", "folder", *given]) == 0
+    return tmp_path
+
+
+def built(path):
+    """The config of a file, and what it builds at each point of its sweep."""
+    text = path.read_text()
+    assert len(text.splitlines()) <= 45
+    points = sweep.load_points(str(path))
+    assert len(points) == 15 and len({point["arg"] for point in points}) == 5
+    for point in points[::3]:
+        made = experiment.check(files.load(f"{path}:{point['arg']},steps=30"))
+        assert made.total_steps == 30
+    return files.load(str(path))
+
+
+def test_masks(folder, capfd):
+    assert main(["new", "eyes.py", "--data", "eyes"]) == 0
+    assert "wrote eyes.py (task segmentation)" in capfd.readouterr().out
+    config = built(folder / "eyes.py")
+    assert config.task_options.targets == ("disc", "cup")
+    assert config.task_options.within == "annotated" and config.model.outputs == 3
+    assert config.data.batch_size == 8 and config.evaluate.best == "dice"
+
+
+def test_points(folder, capfd):
+    assert main(["new", "eyes.py", "--data", "eyes", "--task", "localization"]) == 0
+    config = built(folder / "eyes.py")
+    assert config.task_options.target == "fovea" and config.evaluate.best == "loss"
+
+
+def test_volumes_follow_their_plan(tmp_path, monkeypatch, capfd):
+    root = tmp_path / "livers"
+    for n in range(4):
+        for channel in range(2):
+            test_volumes.write(
+                root / "imagesTr" / f"c{n}_{channel:04d}.nii.gz",
+                test_volumes.labels_of(n).astype("float32"),
+            )
+        test_volumes.write(root / "labelsTr" / f"c{n}.nii.gz", test_volumes.labels_of(n))
+    test_volumes.describe(root)
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "prepare", "nnunet", "--manual_dir", "livers", "--name", "livers"]) == 0
+    assert main(["new", "livers.py", "--data", "livers"]) == 0
+    config = built(tmp_path / "livers.py")
+    assert config.task_options.classes == ("liver", "tumour") and config.task_options.channels == 2
+    assert config.model.classes == 3
+    full = files.load("livers.py:plan=data/plans/livers-v1.json")
+    assert full.data.plan_digest and full.data.image_size != config.data.image_size
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["eyes.txt", "--data", "eyes"], "eyes.txt: takes the name of a Python file"),
+        (["there.py", "--data", "eyes"], "there.py: exists already; take another name"),
+        (["no/where.py", "--data", "eyes"], "no/where.py: there is no folder no"),
+        (["a.py", "--data", "eye"], "'eye': no such data set, did you mean 'eyes'?"),
+        (["a.py", "--data", "drive"], "data.name='drive': not prepared in 'data'"),
+        (["a.py", "--data", "eyes", "--task", "volume_segmentation"], "eyes has no fields for it"),
+    ],
+)
+def test_what_cannot_be_written(folder, capfd, words, message):
+    (folder / "there.py").write_text("mine")
+    assert main(["new", *words]) == 2
+    errors = capfd.readouterr().err
+    assert errors.count("\n") == 1 and message in errors
+    assert (folder / "there.py").read_text() == "mine" and not (folder / "a.py").exists()
+
+
+def test_every_kind_has_five_losses():
+    assert {len(losses) for losses in new.LOSSES.values()} == {5}

@@ -263,6 +263,17 @@ assert not banned, banned
     run_child(program, JAX_PLATFORMS="nobackend")
 
 
+def test_families_are_loaded_when_they_are_asked_for():
+    program = """
+import sys
+import segjax
+assert 'jax' not in sys.modules
+assert segjax.losses.dice and segjax.stats.holm and 'losses' in dir(segjax)
+assert not hasattr(segjax, 'lossses')
+"""
+    run_child(program)
+
+
 def test_importing_the_families_is_quick():
     _, seconds = run_child("from segjax import losses, metrics, models, ops, stats")
     assert seconds < 4.0  # 2 s on an idle machine; a busy one counts its waiting here too

@@ -18,10 +18,17 @@ def zipped(**values: Iterable) -> list[Point]:
     return [dict(zip(keys, row, strict=True)) for row in zip(*values.values(), strict=True)]
 
 
-def product(*sweeps: list[Point], **values: Iterable) -> list[Point]:
-    """Every combination of the points of `sweeps` and of the named values."""
+def product(*sweeps: list[Point] | Mapping[str, Iterable], **values: Iterable) -> list[Point]:
+    """Every combination of the points of `sweeps` and of the named values.
+
+    A dict in place of a sweep has paths as they are written, with dots, and the values of each.
+    """
+    lists = []
     # A named value is a sweep of one column, so that all are combined alike
-    lists = [*sweeps, *(zipped(**{key: list(value)}) for key, value in values.items())]
+    for sweep in (*sweeps, values):
+        named = sweep.items() if isinstance(sweep, Mapping) else ()
+        lists += [zipped(**{key: list(value)}) for key, value in named]
+        lists += [] if isinstance(sweep, Mapping) else [sweep]
     return [_merge(row) for row in itertools.product(*lists)]
 
 

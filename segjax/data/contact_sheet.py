@@ -34,6 +34,7 @@ COLOURS = {
     "M": (60, 255, 60),
     "LV": (255, 60, 60),
 }
+LIKENESS = 100  # of colours: the least sum of differences of red, green and blue
 OTHERS = ((0, 255, 180), (190, 120, 255), (170, 220, 0), (255, 130, 190), (120, 180, 255))
 
 
@@ -44,6 +45,21 @@ def mask_colour(name: str) -> tuple[int, int, int]:
     # Not hash(): Python salts it anew in each process, and a name would change colour between
     # sheets.
     return OTHERS[sum(name.encode()) % len(OTHERS)]
+
+
+def mask_colours(names: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+    """Colours of masks that are drawn together: each its own, as far as there are so many."""
+    found: dict[str, tuple[int, int, int]] = {}
+    for name in names:
+        colour = mask_colour(name)
+        free = [other for other in OTHERS if other not in found.values()]
+        found[name] = free[0] if free and any(_near(colour, c) for c in found.values()) else colour
+    return found
+
+
+def _near(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
+    """Whether two colours are hard to tell apart."""
+    return sum(abs(a - b) for a, b in zip(one, other, strict=True)) < LIKENESS
 
 
 def contact_sheet(
@@ -91,14 +107,16 @@ def contact_sheet(
     wide, high = tile + MARGIN, tile + CAPTION + MARGIN
     names: dict[str, None] = {}  # masks in the order in which they were met
     sheet = np.full((rows * high + MARGIN, columns * wide + MARGIN, 3), BACKGROUND, np.uint8)
-    for i, example in enumerate(examples):
-        top, left = MARGIN + i // columns * high, MARGIN + i % columns * wide
-        image = _base(example, i)
+    bases = [_base(example, i) for i, example in enumerate(examples)]
+    for i, (example, image) in enumerate(zip(examples, bases, strict=True)):
         names.update(dict.fromkeys(_masks(example, image.shape[:2], i)))
-        sheet[top : top + tile + CAPTION, left : left + tile] = _tile(example, image, tile)
+    colours = mask_colours(list(names))
+    for i, (example, image) in enumerate(zip(examples, bases, strict=True)):
+        top, left = MARGIN + i // columns * high, MARGIN + i % columns * wide
+        sheet[top : top + tile + CAPTION, left : left + tile] = _tile(example, image, tile, colours)
     if not names:
         return sheet
-    return np.concatenate([sheet, _legend(list(names), sheet.shape[1])])
+    return np.concatenate([sheet, _legend(colours, sheet.shape[1])])
 
 
 def write_contact_sheet(
@@ -198,7 +216,9 @@ def _masks(example: Mapping[str, np.ndarray], shape: tuple, number: int) -> dict
     return found
 
 
-def _tile(example: Mapping[str, np.ndarray], image: np.ndarray, tile: int) -> np.ndarray:
+def _tile(
+    example: Mapping[str, np.ndarray], image: np.ndarray, tile: int, colours: Mapping
+) -> np.ndarray:
     """One image with its annotations and caption, `[tile + CAPTION, tile, 3]`."""
     height, width = image.shape[:2]
     scale = tile / max(height, width)
@@ -207,7 +227,7 @@ def _tile(example: Mapping[str, np.ndarray], image: np.ndarray, tile: int) -> np
     small = cv2.resize(np.ascontiguousarray(image), size, interpolation=shrink)
     for name, mask in _masks(example, (height, width), 0).items():
         # Outlined after the resize, so that a contour is one pixel wide at any size of the image
-        _outline(small, mask, mask_colour(name))
+        _outline(small, mask, colours[name])
     out = np.full((tile + CAPTION, tile, 3), BACKGROUND, np.uint8)
     top, left = (tile - size[1]) // 2, (tile - size[0]) // 2
     out[top : top + size[1], left : left + size[0]] = small
@@ -278,11 +298,11 @@ def _fit(text: str, width: int, font) -> str:
     return text + "..."
 
 
-def _legend(names: list[str], width: int) -> np.ndarray:
+def _legend(colours: Mapping[str, tuple[int, int, int]], width: int) -> np.ndarray:
     """A strip with a patch of colour beside each mask's name, in as many lines as it takes."""
     font = ImageFont.load_default(10)
     places, x, y = [], MARGIN, 0
-    for name in names:
+    for name in colours:
         long = 18 + int(font.getlength(name)) + 8
         if x > MARGIN and x + long > width:
             x, y = MARGIN, y + LINE + 2
@@ -290,7 +310,7 @@ def _legend(names: list[str], width: int) -> np.ndarray:
         x += long
     canvas = Image.new("RGB", (width, y + LINE + 2 + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(canvas)
-    for name, (x, y) in zip(names, places, strict=True):
-        draw.rectangle((x, y + 2, x + 12, y + LINE), fill=mask_colour(name))
+    for (name, colour), (x, y) in zip(colours.items(), places, strict=True):
+        draw.rectangle((x, y + 2, x + 12, y + LINE), fill=colour)
         draw.text((x + 17, y), name, INK, font)
     return np.asarray(canvas)

@@ -34,6 +34,12 @@ def check_segmentation(
     if jnp.issubdtype(labels.dtype, jnp.floating):
         checks.check_shape("labels", labels, tuple(logits.shape))
     elif jnp.issubdtype(labels.dtype, jnp.integer) or labels.dtype == bool:
+        if labels.ndim == logits.ndim and labels.shape == logits.shape:
+            raise ValueError(
+                f"`labels` are integers of the logits' shape {tuple(logits.shape)}: class indices "
+                f"have shape {pixels} (labels.argmax(-1)), one-hot labels are floats "
+                "(labels.astype(float))"
+            )
         checks.check_shape("labels", labels, pixels)
     else:
         raise TypeError(f"`labels` takes integers, booleans or floats, got {labels.dtype}")

@@ -73,6 +73,7 @@ def _table(config: ConfigDict, parameters: int, rates: dict[str, float], *, resi
         f"{len(described['devices'])} x {described['device_kind']}, {described['cores']} cores, "
         f"jax {described['libraries']['jax']}, commit {described['commit']}",
         *(f"{name:12} {rate:12.1f} images/s" for name, rate in rates.items()),
-        f"training reaches {rates['both'] / rates['step alone']:.1%} of the step alone",
+        # Above 1 is chance: the step is a part of the training
+        f"training reaches {min(1.0, rates['both'] / rates['step alone']):.1%} of the step alone",
     ]
     return "\n".join(lines)

@@ -28,6 +28,12 @@ def test_product_is_every_combination_last_fastest():
     assert product(a=[]) == []
 
 
+def test_product_takes_a_dict_of_paths():
+    wanted = product(optimizer__learning_rate=[1, 2], seed=[0, 1])
+    assert product({"optimizer.learning_rate": [1, 2]}, seed=[0, 1]) == wanted
+    assert product({"optimizer.learning_rate": [1, 2], "seed": [0, 1]}) == wanted
+
+
 def test_arg_is_joined_and_other_keys_are_replaced():
     assert product(zipped(arg=["cpu"]), zipped(arg=["loss=sce", "loss=mse"])) == [
         {"arg": "cpu,loss=sce"},

@@ -11,6 +11,7 @@ from segjax.data.contact_sheet import (
     MARGIN,
     contact_sheet,
     mask_colour,
+    mask_colours,
     write_contact_sheet,
 )
 from segjax.data.synthetic.fundus import MASKS, generate_fundus
@@ -254,3 +255,14 @@ def test_classes_without_a_name_are_numbered():
     for name in ("label 1", "label 3"):
         assert len(where(sheet[: MARGIN + 80], mask_colour(name)))
     assert mask_colour("label 1") != mask_colour("label 3")
+
+
+@pytest.mark.parametrize(
+    "names", [("RV", "Myo", "LV"), ("a", "f", "k"), tuple(MASKS), ("1", "6", "11", "16", "21")]
+)
+def test_masks_that_are_drawn_together_are_told_apart(names):
+    found = mask_colours(names)
+    assert list(found) == list(names)
+    pairs = [(found[a], found[b]) for i, a in enumerate(names) for b in names[i + 1 :]]
+    assert all(sum(abs(x - y) for x, y in zip(*pair, strict=True)) >= 100 for pair in pairs)
+    assert found[names[0]] == mask_colour(names[0])

@@ -217,4 +217,6 @@ def test_the_listing_tells_the_state_of_every_config(data_dir, tmp_path):
     assert states["idrid/grading"].startswith("needs the official download")
     assert states["synthetic_fundus/small"] == "generated when first used"
     store.prepare(store.builder("synthetic_fundus/48px_1_1_1", str(tmp_path)))
-    assert list(states) == [name for name, _ in store.listing(str(tmp_path))]
+    # Other tests make sets of their own in the shared folder, which have no configs
+    named = [name for name in states if "/" in name]
+    assert named == [name for name, _ in store.listing(str(tmp_path))]

@@ -171,6 +171,17 @@ def test_wrong_costs_more_than_slightly_wrong_than_perfect(case, absent):
     assert np.all(perfect < near) and np.all(near < far), (perfect[0], near[0], far[0])
 
 
+@EVERY
+def test_integer_one_hot_labels_are_explained(case):
+    parameters = array_parameters(getattr(losses, case.loss))
+    if parameters[:2] != ("logits", "labels"):
+        pytest.skip("takes no labels")
+    logits, *rest = arrays(case)
+    labels = jnp.zeros(logits.shape, jnp.int32)
+    with pytest.raises(ValueError, match=r"one-hot labels are floats \(labels.astype\(float\)\)"):
+        bound(case)(logits, labels, *rest[1:])
+
+
 @functools.cache
 def cropped(name):
     """Arguments that hold nonsense outside a window, the window, and the values inside it."""

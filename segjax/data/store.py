@@ -158,9 +158,15 @@ def _make(
             files.write_text(pathlib.Path(twin.data_path) / name, text)
         # Before the move: a set is never seen without its digest
         digest.of(twin)
+        before = stage / "replaced"
         if replace and place.exists():
-            os.rename(place, stage / "replaced")
-        return _put(pathlib.Path(twin.data_path), place)
+            os.rename(place, before)
+        try:
+            return _put(pathlib.Path(twin.data_path), place)
+        except BaseException:  # Ctrl-C among them: the set that was there is not lost
+            if before.exists():
+                os.rename(before, place)
+            raise
 
 
 def _download(made: tfds.core.DatasetBuilder, manual_dir: str | None) -> None:

@@ -101,11 +101,11 @@ def _listed(names: Sequence[str]) -> str:
 
 def _common(data: str, data_dir: str) -> str:
     """Lines on data and validation that all files have."""
-    return f'''\
-    config.data.name, config.data.data_dir = "{data}", "{data_dir}"
+    return f"""\
+    config.data.name, config.data.data_dir = {_listed((data, data_dir))}
     config.data.batch_size = config.evaluate.batch_size = {BATCH}
     config.evaluate.every_epochs, config.evaluate.every_percent = None, 10
-'''
+"""
 
 
 def _segmentation(path, data, data_dir, made) -> str:
@@ -212,7 +212,7 @@ SMALL = Size(
 def get_config(arg=None):
     args = parse_arg(arg, loss="{losses[0]}", steps=1000, plan="")
     config = base()
-    config.data.name, config.data.data_dir = "{data}", "{data_dir}"
+    config.data.name, config.data.data_dir = {_listed((data, data_dir))}
     take_size(config, SMALL, CLASSES, MODALITIES)
     if args["plan"]:
         follow(config, args["plan"])

@@ -158,11 +158,7 @@ def by_table(path: pathlib.Path, found: Mapping[pathlib.Path, Levels], where: st
     values: dict[str, tuple[int, ...]] = {}
     ignored: list[int] = []
     for row in rows:
-        value = (
-            _colour(path, row)
-            if coloured
-            else tables.parse_class(path, row | {"name": row["class"]}, "value", 256)
-        )
+        value = _value_of(path, row, coloured)
         name = str(row["class"])
         if name.lower() in IGNORE_NAMES:
             ignored.append(value)

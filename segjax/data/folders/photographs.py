@@ -20,8 +20,8 @@ from segjax.errors import UserError
 TAKEN = ("image", "image_id", "group", ANNOTATED)
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(splitting.Wanted):
     """What a person has said of a folder; each flag of `segjax data prepare folder`."""
 
     images: pathlib.Path
@@ -32,11 +32,6 @@ class Request:
     points: pathlib.Path | None = None
     units: str | None = None
     labels: pathlib.Path | None = None
-    group: str | None = None
-    split: pathlib.Path | None = None
-    validation: float = 0.2
-    test: float = 0.0
-    seed: int = 0
 
     @property
     def folder(self) -> pathlib.Path:
@@ -291,8 +286,7 @@ def _as_fields(found: Mapping[str, object], *others: Mapping) -> dict:
 def _splits(request, groups, same) -> dict[str, str]:
     """The split of each image; images of one content are never on both sides."""
     if request.split is None:
-        shares = {"validation": request.validation, "test": request.test}
-        return splitting.by_shares(splitting.joined(groups, same), shares, request.seed)
+        return splitting.by_shares(splitting.joined(groups, same), request.shares, request.seed)
     splits = splitting.by_list(request.split, list(groups))
     splitting.check_groups(splits, groups)
     for names in same:

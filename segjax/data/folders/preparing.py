@@ -52,21 +52,21 @@ def prepare(
     with scan.Journal(home / scan.NAME) as journal:
         content = understood(request, journal)
     print("\n".join(described(content)))
+    there = own.folder_of(name, data_dir)
+    changes = _changes(own.source(there), content) if there is not None else ""
+    # Before the sheet is drawn: that of a set that stays is left as it is
+    if changes and not (overwrite or dry_run):
+        raise UserError(
+            f"{there}: was prepared from something else: {changes}; --overwrite prepares it "
+            "again, another --name makes a second set"
+        )
     sheet = home / SHEET
     write_contact_sheet(sheet, list(_shown(content)), classes=content.metadata["classes"])
     print(f"wrote {sheet}")
     if dry_run:
         return None, False
-    there = own.folder_of(name, data_dir)
-    if there is not None:
-        changes = _changes(own.source(there), content)
-        if not changes:
-            return store.builder(name, data_dir), False
-        if not overwrite:
-            raise UserError(
-                f"{there}: was prepared from something else: {changes}; --overwrite prepares it "
-                "again, another --name makes a second set"
-            )
+    if there is not None and not changes:
+        return store.builder(name, data_dir), False
     made = builder.of(name, content)(data_dir=data_dir, file_format=store.FORMAT)
     store.prepare(made, replace=there is not None)
     return store.builder(name, data_dir), True

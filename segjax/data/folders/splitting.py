@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +17,22 @@ LIST_COLUMNS = {
     "split": ("split", "set", "subset", "fold"),
 }
 WORDS = {"training": "train", "val": "validation", "valid": "validation", "testing": "test"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """How a user wants a set to be split: each flag of `segjax data prepare` for it."""
+
+    group: str | None = None
+    split: pathlib.Path | None = None
+    validation: float = 0.2
+    test: float = 0.0
+    seed: int = 0
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of all cases that each split holds out."""
+        return {"validation": self.validation, "test": self.test}
 
 
 def by_shares(groups: Mapping[str, str], shares: Mapping[str, float], seed: int) -> dict[str, str]:

@@ -186,16 +186,11 @@ def _files(folder: pathlib.Path, ending: str) -> dict[str, pathlib.Path]:
     return found
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(splitting.Wanted):
     """What a user has said of a folder; each flag of `segjax data prepare nnunet`."""
 
     manual_dir: pathlib.Path
-    group: str | None = None
-    split: pathlib.Path | None = None
-    validation: float = 0.2
-    test: float = 0.0
-    seed: int = 0
 
     @property
     def folder(self) -> pathlib.Path:
@@ -300,8 +295,7 @@ def understood(request: Request, journal: scan.Journal) -> Volumes:
 
 def _splits(request: Request, groups: Mapping[str, str]) -> dict[str, str]:
     if request.split is None:
-        shares = {"validation": request.validation, "test": request.test}
-        return splitting.by_shares(groups, shares, request.seed)
+        return splitting.by_shares(groups, request.shares, request.seed)
     by_lower = {name.lower(): name for name in groups}
     found = splitting.by_list(request.split, list(by_lower))
     splits = {by_lower[name]: split for name, split in found.items()}

@@ -90,7 +90,13 @@ def test_the_split_is_written_down_and_nothing_is_prepared_twice(tmp_path, image
         assert set(records(tmp_path, split)) == set(records(tmp_path, split, "again"))
 
 
-def test_a_changed_source_is_noticed_and_overwritten_on_demand(tmp_path, images, capfd):
+def interrupted(*unused):
+    raise KeyboardInterrupt
+
+
+def test_a_changed_source_is_noticed_and_overwritten_on_demand(
+    tmp_path, images, capfd, monkeypatch
+):
     for path in images:
         mask(tmp_path / "masks" / path.name)
     assert prepare(tmp_path, "--masks", tmp_path / "masks") == 0
@@ -99,11 +105,17 @@ def test_a_changed_source_is_noticed_and_overwritten_on_demand(tmp_path, images,
     mask(tmp_path / "masks" / "new.png")
     images[0].unlink()
     (tmp_path / "masks" / "p0.png").unlink()
+    sheet = (tmp_path / "data" / "mine" / "contact_sheet.png").read_bytes()
     capfd.readouterr()
     assert prepare(tmp_path, "--masks", tmp_path / "masks") == 2
     errors = capfd.readouterr().err
     assert "1 new (new), 1 gone (p0), 1 changed (p3)" in errors and "--overwrite" in errors
     assert "p0" in records(tmp_path)
+    assert (tmp_path / "data" / "mine" / "contact_sheet.png").read_bytes() == sheet
+    monkeypatch.setattr(store, "_put", interrupted)
+    assert prepare(tmp_path, "--masks", tmp_path / "masks", "--overwrite") == 1
+    assert "p0" in records(tmp_path), "the set that was there is lost"
+    monkeypatch.undo()
     assert prepare(tmp_path, "--masks", tmp_path / "masks", "--overwrite") == 0
     found = records(tmp_path)
     assert "p0" not in found and "new" in found and found["p3"]["mask"][0, 0, 0] == 1

@@ -96,7 +96,7 @@ def test_commands_run_as_written(folder, monkeypatch, capfd):
         else:
             assert status == 0, f"{command}\n{errors[-2000:]}"
     assert (folder / "work" / "demo" / "report.md").exists()
-    assert (folder / "predicted" / "overlays" / "one.png.png").exists()
+    assert (folder / "predicted" / "overlays" / "one.png").exists()
     assert (folder / "labels" / "one.nii.gz").exists()
 
 

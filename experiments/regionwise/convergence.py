@@ -19,6 +19,7 @@ def get_config(arg=None):
     args = common.arguments(arg)
     if args["cpu"]:
         config = demo.get_config(arg)
+        config.optimizer.learning_rate = 5e-3  # at which not all trainings converge
         config.train.steps = 300
         config.evaluate.every_percent = 50
         return config

@@ -19,4 +19,6 @@ SIZE = Size(patch=(64, 64), pools=(3, 3), batch_size=8, features=16, most_featur
 def get_config(arg=None):
     args = common.arguments(arg)
     config = common.volumes("synthetic_cardiac", CLASSES, MODALITIES, args, full=SIZE, cpu=SIZE)
-    return short_volume_training(config, steps=500, learning_rate=5e-3)
+    # At twice the rate some trainings never draw the right ventricle: it hangs on the seed, and on
+    # how a processor rounds
+    return short_volume_training(config, steps=600, learning_rate=2.5e-3)

@@ -17,7 +17,12 @@ from segjax.config.sweeps import product
 
 
 def get_config(arg=None):
-    return (demo if common.arguments(arg)["cpu"] else acdc).get_config(arg)
+    if not common.arguments(arg)["cpu"]:
+        return acdc.get_config(arg)
+    config = demo.get_config(arg)
+    config.optimizer.learning_rate = 5e-3  # at which not all trainings converge
+    config.train.steps = 500
+    return config
 
 
 def sweep(arg=None):

@@ -91,6 +91,10 @@ def _train(args: argparse.Namespace) -> None:
     values = job.train(files.load(args.config, args.overrides), args.workdir)
     if processes.is_first():
         print(f"{args.workdir}: validation " + _line(values))
+        print(
+            f"wrote report.md, figures/, checkpoints/, predictions_validation.csv and the rest "
+            f"into {args.workdir}"
+        )
 
 
 def _check_processes(args: argparse.Namespace) -> None:
@@ -146,7 +150,7 @@ def predict(args: argparse.Namespace) -> None:
     count, names = predict.predict(*given, _places(args))
     made = [f"{name}/" for name in names if (args.output / name).is_dir()]
     made += ["a label map NAME.nii.gz of each"] if any(n.endswith(".nii.gz") for n in names) else []
-    print(f"{count} predicted; {args.output} has {', '.join([predict.TABLE, *made])}")
+    print(f"{count} predicted; wrote {', '.join([predict.TABLE, *made])} into {args.output}")
 
 
 def export(args: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ def prepare(args: argparse.Namespace) -> None:
     given = [flag for flag in every if getattr(args, flag) is not None]
     if args.name not in TAKES:
         given += ["name"] if args.set_name is not None else []
-        given += [flag for flag in ("overwrite", "dry_run") if getattr(args, flag)]
+        given += ["dry_run"] if args.dry_run else []
     if wrong := [flag for flag in given if flag not in takes]:
         words = [
             word for word, flags in TAKES.items() if wrong[0] in flags or wrong[0] not in every
@@ -32,11 +32,31 @@ def prepare(args: argparse.Namespace) -> None:
 
 
 def _prepare_download(args: argparse.Namespace) -> None:
-    from segjax.data import store
+    from segjax.data import downloads, store
 
     made = store.builder(args.name, args.data_dir, path="data set")
-    fresh = store.prepare(made, args.manual_dir)
+    if store.needs_download(made):
+        fresh, remark = downloads.prepare(made, args.manual_dir, overwrite=args.overwrite)
+    else:
+        _check_no_overwrite(args)
+        fresh, remark = store.prepare(made), ""
     _say_prepared(made, fresh, args.data_dir)
+    if remark:
+        print(remark)
+
+
+def _check_no_overwrite(args: argparse.Namespace) -> None:
+    """UserError where `--overwrite` is given for a set that has no source on the command line."""
+    from segjax.data import own
+
+    if not args.overwrite:
+        return
+    if own.folder_of(args.name, args.data_dir) is None:
+        why = "is generated, and always the same; `segjax data remove` removes it"
+    else:
+        kinds = " or ".join(f"`segjax data prepare {word} … --name {args.name}`" for word in TAKES)
+        why = f"is a set of your own: {kinds} prepares it again"
+    raise UserError(f"--overwrite: {args.name} {why}")
 
 
 def _prepare_own(args: argparse.Namespace) -> None:
@@ -95,10 +115,20 @@ def show(args: argparse.Namespace) -> None:
 
 
 def listing(args: argparse.Namespace) -> None:
-    """Every set and whether it is prepared."""
-    from segjax.data import store
+    """Every set, whether it is prepared, where and how large."""
+    from segjax.data import inventory
 
     if not os.path.isdir(args.data_dir):
         print(f"--data_dir {args.data_dir}: no such folder, so nothing is prepared there")
-    for name, state in store.listing(args.data_dir):
-        print(f"{name:32} {state}")
+    found = inventory.rows(args.data_dir, args.cache_dir)
+    for line in inventory.table(found, args.data_dir, args.cache_dir):
+        print(line)
+
+
+def remove(args: argparse.Namespace) -> None:
+    """A prepared set with its caches, or these alone."""
+    from segjax.data import removing
+
+    given = args.name, args.data_dir, args.cache_dir
+    for line in removing.in_words(removing.remove(*given, caches_only=args.caches)):
+        print(line)

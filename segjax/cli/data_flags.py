@@ -14,48 +14,83 @@ A folder of your own becomes a set with the name that you give it:
 
 It prints what it understood and draws a contact sheet before anything is stored; the folder itself
 is only read. `--config.data.name=my_vessels` then trains on it.
+
+Run again, it holds the set to the files that it was made of, by name, size and time, and by content
+where only the time differs: so a download may be moved. Where they have changed it names them and
+leaves the set as it is; --overwrite prepares it anew.
 """
+LIST = """\
+Of a prepared set: how many cases each split has, its size on disk, that of its caches (volumes that
+were preprocessed), and its folder in DATA_DIR. Caches of no prepared set are listed as such.
+"""
+REMOVE = """\
+  segjax data remove idrid/grading     # one configuration; `idrid` will do where no other is there
+  segjax data remove my_vessels        # its contact sheet too; the folder it was made of stays
+  segjax data remove acdc --caches     # only what is preprocessed, which training makes again
+
+Nothing is asked. A generated set is made again when it is used; a download is needed once more.
+Plans, experiment files and runs stay."""
 
 
 def add_data(verbs) -> None:
-    """The verbs prepare, show and list."""
-    parser = verbs.add_parser("data", help="Prepare, show and list data sets.")
+    """The verbs prepare, show, list and remove."""
+    parser = verbs.add_parser("data", help="Prepare, show, list and remove data sets.")
     inner = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    prepare = _verb(
-        inner,
-        "prepare",
-        data.prepare,
-        "Read an official download or a folder of your own, check it, and store it once.",
-        PREPARE,
-    )
+    _add_prepare(inner)
     show = _verb(
         inner, "show", data.show, "Write a contact sheet of a prepared set, annotations drawn in."
     )
-    listing = _verb(inner, "list", data.listing, "List the data sets and which are prepared.")
-    prepare.add_argument(
-        "name",
-        metavar="NAME",
-        help="data set, or data set/config: idrid/grading; or folder, nnunet",
+    _add_name(show)
+    _add_data_dir(show)
+    show.add_argument("--split", default="train", help="default: train")
+    show.add_argument("--count", type=int, default=12, help="images on the sheet; default: 12")
+    show.add_argument("--output", type=a_path, metavar="FILE", help="default: NAME.png")
+    about = "List the data sets, which are prepared, where, how large."
+    listing = _verb(inner, "list", data.listing, about, LIST)
+    about = "Remove a prepared set and what is preprocessed from it."
+    remove = _verb(inner, "remove", data.remove, about, REMOVE)
+    _add_name(remove)
+    for verb in (listing, remove):
+        _add_data_dir(verb)
+        verb.add_argument(
+            "--cache_dir",
+            type=os.path.expanduser,
+            metavar="DIR",
+            help="the folder of preprocessed volumes; default: DATA_DIR/preprocessed",
+        )
+    remove.add_argument(
+        "--caches", action="store_true", help="only what is preprocessed; the set stays"
     )
-    show.add_argument("name", metavar="NAME", help="data set, or data set/config: idrid/grading")
-    prepare.add_argument(
+
+
+def _add_prepare(inner) -> None:
+    about = "Read an official download or a folder of your own, check it, and store it once."
+    parser = _verb(inner, "prepare", data.prepare, about, PREPARE)
+    _add_name(parser, "; or folder, nnunet")
+    parser.add_argument(
         "--manual_dir",
         type=os.path.expanduser,
         metavar="DIR",
         help="the folder of the official download, or in nnU-Net's layout",
     )
-    for verb in (prepare, show, listing):
-        verb.add_argument(
-            "--data_dir",
-            type=os.path.expanduser,
-            default="data",
-            metavar="DIR",
-            help="default: data",
-        )
-    _add_folder(prepare)
-    show.add_argument("--split", default="train", help="default: train")
-    show.add_argument("--count", type=int, default=12, help="images on the sheet; default: 12")
-    show.add_argument("--output", type=a_path, metavar="FILE", help="default: NAME.png")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="prepare it anew where its source has changed; the old set stays until then",
+    )
+    _add_data_dir(parser)
+    _add_folder(parser)
+
+
+def _add_name(parser: Parser, more: str = "") -> None:
+    about = f"data set, or data set/config: idrid/grading{more}"
+    parser.add_argument("name", metavar="NAME", help=about)
+
+
+def _add_data_dir(parser: Parser) -> None:
+    parser.add_argument(
+        "--data_dir", type=os.path.expanduser, default="data", metavar="DIR", help="default: data"
+    )
 
 
 def _verb(inner, name: str, run, help_text: str, more: str = "") -> Parser:
@@ -99,9 +134,6 @@ def _add_folder(parser: Parser) -> None:
     )
     group.add_argument("--test", type=float, metavar="SHARE", help="of the images; default: 0")
     group.add_argument("--seed", type=int, help="of the split; default: 0")
-    group.add_argument(
-        "--overwrite", action="store_true", help="prepare it again where the source has changed"
-    )
     group.add_argument(
         "--dry_run", action="store_true", help="only say and show what is understood"
     )

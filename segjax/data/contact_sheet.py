@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from segjax import checks
+from segjax.data.ignored import IGNORED
 from segjax.data.png import write_png
 
 CAPTION = 26  # height of a tile's caption, two lines
@@ -79,6 +80,7 @@ def contact_sheet(
     A volume, an example whose `image` is `[d, h, w, c]`, is shown by the slice with most foreground
     in its field `labels`, or the middle one. Slices lie across the axis of the largest `spacing`.
     The first channel is shown, from its 1st percentile in the slice, black, to its 99th, white.
+    The label 255, of which nothing is known, is no foreground; it is outlined as `ignored`.
 
     Args:
         examples: each holds `image`, `[h, w, 3]`, `[h, w, 1]` or `[h, w]`, uint8 or uint16, or a
@@ -159,11 +161,14 @@ def _flat(example: Mapping, classes: Sequence[str], number: int) -> Mapping:
                 f"got {labels.shape} in example {number}"
             )
         labels = np.moveaxis(labels, axis, 0)
-        area = (labels > 0).sum(axis=(1, 2))
+        ignored = labels == IGNORED
+        area = ((labels > 0) & ~ignored).sum(axis=(1, 2))
         index = int(area.argmax()) if area.any() else index
         names = dict(enumerate(classes, start=1))
-        for value in range(1, max(len(classes), int(labels.max())) + 1):
+        for value in range(1, max(len(classes), int(labels.max(where=~ignored, initial=0))) + 1):
             masks[names.get(value, f"label {value}")] = (labels[index] == value)[..., None]
+        if ignored.any():
+            masks["ignored"] = ignored[index][..., None]
     shown = {"image": _grey(image[index]), "slice": f"{index + 1} of {len(image)}"}
     return {k: v for k, v in example.items() if k not in ("image", "labels")} | shown | masks
 

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from segjax.checks import nearest
-from segjax.data import digest, store
+from segjax.data import digest, fields, store
 from segjax.errors import UserError
 
 
@@ -40,6 +40,11 @@ class Dataset:
     def features(self) -> Mapping[str, Any]:
         """The fields of its examples."""
         return self._builder.info.features
+
+    @property
+    def ignores(self) -> bool:
+        """Whether it says that nothing is known of some voxels (`fields.has_ignored`)."""
+        return fields.has_ignored(self._builder)
 
     @property
     def is_prepared(self) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from segjax.data import shards
+from segjax.data import shards, sources
 from segjax.files import write_text
 
 VERSION = 1  # of the rule by which digests are made
@@ -71,7 +71,8 @@ def _files(folder: pathlib.Path) -> dict[str, list[int]]:
     """Size and time of change of each file of a set, by which a replaced one is noticed."""
     # Hidden files are left out: temporary ones of `files.whole`, and what file managers leave
     found = (path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
-    status = {path.name: path.stat() for path in found if path.name != NAME}
+    # So are notes: that of the source is written again when a download has moved
+    status = {p.name: p.stat() for p in found if p.name not in (NAME, sources.NOTE)}
     return {name: [status[name].st_size, status[name].st_mtime_ns] for name in sorted(status)}
 
 

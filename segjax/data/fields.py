@@ -37,3 +37,8 @@ def is_volumes(made: Any) -> bool:
 def has_annotated(made: Any) -> bool:
     """Whether some pixels are left out."""
     return ANNOTATED in made.info.features
+
+
+def has_ignored(made: Any) -> bool:
+    """Whether a set of volumes says that some voxels are labelled 255, and count nowhere."""
+    return "ignored" in (made.info.metadata or {})

@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 ABANDONED = 24 * 3600.0  # seconds without a write after which another machine's folder is nobody's
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "unnamed"
@@ -43,6 +43,47 @@ def folder(parent: str | os.PathLike, name: str) -> Iterator[pathlib.Path]:
         shutil.rmtree(path, ignore_errors=True)
         # Last, so that nobody tidies what is being removed or moved
         os.close(lock)
+
+
+@contextlib.contextmanager
+def alone(path: str | os.PathLike, waits: Callable[[], None] | None = None) -> Iterator[bool]:
+    """Locks a folder or file for the block; whether nobody else has it, by a lock of his.
+
+    Args:
+        path: is made, a folder, where it is not there.
+        waits: called when somebody else has the lock, who is then waited for. Without it nobody is
+            waited for.
+
+    Where the disk knows no locks, it is taken to be free.
+    """
+    while True:
+        if not os.path.isfile(path):
+            os.makedirs(path, exist_ok=True)
+        # The folder itself is locked: a lock file would be left behind
+        handle = os.open(path, os.O_RDONLY)
+        free = _flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB) is not False
+        # Tried without waiting first, only to say why nothing happens
+        if not free and waits is not None:
+            waits()
+            free = _flock(handle, fcntl.LOCK_EX) is not False
+        # Who was waited for may have removed it: the lock is then on a folder without a name.
+        if not free or _is_at(handle, path):
+            break
+        os.close(handle)
+    try:
+        yield free
+    finally:
+        os.close(handle)
+
+
+def is_made_in(parent: pathlib.Path) -> bool:
+    """Whether something is in the making in a folder, as far as its name tells."""
+    return any(_MADE.fullmatch(path.name) for path in parent.glob(f"{_PREFIX}*"))
+
+
+def share(handle: int) -> None:
+    """Locks an open file as long as it is open, beside others that share it."""
+    _flock(handle, fcntl.LOCK_SH)
 
 
 def hold(path: str | os.PathLike) -> None:

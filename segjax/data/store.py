@@ -1,7 +1,6 @@
 """Prepared data sets on disk: preparing them, opening them, listing them."""
 
 import contextlib
-import fcntl
 import io
 import logging
 import os
@@ -14,7 +13,7 @@ import tensorflow_datasets as tfds
 from segjax import files
 from segjax.checks import nearest
 from segjax.config import lookup
-from segjax.data import digest, own, shards, staging
+from segjax.data import digest, own, shards, sources, staging
 from segjax.data.shards import open_split as open_split
 from segjax.errors import UserError
 
@@ -31,6 +30,8 @@ def builder(name: str, data_dir: str, *, path: str = "data.name") -> tfds.core.D
     set_name, _, config_name = name.partition("/")
     if own_set := own.opened(name, data_dir):
         return own_set
+    if config_name and own.folder_of(set_name, data_dir):
+        raise UserError(f"{path}={name!r}: {set_name} is a set of your own, which has no configs")
     made_by = _found(set_name, data_dir, path)
     if not hasattr(made_by, "BUILDER_CONFIGS"):
         raise UserError(f"{path}={name!r}: is no builder of TensorFlow Datasets")
@@ -94,16 +95,12 @@ def prepare(
     gives the set its place.
     """
     if is_prepared(made) and not replace:
+        if not made.info.splits:  # the builder is older than the set, which another process made
+            made.info.read_from_directory(made.data_path)
         shards.check(made)
         return False
     if needs_download(made):
-        if manual_dir is None:
-            raise UserError(
-                f"{made.name}: --manual_dir is needed, the folder of the official download "
-                f"(docs/datasets/{made.name}.md says where to get it)"
-            )
-        if not os.path.isdir(manual_dir):
-            raise UserError(f"--manual_dir {manual_dir}: no such folder")
+        check_manual(made, manual_dir)
     place = pathlib.Path(made.data_path)
     # From the inside out, in which order they can be removed again while they are empty
     absent = [folder for folder in place.parents if not folder.exists()]
@@ -124,23 +121,23 @@ def prepare(
     return fresh
 
 
+def check_manual(made: tfds.core.DatasetBuilder, manual_dir: str | None) -> None:
+    """UserError unless the folder of the official download is named and there."""
+    if manual_dir is None:
+        raise UserError(
+            f"{made.name}: --manual_dir is needed, the folder of the official download "
+            f"(docs/datasets/{made.name}.md says where to get it)"
+        )
+    if not os.path.isdir(manual_dir):
+        raise UserError(f"--manual_dir {manual_dir}: no such folder")
+
+
 @contextlib.contextmanager
 def _alone(folder: os.PathLike) -> Iterator[None]:
     """One process at a time, where the file system of the folder has locks."""
-    # The folder itself is locked: a lock file would be left behind
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Tried without waiting first, only to say why nothing happens
-        except BlockingIOError:
-            print(f"segjax: {folder}: waits for another process, which prepares", file=sys.stderr)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:
-            pass  # no locks on this file system
+    said = f"segjax: {folder}: waits for another process, which prepares"
+    with staging.alone(folder, waits=lambda: print(said, file=sys.stderr)):
         yield
-    finally:
-        os.close(handle)
 
 
 def _make(
@@ -153,8 +150,13 @@ def _make(
         # A builder of its own, for TFDS takes the folder when a builder is made. Its folder lies
         # beside the place, on one disk, so that a rename moves the set.
         twin = type(made)(data_dir=str(stage), config=made.builder_config, file_format=FORMAT)
+        # Before the files are read, so that a change meanwhile is noticed
+        source = sources.of(twin, manual_dir) if needs_download(twin) else None
         _download(twin, manual_dir)
-        for name, text in getattr(twin, "notes", dict)().items():
+        notes = dict(getattr(twin, "notes", dict)())
+        if source is not None:
+            notes[sources.NOTE] = sources.note(source)
+        for name, text in notes.items():
             files.write_text(pathlib.Path(twin.data_path) / name, text)
         # Before the move: a set is never seen without its digest
         digest.of(twin)
@@ -268,20 +270,20 @@ def listing(data_dir: str) -> list[tuple[str, str]]:
         made_by = lookup.find("datasets", name)
         for config in made_by.BUILDER_CONFIGS:
             try:
-                state = _state(builder(f"{name}/{config.name}", data_dir))
+                found = state(builder(f"{name}/{config.name}", data_dir))
             except UserError as error:
-                state = f"damaged: {error}"
-            rows.append((f"{name}/{config.name}", state))
+                found = f"damaged: {error}"
+            rows.append((f"{name}/{config.name}", found))
     for name in own.names(data_dir):
         try:
-            state = _state(builder(name, data_dir))
+            found = state(builder(name, data_dir))
         except UserError as error:
-            state = f"damaged: {error}"
-        rows.append((name, state))
+            found = f"damaged: {error}"
+        rows.append((name, found))
     return rows
 
 
-def _state(made: tfds.core.DatasetBuilder) -> str:
+def state(made: tfds.core.DatasetBuilder) -> str:
     """One of prepared, to be downloaded, to be generated; UserError if it is damaged."""
     if is_prepared(made):
         shards.check(made)

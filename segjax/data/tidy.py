@@ -34,10 +34,15 @@ def tidy(data_dir: str) -> str | None:
     return f"tidied {data_dir}: removed {', '.join(found)}" if found else None
 
 
+def caches(cache: pathlib.Path) -> list[pathlib.Path]:
+    """What is cached in a folder, sorted: a folder for the data of a digest, each."""
+    # By the pattern of our names: whatever else lies there is someone's and stays
+    return sorted(path for path in cache.glob("*") if _OURS.fullmatch(path.name))
+
+
 def _caches(root: pathlib.Path, cache: pathlib.Path) -> int:
     """Removes caches that no prepared set owns; how many."""
-    # By the pattern of our names: whatever else lies there is someone's and stays
-    entries = [path for path in cache.glob("*") if _OURS.fullmatch(path.name)]
+    entries = caches(cache)
     entries += [p for p in cache.glob(".*") if _OLD.fullmatch(p.name) and staging.is_old(p)]
     # First: the digests of older sets take a pass over their records
     if not entries:
@@ -52,11 +57,17 @@ def _caches(root: pathlib.Path, cache: pathlib.Path) -> int:
 def _digests(root: pathlib.Path) -> set[str]:
     """The digests of all sets that are prepared in a data folder."""
     infos = [path for pattern in ("*/*", "*/*/*") for path in root.glob(f"{pattern}/{shards.INFO}")]
-    return {digest.known(path.parent) or _made(path) for path in infos}
+    return {digest_of(path.parent) for path in infos}
 
 
-def _made(info: pathlib.Path) -> str:
-    """The digest of a set that was prepared before digests were kept."""
+def digest_of(folder: pathlib.Path) -> str:
+    """The digest of the set that lies in a folder; UserError where it is damaged.
+
+    Cost: a pass over its records where the digest is not kept beside them.
+    """
+    if (kept := digest.known(folder)) is not None:
+        return kept
+    info = folder / shards.INFO
     try:
         made = tfds.builder_from_directory(info.parent)
     except Exception as error:

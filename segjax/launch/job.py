@@ -36,7 +36,7 @@ from segjax.train import (
 )
 from segjax.train import experiment as experiments
 from segjax.train.experiment import Experiment
-from segjax.train.logs import environment
+from segjax.train.logs import add_pictures, environment
 from segjax.train.loop import Stop
 from segjax.train.loop_state import from_saved
 from segjax.train.runs import Run
@@ -186,6 +186,8 @@ def finish(
     processes.wait()  # what process 0 wrote is there for all
     report.write(run.folder, trained)
     if processes.is_first():
+        if run.experiment.config.log.tensorboard:
+            add_pictures(run.folder, int(state.step))
         # The last file of a run: where it is, all others are
         workdir.write_done(run.folder, run.memory.ended(), int(state.step))
     return values

@@ -187,6 +187,9 @@ def _volumes(path, data, data_dir, made) -> str:
     spacing = tuple(round(size * factor, 2) for size in planned)
     what = f"Outlines {', '.join(made.CLASSES)} in the volumes of {data}."
     more = f", plan=FILE, which `segjax plan {data}` writes: the full size, for a GPU"
+    names = ("train", "validation", *(["test"] if "test" in made.info.splits else []))
+    splits = {name: name for name in names}
+    ignored = "    config.task_options.ignored = True  # voxels of the label 255 count nowhere\n"
     return (
         _header(path, what, losses, more)
         + f'''
@@ -214,10 +217,11 @@ def get_config(arg=None):
     config = base()
     config.data.name, config.data.data_dir = {_listed((data, data_dir))}
     take_size(config, SMALL, CLASSES, MODALITIES)
+{ignored if fields.has_ignored(made) else ""}\
     if args["plan"]:
         follow(config, args["plan"])
     config.loss.update(region_wise_loss(args["loss"]))
-    config.data.splits = {{"train": "train", "validation": "validation"}}
+    config.data.splits = {json.dumps(splits)}
     config.evaluate.best, config.evaluate.best_mode = "dice", "max"
     return short_volume_training(config, steps=args["steps"])
 

@@ -1,7 +1,9 @@
 """The statistics of a sweep's report: means, intervals, paired tests, failures to converge."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -87,7 +89,8 @@ def compare(sweep: Sweep, against: str | None = None) -> Comparison:
 def _compare_rows(sweep: Sweep, metric: Metric, index: int) -> tuple[Summary, ...]:
     tables = [values_of(sweep, row, metric) for row in sweep.rows]
     summaries = [
-        _summary(row, metric, columns) for row, columns in zip(sweep.rows, tables, strict=True)
+        summary_of(metric, columns, row.paper)
+        for row, columns in zip(sweep.rows, tables, strict=True)
     ]
     compare_two = _compare_means if metric.is_mean else _compare_statistics
     for i, columns in enumerate(tables):
@@ -171,7 +174,18 @@ def _finite_cases(columns: list[np.ndarray]) -> np.ndarray:
     return np.all([np.isfinite(column).all(axis=0) for column in columns], axis=0)
 
 
-def _summary(row: Row, metric: Metric, columns: list[np.ndarray]) -> Summary:
+def summary_of(
+    metric: Metric,
+    columns: Sequence[np.ndarray],
+    paper: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+) -> Summary:
+    """A metric of one row: its value, deviation and interval; nan where there is none.
+
+    Args:
+        metric: what the columns come to.
+        columns: `[seeds, cases]` each.
+        paper: the paper's own figures by the names of `Metric.keys`.
+    """
     mean = sd = low = high = math.nan
     if metric.is_mean:
         cases = case_values(columns[0])
@@ -186,7 +200,9 @@ def _summary(row: Row, metric: Metric, columns: list[np.ndarray]) -> Summary:
     else:
         kept = _taken(metric, columns)
         finite = [column[:, kept] for column in columns]
-        seed_values = metric.statistic(*finite) if kept.any() else np.full(len(row.seeds), math.nan)
+        seed_values = (
+            metric.statistic(*finite) if kept.any() else np.full(len(columns[0]), math.nan)
+        )
         # A statistic that one seed does not have is not averaged over the others, which would
         # flatter it.
         if kept.any() and np.isfinite(seed_values).all():
@@ -205,7 +221,7 @@ def _summary(row: Row, metric: Metric, columns: list[np.ndarray]) -> Summary:
         cases=count,
         left_out=len(kept) - count,
         not_finite=int(sum(np.count_nonzero(~np.isfinite(column)) for column in columns)),
-        paper=next((row.paper[key] for key in metric.keys if key in row.paper), None),
+        paper=next((paper[key] for key in metric.keys if key in paper), None),
     )
 
 

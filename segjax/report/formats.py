@@ -114,16 +114,18 @@ def markdown_text(
     lines = [f"# Sweep of {sweep.source}", ""]
     if missing := texts.unfinished(sweep):
         lines += ["**Not done yet: " + "; ".join(missing) + ".**", ""]
-    lines += _table(
+    lines += texts.table(
         ["setting", "seeds", *(texts.heading(metric) for metric in sweep.metrics)],
         _overview(sweep, comparison),
     )
     notes = texts.notes(sweep, comparison)
     # A bare asterisk would begin a list of its own.
     lines += ["- " + "\\" * note.startswith(texts.STAR) + note for note in notes] + [""]
+    lines += [*(f"- {line}" for line in texts.sentences(sweep.metrics)), ""]
+    lines += [*texts.reach(sweep), ""]
     for metric in sweep.metrics:
         lines += [f"## {texts.heading(metric)}", ""]
-        lines += _table(DETAILS, _details(sweep, comparison, metric))
+        lines += texts.table(*texts.filled(DETAILS, _details(sweep, comparison, metric)))
         lines += [texts.interval_text(metric) + _reference_text(sweep, comparison), ""]
         lines += _image(figures, file_of(metric), f"{metric.case_heading}, case by case")
     if CURVES in figures:
@@ -140,13 +142,6 @@ def _reference_text(sweep: Sweep, comparison: Comparison) -> str:
     return (
         f" Difference and p: against `{comparison.reference}`, over the cases that both rows have."
     )
-
-
-def _table(header, rows: list[list[str]]) -> list[str]:
-    def line(cells):
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    return [line(header), "|" + "---|" * len(header), *map(line, rows), ""]
 
 
 def _image(figures: list[str], name: str, caption: str) -> list[str]:
@@ -182,7 +177,6 @@ def _details(sweep: Sweep, comparison: Comparison, metric: Metric) -> list[list[
 
     table = []
     for row, summary in zip(sweep.rows, comparison.metrics[metric.name], strict=True):
-        known = not math.isnan(summary.low)
         table.append(
             [
                 _label(row, sweep),
@@ -190,8 +184,8 @@ def _details(sweep: Sweep, comparison: Comparison, metric: Metric) -> list[list[
                 str(summary.cases) + (texts.LEFT_OUT if summary.not_finite else ""),
                 f"**{show(summary.mean)}**" if summary.best else show(summary.mean),
                 show(summary.sd),
-                f"{show(summary.low)} to {show(summary.high)}" if known else texts.UNKNOWN,
-                " ".join(show(value) for value in summary.seed_means),
+                texts.interval(summary, metric),
+                ", ".join(show(value) for value in summary.seed_means),
                 show(summary.difference, "+"),
                 texts.p_value(summary.p),
                 texts.p_value(summary.p_holm) + ("\\*" if summary.significant else ""),

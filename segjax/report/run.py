@@ -1,21 +1,21 @@
 """The report of one run: learning curves, case pictures, and report.md."""
 
 import contextlib
+import dataclasses
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import jax
 import numpy as np
 from matplotlib.figure import Figure
-from ml_collections import ConfigDict
 
 from segjax import files
 from segjax.errors import UserError
 from segjax.inference.evaluate import changed_data
 from segjax.inference.open import Trained, load_trained
-from segjax.metrics.statistics import mean
+from segjax.report import run_text
+from segjax.report.run_text import Split
 from segjax.report.tables import read_json, read_table
-from segjax.tasks.metric import Columns, Metric
 from segjax.train import workdir
 from segjax.train.logs import read_rows
 
@@ -48,6 +48,10 @@ def curves_figure(rows: list[dict]) -> Figure:
         axes.legend(fontsize=7)
     for axes in panels[len(names) :]:
         axes.set_visible(False)
+    figure.set_label(
+        "Over the training, a panel a quantity: of the training, means since the last log (with "
+        "augmentation); of the validation, of its cases."
+    )
     return figure
 
 
@@ -68,7 +72,8 @@ def write(
     pictures = {"learning_curves": curves_figure(rows)}
     results = {path: _read_result(path) for path in sorted(folder.glob("metrics_*.json"))}
     environment = read_json(folder / "env.json", *ENVIRONMENT)
-    changed, left_out = [], {}
+    splits: dict[pathlib.Path, Split] = {}
+    validations = len({row["step"] for row in rows if row["split"] == "validation"})
     for path, result in results.items():
         split = path.stem.removeprefix("metrics_")
         if not workdir.of_one_evaluation(folder, split):
@@ -77,26 +82,26 @@ def write(
             )
         # Only when there is a table to draw cases of: the curves need no network
         trained = trained or load_trained(folder, places=places, spread=True)
-        if result.get("data_digest") not in (None, trained.experiment.data.digest):
-            changed.append(split)  # its cases are no longer those of the table
-            continue
-        names, columns = read_table(folder / f"predictions_{split}.csv")
         made, state = trained.experiment, trained.state
-        left_out[path] = _left_out(made.task.metrics, columns, names)
+        splits[path] = run_text.split_of(result, made.task, validations)
+        if result.get("data_digest") not in (None, made.data.digest):
+            continue  # its cases are no longer those of the table
+        names, columns = read_table(folder / f"predictions_{split}.csv")
+        splits[path] = dataclasses.replace(splits[path], names=names, columns=columns)
         figures = made.task.figures(made, state, split, columns, names, trained.devices)
         pictures |= {f"{name}_{split}": figure for name, figure in figures.items()}
     if jax.process_index() == 0:
         with _naming(folder / "env.json"):
-            lines = _head(config, environment)
-        for path, result in results.items():
+            lines = run_text.head(config, environment)
+        for path, split in splits.items():
             with _naming(path):
-                moved_on = result["split"] in changed
-                lines += [*_table(result, config.paper), *left_out.get(path, [])]
-                lines += _notes(result, environment, moved_on)
+                lines += run_text.section(split, config)
+                lines += _notes(split.result, environment, moved_on=split.columns is None)
+        lines += run_text.explanation(list(splits.values()), config)
         # The text first: a damaged file leaves the report as it was, pictures and all.
         for name, figure in pictures.items():
             files.write_figure(folder / "figures" / f"{name}.png", figure)
-            lines += [f"![{name}](figures/{name}.png)", ""]
+            lines += [f"![{name}](figures/{name}.png)", *_caption(figure), ""]
         files.write_text(folder / "report.md", "\n".join(lines))
     return folder / "report.md"
 
@@ -119,40 +124,9 @@ def _naming(path: pathlib.Path) -> Iterator[None]:
         raise UserError(line) from error
 
 
-def _head(config: ConfigDict, environment: dict) -> list[str]:
-    """What was trained, how, and with what."""
-    terms = ", ".join(f"{_weight(t.weight)} x {t.name}" for t in config.loss.values())
-    libraries = environment["libraries"]
-    return [
-        f"# {config.task}: {config.data.name}, {config.model.name}",
-        "",
-        f"- loss: {terms}",
-        *([f"- begun with `{config.model_init}`"] if config.model_init else []),
-        f"- {config.optimizer.name}, learning rate {config.optimizer.learning_rate:g} "
-        f"({config.schedule.name}), batch {config.data.batch_size}, "
-        f"{config.data.image_size} pixels",
-        f"- {environment['parameters']:,} parameters, {environment['total_steps']} steps at most, "
-        f"seed {config.seed}",
-        f"- {len(environment['devices'])} x {environment['device_kind']}, jax {libraries['jax']}, "
-        f"flax {libraries['flax']}, commit {environment['commit']}",
-        "",
-    ]
-
-
-def _left_out(metrics: Sequence[Metric], columns: Columns, names: Sequence[str]) -> list[str]:
-    """How many cases a mean leaves out, where there are any."""
-    lines = []
-    for metric in metrics:
-        if metric.statistic is not mean or not metric.given(columns):
-            continue
-        finite = np.isfinite([columns[name] for name in metric.columns]).all(axis=0)
-        counted = metric.counted(names)
-        if lacking := np.count_nonzero(counted & ~finite):
-            lines.append(
-                f"- {metric.name}: {lacking} of {np.count_nonzero(counted)} cases have no finite "
-                "value and are left out"
-            )
-    return [*lines, ""] if lines else []
+def _caption(figure: Figure) -> list[str]:
+    """The label of a figure, which says what it shows, below it."""
+    return ["", figure.get_label()] if figure.get_label() else []
 
 
 def _notes(result: dict, environment: dict, moved_on: bool) -> list[str]:
@@ -162,30 +136,3 @@ def _notes(result: dict, environment: dict, moved_on: bool) -> list[str]:
         trained = environment["data"]["digest"]
         lines += [f"**{changed_data(result['data_digest'], trained)}.**", ""]
     return lines + ([MOVED_ON, ""] if moved_on else [])
-
-
-def _weight(weight) -> str:
-    """A number, or the name of a schedule."""
-    return str(weight.name) if isinstance(weight, ConfigDict) else f"{weight:g}"
-
-
-def _table(result: dict, paper) -> list[str]:
-    """Metrics of one split: this run, the baseline, and the paper's own figure."""
-    baseline = result["baseline"] or {}
-    lines = [
-        f"## {result['split']}: {result['count']:.0f} images, checkpoint of step {result['step']}",
-        "",
-        "| metric | this run | baseline | the paper's own figure, on its own data |",
-        "|---|---|---|---|",
-    ]
-    for name, value in result["metrics"].items():
-        cells = [f"{value:.4g}"]
-        own = baseline.get(name), paper.get(name, paper.get(name.replace("/", "_", 1)))
-        cells += ["" if figure is None else _figure(figure) for figure in own]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return [*lines, ""]
-
-
-def _figure(value: float | tuple) -> str:
-    """A number, or a mean and its standard deviation."""
-    return " ± ".join(f"{part:.4g}" for part in (value if isinstance(value, tuple) else (value,)))

@@ -1,6 +1,7 @@
 """The sentences of a sweep's report: what its numbers mean, and what is missing from them."""
 
 import math
+from collections.abc import Sequence
 
 from segjax.report.comparison import (
     FAILED_SHARE,
@@ -14,6 +15,9 @@ from segjax.report.results import Row, Sweep
 from segjax.tasks.metric import Metric
 
 FEWER, LEFT_OUT, STAR, UNKNOWN = "†", "‡", "*", "–"
+EACH_ROW = "Each row of a table is a case of its own here, also where several are of one patient."
+# Below it an interval is itself a rough guess
+FEW = 20
 
 
 def heading(metric: Metric) -> str:
@@ -32,6 +36,30 @@ def number(value: float, metric: Metric, sign: str = "") -> str:
     decimals = 2 if metric.unit else 3
     small = 0 < abs(value) < 10 ** (1 - decimals)
     return f"{value:{sign}.2g}" if small else f"{value:{sign}.{decimals}f}"
+
+
+def interval(summary: Summary, metric: Metric) -> str:
+    """`low to high`; a dash where there is none."""
+    if math.isnan(summary.low):
+        return UNKNOWN
+    return f"{number(summary.low, metric)} to {number(summary.high, metric)}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table, and an empty one behind them."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return [line(header), "|" + "---|" * len(header), *map(line, rows), ""]
+
+
+def filled(
+    header: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """A table without the columns in which no row holds anything."""
+    kept = [k for k in range(len(header)) if any(row[k] not in ("", UNKNOWN) for row in rows)]
+    return [header[k] for k in kept], [[row[k] for k in kept] for row in rows]
 
 
 def p_value(p: float) -> str:
@@ -58,6 +86,60 @@ def paper_figure(summary: Summary) -> str:
 def has_fewer(row: Row, sweep: Sweep) -> bool:
     """Whether a row has fewer seeds than another."""
     return len(row.seeds) < max(len(other.seeds) for other in sweep.rows)
+
+
+def sentence(metric: Metric) -> str:
+    """What a metric is, and which side is the better one."""
+    side = "Higher is better." if metric.higher_is_better else "Lower is better."
+    return f"{metric.description} {side}".strip()
+
+
+def sentences(metrics: Sequence[Metric]) -> list[str]:
+    """What the metrics are and how configs name them, those of one sentence together."""
+    together: dict[str, list[str]] = {}
+    for metric in metrics:
+        named = "" if metric.heading == metric.name else f" (`{metric.name}`)"
+        if metric.description or named:
+            shown = f"**{metric.heading}**{named}"
+            together.setdefault(sentence(metric), []).append(shown)
+    return [f"{', '.join(headings)}: {text}" for text, headings in together.items()]
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 case`, `2 cases`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def few(cases: int) -> list[str]:
+    """A remark on an interval over so many cases, where it is needed."""
+    if cases == 1:
+        return ["One case says nothing of others: it has no interval."]
+    return [f"{cases} cases are few: the interval itself is rough."] if cases < FEW else []
+
+
+def reaching(lines: Sequence[str]) -> list[str]:
+    """What can be concluded, as a list under its title."""
+    return ["**How far this reaches**", "", *(f"- {line}" for line in lines)]
+
+
+def reach(sweep: Sweep) -> list[str]:
+    """What the number of cases and seeds lets one conclude."""
+    cases, seeds = len(sweep.cases), max(len(row.seeds) for row in sweep.rows)
+    lines = [
+        f"{counted(cases, 'validation case')}, {counted(seeds, 'seed')} a setting"
+        + (". Nothing here says how much another seed would change." if seeds == 1 else " at most.")
+    ]
+    if len(sweep.rows) > 1:
+        lines.append(
+            "A difference without a star is not shown to be there, nor shown to be absent: more "
+            "cases would tell."
+        )
+    lines += few(cases)
+    lines += [
+        EACH_ROW,
+        "The checkpoints were chosen by these same cases, which flatters all settings.",
+    ]
+    return reaching(lines)
 
 
 def notes(sweep: Sweep, comparison: Comparison) -> list[str]:

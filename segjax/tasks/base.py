@@ -165,6 +165,8 @@ class Task(Protocol):
         headline: the name of the metric that stands for all.
         scored: columns of the table that every validation during training has.
         columns: header of the table after `image`, in its order; what a table lacks is left out.
+        explained: sentences for reports, of columns that are no metric and of `baseline`; a task
+            may leave it out.
         augmentations: those that a config may switch on, with their defaults, as a function.
     """
 
@@ -261,6 +263,11 @@ class Task(Protocol):
     ) -> Mapping[str, Any]:
         """Figures of single cases by name, chosen by the table of a split."""
         ...
+
+
+def explained(task: Task) -> Mapping[str, str]:
+    """The sentences of a task on its columns and its baseline; none where it leaves them out."""
+    return getattr(task, "explained", {})
 
 
 def check_fields(fields: Sequence[str], features: Mapping[str, Any], where: str) -> None:

@@ -27,6 +27,7 @@ class Metric:
         higher_is_better: which side is the better one.
         reported: whether the report of a sweep shows it.
         cases: ending of the names of the cases that count; empty: all.
+        description: what it is, in a sentence for reports.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Metric:
     higher_is_better: bool = True
     reported: bool = True
     cases: str = ""
+    description: str = ""
 
     @property
     def heading(self) -> str:

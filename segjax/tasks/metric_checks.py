@@ -31,10 +31,11 @@ def check_metrics(task: Task, where: str) -> None:
 
 
 def _check_name(metric: Metric, names: list, where: str) -> None:
-    for text in (metric.name, metric.title, metric.unit):
+    for text in (metric.name, metric.title, metric.unit, metric.description):
         if not isinstance(text, str) or not text.isprintable():
             raise UserError(
-                f"{where}: its metric {text!r} takes a name, title and unit of one line"
+                f"{where}: its metric {text!r} takes a name, title, unit and description, a line "
+                "each"
             )
     name = metric.name
     if not name:

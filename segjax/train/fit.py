@@ -12,7 +12,15 @@ from segjax import files
 from segjax.data.pipeline import is_stateless
 from segjax.errors import UserError
 from segjax.tasks.base import Evaluator, Source
-from segjax.train import hyperparameters, model_init, processes, programs, restore, workdir
+from segjax.train import (
+    hyperparameters,
+    model_init,
+    processes,
+    programs,
+    progress,
+    restore,
+    workdir,
+)
 from segjax.train.checkpoint import Checkpoints
 from segjax.train.experiment import Experiment
 from segjax.train.logs import Log
@@ -56,6 +64,7 @@ def fit(
         states = _restore_or_begin(experiment, runs, paths, devices)
         _give_sources(experiment, runs, source)
         done = int(states[0].step)
+        progress.describe(runs, done)
         for run in runs:
             run.log = Log(
                 run.folder,

@@ -5,12 +5,14 @@ import math
 import os
 import pathlib
 import platform
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from importlib import metadata
 
+import segjax
 from segjax.config import modules
 from segjax.files import write_text
 
@@ -77,7 +79,7 @@ class Events:
     and the run would wait for it for ever.
     """
 
-    def __init__(self, folder: pathlib.Path, step: int):
+    def __init__(self, folder: pathlib.Path, step: int | None = None):
         # Here: a run without TensorBoard does not load it
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import SessionLog
@@ -85,13 +87,24 @@ class Events:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = EventsWriter(str(folder / "events"))
         # What an earlier run wrote from this step on is hidden.
-        self._write(step, session_log=SessionLog(status=SessionLog.START))
+        if step is not None:
+            self._write(step, session_log=SessionLog(status=SessionLog.START))
 
     def add_scalar(self, name: str, value: float, step: int) -> None:
         """One point of a curve."""
         from tensorboardX.summary import scalar
 
         self._write(step, summary=scalar(name, value))
+
+    def add_picture(self, name: str, path: pathlib.Path, step: int) -> None:
+        """A PNG file as it is."""
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        content = path.read_bytes()
+        # The header of a PNG has width and height behind its signature and the name of the chunk
+        width, height = struct.unpack(">II", content[16:24])
+        image = Summary.Image(height=height, width=width, encoded_image_string=content)
+        self._write(step, summary=Summary(value=[Summary.Value(tag=name, image=image)]))
 
     def close(self) -> None:
         """Writes what is left to the disk."""
@@ -101,6 +114,17 @@ class Events:
         from tensorboardX.proto.event_pb2 import Event
 
         self._file.write_event(Event(step=step, wall_time=time.time(), **content))
+
+
+def add_pictures(workdir: pathlib.Path, step: int) -> None:
+    """Shows the figures of a work folder in TensorBoard, as those of a step."""
+    # Without a step to start at: what the training wrote is all valid
+    events = Events(workdir / "tensorboard")
+    try:
+        for path in sorted((workdir / "figures").glob("*.png")):
+            events.add_picture(path.stem, path, step)
+    finally:
+        events.close()
 
 
 def forget_after(path: pathlib.Path, step: int, evaluated: int) -> None:
@@ -165,6 +189,7 @@ def environment() -> dict[str, object]:
 
     experiment = modules.file_in_use()
     return {
+        "segjax": segjax.__version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
@@ -179,12 +204,21 @@ def environment() -> dict[str, object]:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that segjax runs from, `+` after it when files have changed."""
-    folder = pathlib.Path(__file__).parent
+    """The commit of the checkout that segjax runs from, `+` after it when files have changed.
+
+    None where it is installed: a repository around the environment is another project's.
+    """
+    package = pathlib.Path(segjax.__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        run = {"cwd": package, "capture_output": True, "text": True, "check": True, "timeout": 10}
+        return subprocess.run(["git", *words], **run).stdout.strip()
+
     try:
-        run = {"cwd": folder, "capture_output": True, "text": True, "check": True, "timeout": 10}
-        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **run).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain", "-uno"], **run).stdout.strip()
+        git("ls-files", "--error-unmatch", "__init__.py")
+        if pathlib.Path(git("rev-parse", "--show-toplevel")).resolve() != package.parent:
+            return None
+        commit, changed = git("rev-parse", "--short", "HEAD"), git("status", "--porcelain", "-uno")
     except (OSError, subprocess.SubprocessError):
         return None
     return commit + ("+" if changed else "")

@@ -6,10 +6,11 @@ seen the batches 0 … s-1, and everything the loop remembers besides the state 
 with it: a run killed anywhere goes on as if nothing had happened.
 """
 
+import contextlib
 import json
+import math
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +19,6 @@ from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
-from tqdm import tqdm
 
 from segjax.data.pipeline import is_stateless
 from segjax.errors import Interrupted
@@ -27,6 +27,7 @@ from segjax.tasks.sums import merged_means
 from segjax.train.experiment import Experiment
 from segjax.train.profiling import Profile
 from segjax.train.programs import Program
+from segjax.train.progress import Progress
 from segjax.train.runs import Run
 from segjax.train.state import State
 
@@ -111,11 +112,9 @@ class Loop:
             run that failed.
         """
         made, batches = self.experiment, self.program.batches(done)
-        bar = tqdm(
-            total=made.total_steps, initial=done, desc="training", unit="step", disable=_quiet()
-        )
-        began, logged = time.perf_counter(), done
-        with bar, self._profile(done) as profile:
+        began, logged, compiled = time.perf_counter(), done, False
+        progress = Progress(self.runs, made.total_steps, done)
+        with progress, self._profile(done) as profile:
             while True:
                 if stop.at(done):
                     self._save(done, state)
@@ -124,7 +123,7 @@ class Loop:
                         f"stopped by a signal at step {done}, saved; the same command goes on"
                     )
                 # Evaluation is no training: its seconds are taken out of the rate of images
-                began += self._evaluate(done, state, bar, stop)
+                began += self._evaluate(done, state, progress, stop)
                 # An evaluation that was broken off left no row and counts as not done: back to the
                 # top, which saves the state without it.
                 if stop.now():
@@ -139,15 +138,20 @@ class Loop:
                 self._before_step(done, state)
                 batch = next(batches)
                 profile.before_step()
-                with jax.profiler.StepTraceAnnotation("train", step_num=done):
+                first = contextlib.nullcontext() if compiled else progress.compiling()
+                with first, jax.profiler.StepTraceAnnotation("train", step_num=done):
                     state, sums = self.program.step(state, self.arrays, batch)
                 done += 1
-                bar.update()
+                progress.stepped()
                 # Arrays on the devices still: to read them here would wait for every step
                 for name, pair in sums.items():
                     self.pending.setdefault(name, []).append(pair)
+                if not compiled:
+                    # The rate of images is that of the steps behind the first, which compiles
+                    jax.block_until_ready(sums)
+                    compiled, began, logged = True, time.perf_counter(), done
                 if done % made.log_every == 0 or done >= made.total_steps or self._rests(done):
-                    self._log(done, logged, state, began, bar)
+                    self._log(done, logged, state, began, progress)
                     # The clock starts after the log, which has waited for the devices
                     self.pending, began, logged = {}, time.perf_counter(), done
 
@@ -181,7 +185,7 @@ class Loop:
                 pending = self.program.pending_of(self.pending, place)
                 run.save(done, self.program.state_of(state, place), pending)
 
-    def _evaluate(self, done: int, state: State, bar: tqdm, stop: Stop) -> float:
+    def _evaluate(self, done: int, state: State, progress: Progress, stop: Stop) -> float:
         """Evaluates the runs whose turn it is; returns the seconds it took."""
         began = time.perf_counter()
         final = done >= self.experiment.total_steps
@@ -191,18 +195,17 @@ class Loop:
             alone = self.program.state_of(state, place)
             evaluation = self.evaluator(alone, stop=stop.now)
             if evaluation is not None:
-                # Or the line would be written into the bar
-                with bar.external_write_mode(file=sys.stderr):
+                with progress.speaking():
                     run.validated(done, alone, evaluation)
         return time.perf_counter() - began
 
-    def _log(self, done: int, logged: int, state: State, began: float, bar: tqdm) -> None:
+    def _log(self, done: int, logged: int, state: State, began: float, show: Progress) -> None:
         """Writes the means since the last log; a run of which a step was not finite fails."""
         # Looked at only here, where the host waits for the devices anyway: a halted state stays
         # that of the last good step, however many steps come after.
         halted = self.program.halted(state)
-        rate = (done - logged) * self.experiment.config.data.batch_size
-        rate /= max(time.perf_counter() - began, 1e-9)
+        images = (done - logged) * self.experiment.config.data.batch_size
+        rate = images / max(time.perf_counter() - began, 1e-9) if images else math.nan
         for place, run in self.live:
             pending = self.program.pending_of(self.pending, place)
             if halted[place]:
@@ -210,9 +213,7 @@ class Loop:
                 continue
             means, count = merged_means(pending)
             run.trained(done, means, count, rate)
-            bar.set_postfix(loss=f"{means['loss']:.4g}", images_per_second=f"{rate:.1f}")
-        if len(self.runs) > 1:
-            bar.set_postfix(runs=len(self.live), images_per_second=f"{rate:.1f} each")
+            show.logged(run, done, means["loss"], rate)
 
     def _fail(self, done: int, run: Run, state: State, pending: dict) -> None:
         try:
@@ -228,7 +229,3 @@ class Loop:
         made = self.experiment
         length = made.config.log.profile_steps if jax.process_index() == 0 else 0
         return Profile(self.runs[0].folder / "profile", length, made.total_steps - done)
-
-
-def _quiet() -> bool:
-    return not sys.stderr.isatty() or jax.process_index() != 0

@@ -1,5 +1,9 @@
 """Preparing sets from downloads as small as a test writes them, good ones and bad ones."""
 
+import contextlib
+import pathlib
+import sys
+
 import pytest
 import tensorflow_datasets as tfds
 
@@ -31,6 +35,41 @@ def check_refused(builder_class, tmp_path, manual, named, config=None):
         assert part in message
     left = [path.name for path in (tmp_path / "prepared").rglob("*") if path.is_file()]
     assert left in ([], ["metadata.json"])  # the list of configs, which TFDS writes first
+
+
+_listening: list[set[pathlib.Path]] = []
+
+
+def _hear(event, arguments):
+    if event == "open" and _listening and isinstance(arguments[0], str):
+        _listening[-1].add(pathlib.Path(arguments[0]))
+
+
+@contextlib.contextmanager
+def opened():
+    """The files that are opened in the block."""
+    if not hasattr(sys, "_segjax_tests_listen"):  # a hook stays as long as the process
+        sys._segjax_tests_listen = True
+        sys.addaudithook(_hear)
+    _listening.append(set())
+    try:
+        yield _listening[-1]
+    finally:
+        _listening.pop()
+
+
+def check_source(builder_class, tmp_path, manual, config=None):
+    """`source_files` are those that preparing opens, by names that stay when they are moved."""
+    for name in ("readme.txt", "archive.zip", ".DS_Store"):
+        (manual / name).write_bytes(b"not of the set")
+    with opened() as paths:
+        builder = prepare(builder_class, tmp_path, manual, config)
+    found = builder.source_files(manual)
+    read = {path for path in paths if path.is_relative_to(manual)}
+    assert read and set(found.values()) == read
+    elsewhere = manual.rename(tmp_path / "elsewhere")
+    moved = builder.source_files(elsewhere)
+    assert {name: elsewhere / path.relative_to(manual) for name, path in found.items()} == moved
 
 
 def wrong_folder(tmp_path, kind):

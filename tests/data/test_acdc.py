@@ -5,7 +5,14 @@ import pytest
 
 from segjax.data.sets.acdc import GROUPS, UNKNOWN, Acdc
 from tests.data.fake_volumes import cut, edit, write
-from tests.data.preparing import WRONG_FOLDERS, check_refused, examples, prepare, wrong_folder
+from tests.data.preparing import (
+    WRONG_FOLDERS,
+    check_refused,
+    check_source,
+    examples,
+    prepare,
+    wrong_folder,
+)
 
 SPACING = (1.5625, 1.25, 10.0)  # along x, y, z
 # number: frames of ED and ES, group. Patient 4 has its phases in the order of patient 90.
@@ -44,6 +51,21 @@ def manual(tmp_path):
     (training / "patients.txt").touch()
     (training / "._patient001").touch()
     return root
+
+
+@pytest.mark.parametrize("tested", [True, False])
+def test_the_source_is_what_is_read(tmp_path, manual, tested):
+    if tested:
+        _patient(manual / "ACDC/database/testing", 101, (1, 13), "MINF")
+    check_source(Acdc, tmp_path, manual)
+
+
+def test_test_patients_without_labels_are_no_source(manual):
+    before = Acdc(data_dir=str(manual.parent)).source_files(manual)
+    _patient(manual / "ACDC/database/testing", 101, (1, 13), "MINF")
+    for path in (manual / "ACDC/database/testing").rglob("*_gt.nii.gz"):
+        path.unlink()
+    assert Acdc(data_dir=str(manual.parent)).source_files(manual) == before and len(before) == 20
 
 
 def _counts(builder):

@@ -6,7 +6,7 @@ import pytest
 
 from segjax.data.sets.brats18 import Brats18
 from tests.data.fake_volumes import cut, write
-from tests.data.preparing import check_refused, examples, prepare
+from tests.data.preparing import check_refused, check_source, examples, prepare
 
 SHAPE = (40, 36, 32)
 SPACING = (1.0, 1.0, 1.0)
@@ -47,6 +47,10 @@ def manual(tmp_path):
     (part / "HGG" / "notes.txt").touch()
     (part / "survival_data.csv").touch()
     return root
+
+
+def test_the_source_is_what_is_read(tmp_path, manual):
+    check_source(Brats18, tmp_path, manual)
 
 
 def _last(path):

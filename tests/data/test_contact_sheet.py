@@ -200,6 +200,20 @@ def test_of_a_volume_the_slice_with_most_foreground_is_shown():
     assert np.abs(difference).max() <= 3
 
 
+def test_what_is_ignored_is_outlined_and_no_foreground():
+    labels = labelled()
+    labels[2, 2:38, 2:38] = 255  # more than all classes have anywhere
+    labels[3, 30:38, 25:35] = 255
+    sheet = contact_sheet([volume(labels=labels)], tile=80, classes=("RV", "M", "LV"))
+    tile = sheet[MARGIN : MARGIN + 80, MARGIN : MARGIN + 80]
+    plain = contact_sheet([volume(labels=labelled())], tile=80, classes=("RV", "M", "LV"))
+    for name in ("RV", "LV"):  # of slice 3, as without
+        wanted = where(plain[MARGIN : MARGIN + 80, MARGIN : MARGIN + 80], mask_colour(name))
+        np.testing.assert_array_equal(where(tile, mask_colour(name)), wanted)
+    found = where(tile, mask_colours(["RV", "M", "LV", "ignored"])["ignored"])
+    assert (found.min(0) == (60, 50)).all() and (found.max(0) == (75, 69)).all()
+
+
 def test_the_caption_of_a_volume_names_case_and_slice():
     def caption(**fields):
         return contact_sheet([volume(**fields)], tile=160)[MARGIN + 160 : MARGIN + 160 + CAPTION]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from segjax.data.sets.drive import Drive
-from tests.data.preparing import WRONG_FOLDERS, check_refused, prepare, wrong_folder
+from tests.data.preparing import WRONG_FOLDERS, check_refused, check_source, prepare, wrong_folder
 
 WIDTH, HEIGHT = 44, 36
 
@@ -44,6 +44,12 @@ def manual(tmp_path):
     root = tmp_path / "downloads"
     _make(root, "training", range(21, 28))
     return root
+
+
+@pytest.mark.parametrize("outlined", [True, False])
+def test_the_source_is_what_is_read(tmp_path, manual, outlined):
+    _make(manual, "test", range(1, 4), first=outlined, second=outlined)
+    check_source(Drive, tmp_path, manual)
 
 
 def _names(builder, split):

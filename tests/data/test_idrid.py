@@ -8,6 +8,7 @@ from PIL import Image
 
 from segjax.data.sets.idrid import MASKS, Idrid
 from segjax.errors import UserError
+from tests.data.preparing import check_source
 
 WIDTH, HEIGHT = 48, 32
 SETS = {"train": ("a. Training Set", "Training"), "test": ("b. Testing Set", "Testing")}
@@ -124,6 +125,14 @@ def test_localization_keeps_points_and_the_bytes_of_the_photographs(tmp_path, ma
     raw = builder.as_data_source(split="train", decoders={"image": keep})[0]
     folder = manual / "C. Localization/1. Original Images/a. Training Set"
     assert raw["image"] == (folder / f"{raw['image_id'].decode()}.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("config", list(MAKE))
+def test_the_source_is_what_is_read(tmp_path, manual, config):
+    for make in MAKE.values():
+        make(manual, "train")
+        make(manual, "test")
+    check_source(Idrid, tmp_path, manual, config)
 
 
 @pytest.mark.parametrize("config", list(MAKE))

@@ -5,7 +5,7 @@ import pytest
 from segjax.data.sets.kits19 import Kits19
 from tests.data import fake_volumes
 from tests.data.fake_volumes import cut
-from tests.data.preparing import check_refused, examples, prepare
+from tests.data.preparing import check_refused, check_source, examples, prepare
 
 SPACING = (3.0, 0.75, 0.8)  # along slices, rows, columns
 SLICES = 9
@@ -40,6 +40,11 @@ def manual(tmp_path):
         write(data / f"case_{case:05d}" / "imaging.nii.gz", _volumes(2)[0], SPACING)
     (data / "kits.json").touch()
     return tmp_path / "downloads"
+
+
+@pytest.mark.parametrize("config", ["paper", "full"])
+def test_the_source_is_what_is_read(tmp_path, manual, config):
+    check_source(Kits19, tmp_path, manual, config)
 
 
 def _splits(builder):

@@ -9,6 +9,7 @@ from segjax.data.sets.refuge2 import Refuge2
 from tests.data.preparing import (
     WRONG_FOLDERS,
     check_refused,
+    check_source,
     examples,
     prepare,
     wrong_folder,
@@ -105,6 +106,15 @@ def _second_parts(root):
 @pytest.fixture
 def manual(tmp_path):
     return tmp_path / "downloads"
+
+
+@pytest.mark.parametrize("places", [ALL_IN_ONE, SEPARATE], ids=["one archive", "separate"])
+def test_the_source_is_what_is_read(tmp_path, manual, places):
+    for split in SIZES:
+        _first_part(manual, split, places)
+    _second_parts(manual)
+    _photograph(manual / "REFUGE2/Validation/more/V0500.jpg", (30, 32))
+    check_source(Refuge2, tmp_path, manual)
 
 
 @pytest.mark.parametrize("places", [ALL_IN_ONE, SEPARATE], ids=["one archive", "separate"])

@@ -113,7 +113,7 @@ def test_predict_gives_the_probability_of_evaluation(run, data_dir, tmp_path):
     evaluated = table(run / "predictions_validation.csv")
     wanted = float(evaluated["probability"][evaluated["image"].index(name)])
     assert float(predicted["probability"][0]) == pytest.approx(wanted, abs=1e-5)
-    assert predicted["label"] == [""] == predicted["correct"]
+    assert list(predicted) == ["image", "probability"]
 
 
 def test_export(run, tmp_path):
@@ -131,7 +131,7 @@ def test_export(run, tmp_path):
 def test_report(run):
     assert main(["report", str(run)]) == 0
     text = (run / "report.md").read_text()
-    assert f"| auroc | {metrics(run)['auroc']:.4g} |" in text
+    assert f"| AUROC ↑ | {metrics(run)['auroc']:.3f} |" in text
     assert (run / "figures" / "learning_curves.png").exists()
 
 

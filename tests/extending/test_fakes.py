@@ -1,6 +1,7 @@
 """A task, source, metric and engine of the bare protocols run through every command."""
 
 import csv
+import itertools
 import json
 import os
 import pathlib
@@ -79,7 +80,7 @@ def test_train_evaluate_report(undisturbed, capfd):
     assert main(["evaluate", "--workdir", str(folder), "--split", "test"]) == 0
     check_metrics(folder, "test")
     assert main(["report", str(folder)]) == 0
-    assert "| correlation |" in (folder / "report.md").read_text()
+    assert "| correlation ↑ |" in (folder / "report.md").read_text()
     curve = runs.logged(folder, "validation", "correlation")
     assert [*curve] == [4, 8, 9]
     assert json.loads((folder / "done.json").read_text())["best_value"] == max(curve.values())
@@ -251,6 +252,47 @@ def test_an_engine_that_runs_reports(swept):
         assert float(row["low"]) <= np.mean(each) <= float(row["high"])
     assert 0 < float(rows[1]["p"]) <= 1
     assert main(["report", str(swept)]) == 0
+
+
+def cells(text, heading):
+    """The cells below a heading of the first table of a report that has it, top to bottom."""
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    header = next(row for row in rows if heading in row)
+    below = rows[rows.index(header) + 1 :]
+    same = itertools.takewhile(lambda row: len(row) == len(header), below)
+    return [row[header.index(heading)].strip("*\\ ") for row in same]
+
+
+def test_its_metrics_are_in_the_tables_of_both_reports(undisturbed, swept):
+    """One with a statistic of its own, and a mean."""
+    folder, _ = undisturbed
+    for place in (folder, swept):
+        assert main(["report", str(place)]) == 0
+    section = (folder / "report.md").read_text().partition("## validation")[2]
+    lines = section.splitlines()
+    shown = {line.split(" | ")[0]: line.split(" | ")[1] for line in lines if line.count(" | ") > 1}
+    columns = table(folder / "predictions_validation.csv")
+    wanted = {
+        "| correlation ↑": np.corrcoef(columns["predicted"], columns["true"])[0, 1],
+        "| error ↓": np.mean(np.abs(columns["predicted"] - columns["true"])),
+    }
+    assert {name: float(shown[name]) for name in wanted} == pytest.approx(wanted, abs=6e-4)
+    text = (swept / "report.md").read_text()
+    points = json.loads((swept / "sweep.json").read_text())["points"]
+    for k, rate in enumerate((0.1, 0.02)):
+        tables = [
+            table(swept / "points" / name / "predictions_validation.csv")
+            for name, point in points.items()
+            if point["optimizer.learning_rate"] == rate
+        ]
+        correlations = [np.corrcoef(t["predicted"], t["true"])[0, 1] for t in tables]
+        errors = [np.mean(np.abs(t["predicted"] - t["true"])) for t in tables]
+        assert f"rate={rate}" in cells(text, "setting")[k]
+        for heading, values in (("correlation ↑", correlations), ("error ↓", errors)):
+            mean = cells(text, heading)[k].partition(" ")[0]
+            assert float(mean) == pytest.approx(np.mean(values), abs=6e-4)
+            details = text.partition(f"## {heading}\n")[2]
+            assert float(cells(details, "mean")[k]) == pytest.approx(np.mean(values), abs=6e-4)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,11 @@ METRIC = 'Metric("accuracy", ("correct",), title="accuracy")'
     [
         (METRIC, '("accuracy", "correct")', "its metric ('accuracy', 'correct') is no Metric"),
         (METRIC, 'Metric("", ("correct",))', "a metric without a name"),
-        (METRIC, 'Metric("a", ("correct",), title="a\\nb")', "name, title and unit of one line"),
+        (
+            METRIC,
+            'Metric("a", ("correct",), title="a\\nb")',
+            "name, title, unit and description, a line each",
+        ),
         (
             METRIC,
             'Metric("a", ("correct",), lambda c: c[np.argsort(c)[0]] if c.ndim == 1 else 1 / 0)',
@@ -186,7 +190,7 @@ def test_rows_of_another_length_name_task_and_column(tmp_path, data_dir, monkeyp
     given = command("train", tmp_path / "run", data_dir, train__steps=1)
     given[given.index(str(FILE))] = "classification.py"
     assert main(given) == 2
-    assert "`rows` gives 'extra' of shape [3] for 16 cases" in capfd.readouterr().err
+    assert "`rows` or `judged` gives 'extra' of shape [3] for 16 cases" in capfd.readouterr().err
 
 
 def test_a_statistic_that_sorts_in_place_leaves_the_table(tmp_path, data_dir, monkeypatch):

@@ -50,7 +50,7 @@ def experiment(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
     monkeypatch.setenv("PYTHONPATH", str(runs.ROOT))
     # The points are children that draw nothing; the table of the sweep has its figures
-    monkeypatch.setenv(pictures.VARIABLE, "1")
+    monkeypatch.setenv(pictures.VARIABLE, pictures.CHILDREN)
     monkeypatch.syspath_prepend(str(runs.ROOT))
     path = tmp_path / "experiment.py"
     path.write_text(textwrap.dedent(EXPERIMENT.format(data=runs.DATA)))
@@ -74,8 +74,8 @@ def test_sweep_runs_what_is_missing_and_ends_in_a_table(tmp_path, data_dir, expe
         assert (folder_of(folder, point) / "report.md").exists()
 
     lines = list(csv.DictReader((folder / "report.csv").read_text().splitlines()))
-    rows = {line["row"]: line for line in lines}
-    assert len(lines) == 2 and set(rows) == {"loss=msce", "loss=mse"}
+    rows = {line["row"]: line for line in lines if line["metric"] == "r_aed"}
+    assert len(lines) == 4 and set(rows) == {"loss=msce", "loss=mse"}
     scores = [
         json.loads((folder_of(folder, p) / "metrics_validation.json").read_text())["metrics"][
             "r_aed"

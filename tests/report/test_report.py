@@ -153,7 +153,12 @@ def test_one_row_one_seed_one_case(tmp_path):
     line = lines_of(tmp_path)["as written", "dice_RV"]
     assert line["sd"] == "" and line["low"] == line["high"] == line["mean"] == line["seed_means"]
     text = (tmp_path / "report.md").read_text()
-    assert "Holm's" not in text and "**" not in text
+    tables = "".join(line for line in text.splitlines() if line.startswith("|"))
+    assert "Holm's" not in text and "**" not in tables
+    # Columns of comparisons and of the paper would be empty
+    assert "Holm" not in tables and "paper" not in tables and "difference" not in tables
+    assert "1 validation case, 1 seed a setting" in text and "1 case are few" not in text
+    assert "One case says nothing" in text
 
 
 def test_missing_points_fewer_seeds_and_the_papers_figures(tmp_path):
@@ -225,7 +230,7 @@ def test_a_statistic_that_is_no_mean(tmp_path):
     distances = np.round(np.random.default_rng(1).gamma(2, 0.03, (2, 9)), 6)
     write_manifest(tmp_path, POINTS[:2])
     for point, row in zip(POINTS[:2], distances, strict=True):
-        table = np.stack([np.zeros(9)] * 4 + [row], axis=1)
+        table = np.stack([np.zeros(9)] * 4 + [row, 100 * row], axis=1)
         write_point(
             tmp_path, point, table, columns=task.columns, cases=range(9),
             metrics={"r_aed": float(1 / (row.mean() + 0.1))}, task="localization",
@@ -267,8 +272,10 @@ def test_tasks_report_columns_and_metrics_that_they_have(targets):
     if len(targets) > 1:
         assert found["dice_optic_cup"].name == "dice/optic_cup"
     assert not found["betti_error_0_optic_disc"].higher_is_better
-    (metric,) = [metric for metric in Localization().metrics if metric.reported]
-    assert metric.columns == Localization().columns[-1:] and metric.name == "r_aed"
+    metrics = {metric.name: metric for metric in Localization().metrics if metric.reported}
+    assert list(metrics) == ["r_aed", "distance_pixels"]
+    assert metrics["distance_pixels"].columns == Localization().columns[-1:]
+    assert metrics["distance_pixels"].unit == "px of the original"
 
 
 @pytest.mark.parametrize(

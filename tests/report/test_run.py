@@ -1,11 +1,13 @@
 """Files that a run wrote, read again: whole, or named."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from segjax.errors import UserError
 from segjax.metrics import statistics
-from segjax.report import run, tables
+from segjax.report import run, run_text, tables
 from segjax.tasks.metric import Metric
 from segjax.train import workdir
 
@@ -57,9 +59,9 @@ def test_cases_that_a_mean_leaves_out_are_counted():
     )
     columns = {"a": np.array([1.0, np.nan, np.inf, 2.0]), "b": np.array([np.nan, 1.0, 1.0, 1.0])}
     names = ["1_ED", "1_ES", "2_ED", "2_ES"]
-    assert run._left_out(metrics, columns, names) == [
-        "- distance: 2 of 4 cases have no finite value and are left out",
-        "- both: 3 of 4 cases have no finite value and are left out",
-        "",
+    split = run_text.Split({}, metrics, {}, 1, names, columns)
+    assert run_text._left_out(split) == [
+        "distance: 2 of 4 cases have no finite value and are left out",
+        "both: 3 of 4 cases have no finite value and are left out",
     ]
-    assert run._left_out(metrics[2:], columns, names) == []
+    assert run_text._left_out(dataclasses.replace(split, metrics=metrics[2:])) == []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segjax.metrics import statistics
-from segjax.report.comparison import Row, _summary
+from segjax.report.comparison import summary_of
 from segjax.tasks.base import Evaluation
 from segjax.tasks.metric import Metric, values_of
 
@@ -86,8 +86,8 @@ def test_a_report_takes_the_statistic_of_each_seed():
     score, label = generator.random((3, 30)), np.tile(generator.integers(0, 2, 30), (3, 1))
     score[1, 4] = np.nan
     metric = Metric("auroc", ("score", "label"), statistics.roc_auc)
-    row = Row("a", (0, 1, 2), {}, np.zeros(3), (), {"auroc": (0.7, np.nan)})
-    found = _summary(row, metric, [score, label.astype(float)])
+    paper = {"auroc": (0.7, np.nan)}
+    found = summary_of(metric, [score, label.astype(float)], paper)
     kept = np.arange(30) != 4
     wanted = statistics.roc_auc(score[:, kept], label[:, kept])
     assert found.seed_means == pytest.approx(tuple(wanted))

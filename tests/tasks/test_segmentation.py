@@ -151,8 +151,8 @@ def test_metrics_and_table_agree(targets, within):
     columns = {**scores, **task.rows(predictions, fields)}
     rows = np.stack([np.asarray(columns[name]) for name in task.columns], axis=-1)
     metrics = values_of(task.metrics, columns)
-    assert metrics["dice"] == pytest.approx(rows[:, -1].mean(), rel=1e-6)
-    assert rows[2, -1] == 1.0 and 0.3 < rows[0, -1] < 1
+    assert metrics["dice"] == pytest.approx(rows[:, -2].mean(), rel=1e-6)
+    assert task.columns[-2] == "mean_dice" and rows[2, -2] == 1.0 and 0.3 < rows[0, -2] < 1
     for index, target in enumerate(targets):
         here = [fields["labels"][0] == index + 1, predictions["labels"][0] == index + 1]
         column = rows[0, 3 * index : 3 * index + 3]
@@ -189,9 +189,9 @@ def test_overlay_and_labels_have_the_size_of_the_picture(tmp_path):
     labels = np.zeros((16, 16), np.uint8)
     labels[4:12, 4:12], labels[7:9, 7:9] = 1, 2
     image = np.full((48, 64, 3), 90, np.uint8)
-    task.write_pictures(tmp_path, "eye.png", image, {}, {"labels": labels})
-    drawn = cv2.imread(str(tmp_path / "overlays" / "eye.png.png"))
-    written = cv2.imread(str(tmp_path / "labels" / "eye.png.png"), cv2.IMREAD_UNCHANGED)
+    task.write_pictures(tmp_path, "eye", image, {}, {"labels": labels})
+    drawn = cv2.imread(str(tmp_path / "overlays" / "eye.png"))
+    written = cv2.imread(str(tmp_path / "labels" / "eye.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(written, labels.repeat(3, 0).repeat(4, 1))
     changed = (drawn != 90).any(-1)
     assert changed[12, 16:48].all() and changed[21:27, 28].all()

@@ -147,7 +147,7 @@ def test_a_whole_photograph_is_predicted_by_blended_tiles(run, tmp_path):
         patch=PATCH,
         batch_size=4,
     )
-    labels = read_image(out / "labels" / "eye.png.png")
+    labels = read_image(out / "labels" / "eye.png")
     assert labels.shape == (*FULL, 3)
     sure = np.abs(logits[0, ..., 0]) > 1e-4
     np.testing.assert_array_equal(labels[..., 0][sure], logits[0, ..., 0][sure] > 0)

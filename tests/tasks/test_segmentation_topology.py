@@ -112,7 +112,7 @@ def test_means_over_images_by_name():
 def test_other_columns_stay_as_without_it():
     predictions, fields = batch((lines(8, 20), lines(8)), (lines(8), ring()))
     plain, more = Segmentation(targets="vessels"), Segmentation(targets="vessels", topology=True)
-    assert more.columns[-1] == plain.columns[-1] == "mean_dice"
+    assert more.columns[-2:] == plain.columns[-2:] == ("mean_dice", "jaccard")
     assert [name for name in more.columns if name in plain.columns] == list(plain.columns)
     before, after = table(plain, predictions, fields)[0], table(more, predictions, fields)[0]
     for name, values in before.items():

@@ -1,6 +1,7 @@
 """The task of volumes: what reaches the losses, and what a table of cases says."""
 
 import functools
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,10 @@ from flax.core import FrozenDict
 
 from segjax import losses, maps
 from segjax.errors import UserError
-from segjax.tasks.binding import combine_scales, make_term
+from segjax.tasks.binding import Maps, combine_scales, make_term
 from segjax.tasks.metric import values_of
+from segjax.tasks.volume_segmentation.data import _planes
+from segjax.tasks.volume_segmentation.evaluation import dice_of_classes
 from segjax.tasks.volume_segmentation.task import VolumeSegmentation, rectified_from_depth
 
 CLASSES = ("RV", "M", "LV")
@@ -152,6 +155,144 @@ def test_deep_heads_get_maps_of_their_own_scale():
         np.testing.assert_array_equal(half["labels"], labels[:, 1::2, 1::2])
 
 
+# --- what is ignored -----------------------------------------------------------------------
+
+HIDDEN = (slice(None), slice(3, 12), slice(8, 20))  # of every slice
+
+
+def hidden(volume_maps=()):
+    """The fields of `slices` with a part of which nothing is known, and with maps all over."""
+    fields, _ = slices()
+    fields["labels"] = fields["labels"].at[HIDDEN].set(255)
+    generator = np.random.default_rng(5)
+    for name in volume_maps:
+        shape = (4, 24, 24, 1 if name == "rectified" else 4)
+        fields[f"{name}_planes"] = jnp.asarray(generator.uniform(0.5, 1, shape), jnp.float32)
+    return fields
+
+
+LABEL_LOSSES = ("cross_entropy", "dice", "focal", "lovasz_softmax", "hausdorff_dt")
+MAP_LOSSES = [
+    (loss, name, volume)
+    for loss in ("region_wise", "boundary", "region_wise_cross_entropy")
+    for name in ("rectified", "boundary")
+    for volume in (True, False)
+]
+
+
+@pytest.mark.parametrize(
+    "loss, name, volume", [*((loss, None, False) for loss in LABEL_LOSSES), *MAP_LOSSES]
+)
+def test_no_loss_sees_what_is_ignored(loss, name, volume):
+    """At every resolution: no slope there, and the value whatever the network says there."""
+    volume_maps = (name,) if volume else ()
+    task = make(image_size=(24, 24), ignored=True, volume_maps=volume_maps)
+    fields = hidden(volume_maps)
+    known = np.asarray(fields["labels"]) != 255
+    assert 0.5 < known.mean() < 0.9
+    terms = (make_term(getattr(losses, loss), maps=getattr(maps, name) if name else None),)
+    shapes = [(4, 24, 24, 4), (4, 12, 12, 4), (4, 6, 6, 4)]
+    arrays = [jax.random.normal(jax.random.key(k), shape) for k, shape in enumerate(shapes)]
+
+    def value(arrays):
+        outputs = {"logits": arrays[0], "deep_logits": tuple(arrays[1:])}
+        return jnp.sum(combine_scales(terms, task.scales(outputs, fields))["loss"])
+
+    slopes = jax.grad(value)(arrays)
+    changed = []
+    for array, slope, seen in zip(arrays, slopes, (known, known[:, 1::2, 1::2], None), strict=True):
+        if seen is None:  # the lowest head has no weight
+            changed.append(array)
+            continue
+        size = np.abs(np.asarray(slope)).max(axis=-1)
+        assert np.all(size[~seen] == 0) and np.isfinite(size).all() and size[seen].max() > 0
+        changed.append(jnp.where(seen[..., None], array, 50 * array + 7))
+    assert value(changed) == pytest.approx(float(value(arrays)), rel=1e-5)
+
+
+def test_untold_losses_of_labels_leave_it_out_and_those_of_maps_do_not():
+    fields = hidden()
+    key = jax.random.key(7)
+    outputs = {"logits": jax.random.normal(key, (4, 24, 24, 4))}
+    told, untold = (
+        make(image_size=(24, 24), ignored=i).bind(outputs, fields) for i in (True, False)
+    )
+    assert "where" not in untold
+    np.testing.assert_array_equal(told["where"], np.asarray(fields["labels"]) != 255)
+    dice = make_term(losses.dice)
+    np.testing.assert_array_equal(dice(told), dice(untold))
+    boundary = make_term(losses.boundary, maps=maps.boundary)
+    assert np.all(np.abs(boundary(told) - boundary(untold)) > 1e-3)
+
+
+def test_maps_cost_nothing_where_it_is_ignored():
+    fields = hidden(("rectified", "boundary"))
+    task = make(image_size=(24, 24), ignored=True, volume_maps=("rectified", "boundary"))
+    named = task.bind({"logits": jnp.zeros((4, 24, 24, 4))}, fields)
+    known = np.asarray(fields["labels"]) != 255
+    for name in ("rectified", "boundary"):
+        values = np.asarray(named[f"{name}_maps"])
+        assert np.all(values[~known] == 0) and np.all(values[known] != 0)
+
+
+def test_augmentation_moves_what_is_ignored():
+    fields = hidden(("rectified",))
+    task = make(ignored=True, volume_maps=("rectified",))
+    options = task.augmentations() | {"rotate": 1.0, "scale": 1.0, "mirror": 0.5}
+    batch = fields | {"corner": jnp.full((4, 2), 4)}
+    keys = jax.random.split(jax.random.key(0), 4)
+    moved = jax.jit(lambda k, f: task.augmented(k, f, options))(keys, batch)
+    labels = np.asarray(moved["labels"])
+    assert {0, 2, 255} <= {*np.unique(labels)} <= {0, 1, 2, 3, 255}
+    share = (labels == 255).mean(axis=(1, 2))
+    assert np.all((share > 0.1) & (share < 0.6))
+    where = np.asarray(task.bind({"logits": jnp.zeros((4, 16, 16, 4))}, moved)["where"])
+    np.testing.assert_array_equal(where, labels != 255)
+
+
+def test_dice_leaves_out_what_is_ignored():
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 3, (4, 6, 5)).astype(np.uint8)
+    predicted = generator.integers(0, 3, (4, 6, 5))
+    labels[1:3, 2:5] = 255
+    known = labels != 255
+    found = dice_of_classes(predicted, labels, 3)
+    wanted = []
+    for k in (1, 2):
+        both = sum(int(p == t == k) for p, t in zip(predicted[known], labels[known], strict=True))
+        sizes = (predicted[known] == k).sum() + (labels[known] == k).sum()
+        wanted.append(2 * both / sizes)
+    np.testing.assert_allclose(found, wanted)
+    # A class that is predicted where nothing is known alone is rightly absent
+    only = np.where(known, 0, 1)
+    np.testing.assert_array_equal(dice_of_classes(only, np.where(known, 0, 255), 2), [1.0])
+
+
+@pytest.mark.parametrize("name", ["rectified", "boundary", "signed", "hausdorff"])
+def test_maps_of_whole_volumes_with_what_is_ignored(name):
+    """As `segjax.maps` has them for a label that is of no class; rectified ones by their depth."""
+    labels = np.zeros((3, 12, 10), np.uint8)
+    labels[:, 2:9, 2:8] = 1
+    labels[1, 4:7, 3:6] = 2
+    labels[:, 6:, 5:] = 255
+    smaller = labels[:2, :9]
+    cases = [SimpleNamespace(labels=array, spacing=(3.0, 1.0, 1.0)) for array in (labels, smaller)]
+    task = make(classes=("a", "b"), ignored=True, volume_maps=(name,))
+    function = getattr(maps, name)
+    made = list(_planes(Maps(function), task, cases))
+    for case, planes in zip(cases, made, strict=True):
+        full = function(jnp.asarray(case.labels[None], jnp.int32), 3, spacing=(3.0, 1.0, 1.0))[0]
+        known = case.labels != 255
+        assert planes.shape == (*case.labels.shape, task.map_planes(name))
+        if name == "rectified":
+            true = np.where(known, case.labels, 0)[..., None].astype(int)
+            depth = -np.take_along_axis(np.asarray(full), true, axis=-1)
+            np.testing.assert_allclose(planes[known], depth[known], rtol=1e-5)
+            assert np.all(planes[~known] == 0)
+        else:
+            np.testing.assert_allclose(planes, full, rtol=1e-5, atol=1e-5)
+
+
 def test_shapes_without_data():
     task = make(volume_maps=("boundary", "rectified"), channels=2, normalization=("zscore",) * 2)
     blank = task.blank(PATCH, 2)
@@ -198,6 +339,7 @@ def test_means_leave_out_distances_that_are_not_there():
         ({"foreground": 1.5}, "foreground=1.5: takes a number from 0 to 1"),
         ({"tile_step": 0}, "tile_step=0: takes a number above 0 and at most 1"),
         ({"epoch_batches": 0}, "epoch_batches=0: takes a whole number"),
+        ({"ignored": 255}, "ignored=255: takes True or False"),
         ({"slice_axis": 3}, "slice_axis=3: takes one of 0, 1, 2, or none"),
         ({"within_nonzero": (True, True)}, "within_nonzero=(True, True): takes True or False"),
     ],

@@ -56,7 +56,7 @@ def environment(devices: int = 1, *, optimised: bool = True) -> dict[str, str]:
     """
     own = {name: value for name, value in os.environ.items() if name != "NPROC"}
     own["XLA_FLAGS"] = compiling.flags(own.get("XLA_FLAGS", ""), optimised=optimised)
-    own |= {pictures.VARIABLE: "1"}
+    own |= {pictures.VARIABLE: pictures.CHILDREN}
     return own | {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_PLATFORMS": "cpu"}
 
 

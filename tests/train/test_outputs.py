@@ -7,6 +7,7 @@ import re
 import cv2
 import numpy as np
 import pytest
+from tensorboardX.proto.event_pb2 import Event
 
 from segjax.cli import main
 from segjax.data import store
@@ -52,7 +53,8 @@ def test_evaluate_writes_predictions_in_original_pixels(trained):
     assert main(["evaluate", "--workdir", str(trained), "--split", "test"]) == 0
     content = json.loads((trained / "metrics_test.json").read_text())
     rows = read_csv(trained / "predictions_test.csv")
-    assert list(rows[0]) == ["image", "true_x", "true_y", "predicted_x", "predicted_y", "distance"]
+    assert list(rows[0]) == ["image", "true_x", "true_y", "predicted_x", "predicted_y", "distance",
+                             "distance_pixels"]  # fmt: skip
     assert len(rows) == content["count"] == 8
 
     config = load_trained(trained).experiment.config
@@ -116,9 +118,11 @@ def test_predict_on_a_folder_and_on_files(trained, pictures, tmp_path):
         ["colour8.png", "colour16.png", "colour16.tif", "photo.jpg", "grey8.png", "grey16.tif"]
     )
     for name, row in rows.items():
-        assert row["true_x"] == row["distance"] == ""
+        assert list(row) == ["image", "predicted_x", "predicted_y"]
         assert 0 <= float(row["predicted_x"]) <= 80 and 0 <= float(row["predicted_y"]) <= 60
-        overlay = cv2.imread(str(output / "overlays" / f"{name}.png"))
+        stem = {"colour16.png": "colour16_png", "colour16.tif": "colour16_tif"}
+        picture = stem.get(name, name.rpartition(".")[0])
+        overlay = cv2.imread(str(output / "overlays" / f"{picture}.png"))
         assert overlay.shape == (60, 80, 3)
         x, y = int(float(row["predicted_x"])), int(float(row["predicted_y"]))
         assert (overlay[min(y, 59), min(x, 79)] == 255).all()
@@ -159,8 +163,34 @@ def test_profile_hook_and_tensorboard_write_their_files(data_dir, tmp_path):
     settings = {"train__steps": 13, "log__profile_steps": 2, "log__tensorboard": True}
     assert main(runs.words(tmp_path / "run", data_dir, **settings)) == 0
     assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
-    (events,) = (tmp_path / "run" / "tensorboard").iterdir()
-    assert b"validation/r_aed" in events.read_bytes()
+    events = [path.read_bytes() for path in (tmp_path / "run" / "tensorboard").iterdir()]
+    assert sum(b"validation/r_aed" in content for content in events) == 1
+
+
+def test_tensorboard_has_the_figures(data_dir, tmp_path):
+    assert main(runs.words(tmp_path / "run", data_dir, log__tensorboard=True)) == 0
+    found = {}
+    for path in (tmp_path / "run" / "tensorboard").iterdir():
+        for record in _records(path.read_bytes()):
+            event = Event.FromString(record)
+            for value in event.summary.value:
+                if value.HasField("image"):
+                    found[value.tag] = event.step, value.image
+    folder = tmp_path / "run" / "figures"
+    assert set(found) == {path.stem for path in folder.iterdir()}
+    best = json.loads((tmp_path / "run" / "metrics_validation.json").read_text())["step"]
+    for name, (step, image) in found.items():
+        content = (folder / f"{name}.png").read_bytes()
+        assert step == best and image.encoded_image_string == content
+        assert image.width > 200 and image.height > 100
+
+
+def _records(content: bytes):
+    """The payloads of a TFRecord file: length, its checksum, payload, its checksum."""
+    while content:
+        length = int.from_bytes(content[:8], "little")
+        yield content[12 : 12 + length]
+        content = content[12 + length + 4 :]
 
 
 def test_early_stop_after_the_patience(data_dir, tmp_path):

@@ -10,6 +10,8 @@ import pytest
 
 from segjax.cli import main
 from segjax.config import files
+from segjax.data import store
+from segjax.data.png import write_png
 from segjax.recipes.augmentation import augmentations
 from segjax.recipes.combinations import PUBLISHED
 from segjax.recipes.loss_terms import segmentation_losses
@@ -129,9 +131,38 @@ def test_the_report_shows_schedules_metrics_and_cases(run):
     assert 0 < content["baseline"]["dice"] < 0.2
     assert cv2.imread(str(run / "figures" / "cases_validation.png")) is not None
     header, *rows = (run / "predictions_validation.csv").read_text().splitlines()
-    assert header == "image,true_area_optic_disc,area_optic_disc,dice_optic_disc,mean_dice"
-    scores = [float(row.split(",")[-1]) for row in rows]
+    assert header == "image,true_area_optic_disc,area_optic_disc,dice_optic_disc,mean_dice,jaccard"
+    scores = [float(row.split(",")[-2]) for row in rows]
     assert content["metrics"]["dice"] == pytest.approx(np.mean(scores), abs=1e-4)
+
+
+def test_the_table_judges_the_masks_that_predict_writes(run, data_dir, tmp_path):
+    """At the size of the photographs, 48 pixels, where the network sees 32."""
+    made = store.builder(runs.DATA, str(data_dir))
+    split = store.open_split(made, "validation", ("image", "image_id", "optic_disc"))
+    masks = {}
+    for example in (split[index] for index in range(len(split))):
+        name = example["image_id"].decode()
+        write_png(tmp_path / "in" / f"{name}.png", example["image"])
+        masks[name] = example["optic_disc"][..., 0] > 0
+    words = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out")]
+    assert main(["predict", "--workdir", str(run), *words]) == 0
+    header, *rows = (run / "predictions_validation.csv").read_text().splitlines()
+    found = {}
+    for row in rows:
+        name, *values = row.split(",")
+        found[name] = dict(zip(header.split(",")[1:], map(float, values), strict=True))
+    assert set(found) == set(masks)
+    for name, mask in masks.items():
+        path = tmp_path / "out" / "labels" / f"{name}.png"
+        labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) > 0
+        assert labels.shape == mask.shape == (48, 48)
+        both, either = (labels & mask).sum(), (labels | mask).sum()
+        wanted = {"dice_optic_disc": 2 * both / (both + either), "jaccard": both / either}
+        for column, value in wanted.items():
+            assert found[name][column] == pytest.approx(value, abs=1e-5)
+    means = json.loads((run / "metrics_validation.json").read_text())["metrics"]
+    assert means["dice"] == pytest.approx(np.mean([row["mean_dice"] for row in found.values()]))
 
 
 def test_predict_writes_overlays_and_label_maps(run, tmp_path):
@@ -139,8 +170,8 @@ def test_predict_writes_overlays_and_label_maps(run, tmp_path):
     cv2.imwrite(str(tmp_path / "eye.png"), picture)
     words = ["--input", str(tmp_path / "eye.png"), "--output", str(tmp_path / "out")]
     assert main(["predict", "--workdir", str(run), *words]) == 0
-    assert cv2.imread(str(tmp_path / "out" / "overlays" / "eye.png.png")).shape == (40, 50, 3)
-    labels = cv2.imread(str(tmp_path / "out" / "labels" / "eye.png.png"), cv2.IMREAD_UNCHANGED)
+    assert cv2.imread(str(tmp_path / "out" / "overlays" / "eye.png")).shape == (40, 50, 3)
+    labels = cv2.imread(str(tmp_path / "out" / "labels" / "eye.png"), cv2.IMREAD_UNCHANGED)
     assert labels.shape == (40, 50) and set(np.unique(labels)) <= {0, 1}
-    row = (tmp_path / "out" / "predictions.csv").read_text().splitlines()[1].split(",")
-    assert row[1] == row[3] == row[4] == "" and 0 <= float(row[2]) <= 1
+    header, row = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
+    assert header == "image,area_optic_disc" and 0 <= float(row.split(",")[1]) <= 1

@@ -105,4 +105,4 @@ def test_a_good_picture_is_taken(tmp_path, trained):
     assert main([str(word) for word in words]) == 0
     lines = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
     assert len(lines) == 2 and lines[1].startswith("good.png,")
-    assert (tmp_path / "out" / "overlays" / "good.png.png").is_file()
+    assert (tmp_path / "out" / "overlays" / "good.png").is_file()

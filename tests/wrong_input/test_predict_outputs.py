@@ -147,8 +147,8 @@ def test_what_segjax_did_not_write_is_left_alone(refuses, tmp_path, on_one_chann
 
     words = ["predict", "--workdir", trained, "--input", picture(tmp_path / "p.png")]
     (tmp_path / "other" / "overlays").mkdir(parents=True)
-    picture(tmp_path / "other" / "overlays" / "p.png.png")
-    refuses(*words, "--output", "other", names=["overlays/p.png.png", "did not write it"])
+    picture(tmp_path / "other" / "overlays" / "p.png")
+    refuses(*words, "--output", "other", names=["overlays/p.png", "did not write it"])
 
 
 def test_earlier_predictions_give_way_and_hidden_files_are_passed_over(tmp_path, trained, capsys):

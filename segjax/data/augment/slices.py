@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from segjax.data.augment import geometry, intensity, vocabulary, warp
+from segjax.data.ignored import IGNORED
 from segjax.ops import checks
 from segjax.ops.scanline import MAX_ROTATION
 from segjax.types import Array, Float, Int, PRNGKeyArray
@@ -71,6 +72,7 @@ def augment_slice(
     *,
     patch: tuple[int, int],
     num_classes: int,
+    ignored: bool = False,
     **options: float,
 ) -> tuple[Float[Array, "h w c"], Int[Array, "h w"], Float[Array, "h w m"]]:
     """One training sample of nnU-Net: rotated, scaled, noisy, blurred and so on, each at times.
@@ -94,11 +96,12 @@ def augment_slice(
         key: one key per sample.
         image: values normalised to mean 0 and deviation 1.
         labels: class of each pixel, any integer type; in a rotated or scaled sample one outside
-            [0, num_classes) becomes background.
+            [0, num_classes) becomes background, but for 255 where it is `ignored`.
         planes: values that belong to the pixels, such as distance maps. They are moved only: a
             distance stays what it was before scaling.
         patch: (h, w), cut from the centre of the region.
         num_classes: classes, the background 0 among them.
+        ignored: whether 255 says that nothing is known of a pixel: it is then moved as a class is.
         options: those of slices in `vocabulary.OPTIONS`; those left out have nnU-Net's values.
 
     Returns: image and planes, float32, and labels of their own dtype. Beyond the region's border
@@ -108,9 +111,10 @@ def augment_slice(
         smaller than the patch, or one that is not square though right angles are asked for;
         TypeError on integer pixels, float labels and unknown options.
     Cost: per sample some 6 n h w (h + w) for the spatial part of n = c + m + num_classes - 1
-        planes, which dominates. Under vmap every effect is computed for every sample; under
-        `jax.lax.map` only what was drawn. With one channel, one plane and four classes, one core
-        takes 19 ms at 256 x 224 under vmap and 4 ms under map; at 96 x 96 1.9 ms and 0.5 ms.
+        planes, one more where pixels are `ignored`, which dominates. Under vmap every effect is
+        computed for every sample; under `jax.lax.map` only what was drawn. With one channel, one
+        plane and four classes, one core takes 19 ms at 256 x 224 under vmap and 4 ms under map; at
+        96 x 96 1.9 ms and 0.5 ms.
     """
     chosen = vocabulary.complete(KIND, options)
     image, labels, planes = jnp.asarray(image), jnp.asarray(labels), jnp.asarray(planes)
@@ -120,7 +124,8 @@ def augment_slice(
     channels = image.shape[-1]
     # Channels first: the last axis is the one that vector units run along.
     stack = jnp.concatenate([image.astype(jnp.float32), planes.astype(jnp.float32)], axis=-1)
-    stack, labels = _move(keys, jnp.moveaxis(stack, -1, 0), labels, patch, num_classes, chosen)
+    values = (*range(1, num_classes), *([IGNORED] if ignored else []))
+    stack, labels = _move(keys, jnp.moveaxis(stack, -1, 0), labels, patch, values, chosen)
     image = _change_intensity(keys, stack[:channels], chosen)
     if chosen["mirror"]:
         flipped = jax.random.bernoulli(keys["mirror"], chosen["mirror"], (2,))
@@ -174,10 +179,10 @@ def _move(
     stack: Float[Array, "n H W"],
     labels: Int[Array, "H W"],
     patch: tuple[int, int],
-    num_classes: int,
+    values: tuple[int, ...],
     chosen: Mapping[str, float],
 ) -> tuple[Float[Array, "n h w"], Int[Array, "h w"]]:
-    """Rotation and scale, where drawn; else the centre crop."""
+    """Rotation and scale, where drawn; else the centre crop. Of labels, `values` and 0 are kept."""
 
     def crop(stack: Array, labels: Array) -> tuple[Array, Array]:
         return geometry.centre_crop(stack, patch), geometry.centre_crop(labels[None], patch)[0]
@@ -195,7 +200,7 @@ def _move(
             quarter = turns.astype(jnp.int32) % 4
             stack, labels = geometry.turn(stack, quarter), geometry.turn(labels, quarter)
         # Labels are interpolated as one share a class; the background is what remains of 1
-        classes = jnp.arange(1, num_classes, dtype=jnp.int32)[:, None, None]
+        classes = jnp.array(values, jnp.int32)[:, None, None]
         shares = (labels.astype(jnp.int32) == classes).astype(jnp.float32)
         stack = warp.affine(
             jnp.concatenate([stack, shares]),
@@ -209,7 +214,7 @@ def _move(
             else 0.0,
             largest_factor=1 / chosen["scale_low"] if chosen["scale"] else 1.0,
         )
-        return stack[:n], _largest(stack[n:]).astype(labels.dtype)
+        return stack[:n], _largest(stack[n:], values).astype(labels.dtype)
 
     return lax.cond(rotated | scaled, moved, crop, stack, labels)
 
@@ -231,13 +236,13 @@ def _draw_scale(key: PRNGKeyArray, chosen: Mapping[str, float]) -> tuple[Array, 
     return scaled, jnp.where(scaled, scale, 1.0)
 
 
-def _largest(shares: Float[Array, "k h w"]) -> Int[Array, "h w"]:
-    """The class of the largest share, the lowest of equal ones; the background has the rest."""
+def _largest(shares: Float[Array, "k h w"], values: tuple[int, ...]) -> Int[Array, "h w"]:
+    """The value of the largest share, the first of equal ones; the background has the rest."""
     # What was read beyond the region has no share of any class, and is background
     best = 1 - jnp.sum(shares, axis=0)
     label = jnp.zeros(best.shape, jnp.int32)
-    for k in range(shares.shape[0]):
-        label = jnp.where(shares[k] > best, k + 1, label)
+    for k, value in enumerate(values):
+        label = jnp.where(shares[k] > best, value, label)
         best = jnp.maximum(best, shares[k])
     return label
 

@@ -14,9 +14,9 @@ import numpy as np
 from segjax.checks import nearest
 from segjax.data import images, tables
 from segjax.data.folders.listing import shown
+from segjax.data.ignored import IGNORED
 from segjax.errors import UserError
 
-IGNORED = 255
 # More values than a set has classes: then they are intensities, or what JPEG made of a mask.
 MOST_VALUES = 64
 IGNORE_NAMES = ("ignore", "ignored", "void", "unlabelled", "unlabeled")

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from segjax.data.folders.layout import IGNORE
 from segjax.data.folders.listing import shown
 from segjax.data.folders.photographs import Photographs
 from segjax.data.folders.splitting import SPLITS
 from segjax.data.folders.volumes import Volumes
+from segjax.data.ignored import IGNORED
 
 
 def of_photographs(found: Photographs) -> Iterator[str]:
@@ -67,14 +69,28 @@ def of_volumes(found: Volumes) -> Iterator[str]:
     for place, name in enumerate(found.layout.classes, start=1):
         inside = [each.labels.get(place, 0) for each in seen]
         there = sum(map(bool, inside))
+        written = shown(found.layout.written(place))
         yield (
-            f"class        {name}: label {place}; in {there} of {len(seen)} cases, "
+            f"class        {name}: label {written}; in {there} of {len(seen)} cases, "
             f"{_percent(sum(inside) / voxels)} of all voxels"
+        )
+    for name, classes in found.layout.regions.items():
+        yield f"region       {name}: {' + '.join(classes)}"
+    if number := found.layout.written(IGNORED):
+        ignored = sum(each.labels.get(IGNORED, 0) for each in seen)
+        yield (
+            f"left out     {_percent(ignored / voxels)} of all voxels, of the label {number[0]} "
+            f"({IGNORE})"
         )
     members = Counter(found.groups.values())
     if len(members) < len(found.groups):
         least, most = min(members.values()), max(members.values())
         yield f"groups       {len(members)} by {found.request.group}, {least} to {most} cases each"
+    if found.unlabelled:
+        yield (
+            f"imagesTs     {found.unlabelled} volumes without labels, not stored; segjax predict "
+            "takes them"
+        )
     yield f"splits       {_splits(found, 'cases')}"
 
 

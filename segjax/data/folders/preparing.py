@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from segjax.config import lookup
-from segjax.data import images, own, store
+from segjax.data import images, own, sources, store
 from segjax.data.contact_sheet import write_contact_sheet
-from segjax.data.folders import builder, description, listing, photographs, scan, volumes
+from segjax.data.folders import builder, description, photographs, scan, volumes
 from segjax.data.folders.content import Content
 from segjax.errors import UserError
 
@@ -98,12 +98,5 @@ def _changes(before: Mapping[str, Any], content: Content) -> str:
     """In which a set that is there differs from what would be made now; '' where in nothing."""
     if before.get("fingerprint") == content.fingerprint:
         return ""
-    old, new = before["digests"], content.digests
-    changed = [name for name in new if name in old and old[name] != new[name]]
-    lists = {
-        "new": [name for name in new if name not in old],
-        "gone": [name for name in old if name not in new],
-        "changed": changed,
-    }
-    found = [f"{len(n)} {what} ({listing.shown(n, 3)})" for what, n in lists.items() if n]
-    return ", ".join(found) if found else "other flags, tables, or another split"
+    found = sources.in_words(before["digests"], content.digests)
+    return found or "other flags, tables, or another split"

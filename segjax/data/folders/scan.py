@@ -17,7 +17,7 @@ from typing import Any, TextIO
 import numpy as np
 from tqdm import tqdm
 
-from segjax.data import images
+from segjax.data import images, staging
 from segjax.data.folders import coding
 
 NAME = ".scan.jsonl"
@@ -76,6 +76,8 @@ class Journal:
         if self._stream is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._stream = self.path.open("a", buffering=1)  # a line at a time
+            # Shared, for several may read one source; `segjax data remove` asks for it alone
+            staging.share(self._stream.fileno())
         self._known[key] = value
         self._stream.write(json.dumps([key, value]) + "\n")
 

@@ -72,19 +72,26 @@ def by_shares(groups: Mapping[str, str], shares: Mapping[str, float], seed: int)
     return {name: found.get(name, "train") for name in sorted(groups)}
 
 
-def by_list(path: pathlib.Path, names: Sequence[str]) -> dict[str, str]:
+def by_list(
+    path: pathlib.Path, names: Sequence[str], fixed: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """The split of each image by a table with the columns name and split.
+
+    Args:
+        path: of the table.
+        names: of all images, in lower case.
+        fixed: the splits of images that need no row.
 
     Raises: UserError for a split of another name, images without a row (up to ten), rows without
         image, or no image for training or validation.
     """
     rows = tables.rows_by_name(path, tables.read_table(path, LIST_COLUMNS))
-    if lacking := [name for name in names if name not in rows]:
+    found = {name: split for name, split in (fixed or {}).items() if name not in rows}
+    if lacking := [name for name in names if name not in rows and name not in found]:
         raise UserError(f"{path}: {len(lacking)} images have no row: {shown(lacking)}")
     if more := [str(row["name"]) for name, row in rows.items() if name not in set(names)]:
         raise UserError(f"{path}: {len(more)} rows name no image: {shown(more)}")
-    found = {}
-    for name in sorted(names):
+    for name in sorted(set(names) - set(found)):
         given = str(rows[name]["split"]).lower()
         found[name] = WORDS.get(given, given)
         if found[name] not in SPLITS:

@@ -1,11 +1,9 @@
 """A folder of volumes in nnU-Net's layout, understood before anything is stored.
 
-    dataset.json                      version 2: channel_names, labels by name, file_ending
-    imagesTr/CASE_0000.nii.gz         one file a channel
-    labelsTr/CASE.nii.gz
-
-The layout of version 1 and of the Medical Segmentation Decathlon is read too: `modality`, labels by
-number, and images of one file each, whose fourth axis is the channel.
+dataset.json                      channels, labels, and how files end: `layout`
+imagesTr/CASE_0000.nii.gz         one file a channel, or CASE.nii.gz with four axes
+labelsTr/CASE.nii.gz
+imagesTs, labelsTs                the same of test cases; without labels they are left alone
 """
 
 import hashlib
@@ -21,31 +19,13 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from segjax.data.folders import columns, listing, scan, splitting
+from segjax.data.folders.layout import DESCRIPTION, IGNORE, Layout, read_layout
+from segjax.data.ignored import IGNORED
 from segjax.data.sets import volume_features
 from segjax.errors import UserError
 
-DESCRIPTION = "dataset.json"
 CHANNEL = re.compile(r"(.+)_(\d{4})")
-IGNORE = "ignore"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What dataset.json says.
-
-    Attributes:
-        modalities: names of the channels, in their order.
-        classes: names of the labels from 1 on.
-        known: all labels that a file may hold.
-        ending: of the files, as in .nii.gz.
-        listed: names of the training cases, where the file lists them.
-    """
-
-    modalities: tuple[str, ...]
-    classes: tuple[str, ...]
-    known: tuple[int, ...]
-    ending: str
-    listed: tuple[str, ...] = ()
+TRAINING, TEST = "Tr", "Ts"  # endings of folders
 
 
 @dataclass(frozen=True)
@@ -57,86 +37,14 @@ class Case:
     labels: pathlib.Path
 
 
-def read_layout(folder: pathlib.Path) -> Layout:
-    """dataset.json of a folder; UserError where it is missing, damaged, or lacks something."""
-    path = folder / DESCRIPTION
-    if not path.is_file():
-        raise UserError(
-            f"--manual_dir {folder}: should hold {DESCRIPTION}, imagesTr and labelsTr, as nnU-Net "
-            "has them"
-        )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-        if not isinstance(content, dict):
-            raise ValueError("not an object")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: damaged: {error}") from error
-    channels = content.get("channel_names", content.get("modality"))
-    labels = content.get("labels")
-    for key, value in (("channel_names", channels), ("labels", labels)):
-        if not isinstance(value, dict) or not value:
-            raise UserError(f"{path}: has no {key!r}, which says what the numbers mean")
-    return Layout(
-        modalities=_channels(path, channels),
-        **_labels(path, labels),
-        ending=str(content.get("file_ending", ".nii.gz")),
-        listed=_listed(path, content.get("training", ())),
-    )
-
-
-def _channels(path: pathlib.Path, channels: Mapping) -> tuple[str, ...]:
-    try:
-        found = {int(number): str(name) for number, name in channels.items()}
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: channel_names: takes numbers as keys: {error}") from error
-    if sorted(found) != list(range(len(found))):
-        raise UserError(f"{path}: channel_names: takes 0, 1, …, got {listing.shown(sorted(found))}")
-    return tuple(found[number] for number in range(len(found)))
-
-
-def _labels(path: pathlib.Path, labels: Mapping) -> dict:
-    """Classes and known labels; of version 2 by name, of version 1 by number."""
-    by_name = {}
-    for key, value in labels.items():
-        name, number = (value, key) if str(key).isdigit() else (key, value)
-        if isinstance(number, list | tuple):
-            raise UserError(
-                f"{path}: labels: {name!r} is a region of several labels, which overlap; segjax "
-                "takes one class a voxel. Name the labels themselves"
-            )
-        try:
-            by_name[str(name)] = int(number)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"{path}: labels: {name!r} has no whole number: {number!r}") from error
-    if IGNORE in by_name:
-        raise UserError(
-            f"{path}: labels: {IGNORE!r} is not taken yet: every voxel of a volume is labelled"
-        )
-    numbers = sorted(by_name.values())
-    if numbers != list(range(len(numbers))) or len(numbers) < 2:
-        raise UserError(f"{path}: labels: takes 0, 1, 2, … once each, got {listing.shown(numbers)}")
-    names = {number: name for name, number in by_name.items()}
-    return {"classes": tuple(names[n] for n in numbers[1:]), "known": tuple(numbers)}
-
-
-def _listed(path: pathlib.Path, training: object) -> tuple[str, ...]:
-    """Cases that a dataset.json of version 1 lists; version 2 lists none."""
-    names = []
-    for entry in training if isinstance(training, list) else ():
-        text = entry.get("label") if isinstance(entry, dict) else None
-        if not isinstance(text, str):
-            raise UserError(f"{path}: training: takes objects with image and label, got {entry!r}")
-        names.append(pathlib.PurePosixPath(text).name)
-    return tuple(names)
-
-
-def find_cases(folder: pathlib.Path, layout: Layout) -> dict[str, Case]:
-    """The cases of imagesTr and labelsTr, by name.
+def find_cases(folder: pathlib.Path, layout: Layout, part: str = TRAINING) -> dict[str, Case]:
+    """The cases of imagesTr and labelsTr, or of imagesTs and labelsTs, by name.
 
     Raises: UserError for images without labels and labels without image (up to ten), a channel that
         is missing or too many, and files that dataset.json names and that are not there.
     """
-    images, labels = (_files(folder / name, layout.ending) for name in ("imagesTr", "labelsTr"))
+    places = [folder / f"{what}{part}" for what in ("images", "labels")]
+    images, labels = (_files(place, layout.ending) for place in places)
     channels: dict[str, dict[int, pathlib.Path]] = {}
     for name, path in images.items():
         match = CHANNEL.fullmatch(name)
@@ -147,43 +55,78 @@ def find_cases(folder: pathlib.Path, layout: Layout) -> dict[str, Case]:
             channels.setdefault(name, {})[-1] = path
     if lacking := [name for name in channels if name not in labels]:
         shown = listing.shown(lacking)
-        raise UserError(f"{folder / 'labelsTr'}: {len(lacking)} images have no labels: {shown}")
+        raise UserError(f"{places[1]}: {len(lacking)} images have no labels: {shown}")
     if lacking := [name for name in labels if name not in channels]:
         shown = listing.shown(lacking)
-        raise UserError(f"{folder / 'imagesTr'}: {len(lacking)} labels have no image: {shown}")
-    there = {path.name for path in labels.values()}
-    if lacking := [name for name in layout.listed if name not in there]:
-        raise UserError(
-            f"{folder / DESCRIPTION}: names {len(lacking)} files that are not in labelsTr: "
-            f"{listing.shown(lacking)}"
-        )
+        raise UserError(f"{places[0]}: {len(lacking)} labels have no image: {shown}")
+    if part == TRAINING:
+        _check_listed(folder, layout, places[1], layout.labels)
+    _check_listed(folder, layout, places[0], layout.images if part == TRAINING else layout.tests)
     cases = {}
     for name in sorted(channels):
         found = channels[name]
         wanted = list(range(len(layout.modalities)))
         if sorted(found) not in (wanted, [-1]):
             raise UserError(
-                f"{folder / 'imagesTr'}: {name} has the channels {listing.shown(sorted(found))}, "
+                f"{places[0]}: {name} has the channels {listing.shown(sorted(found))}, "
                 f"{DESCRIPTION} says {listing.shown(wanted)}"
             )
         cases[name] = Case(name, tuple(found[key] for key in sorted(found)), labels[name])
     return cases
 
 
+def find_tests(folder: pathlib.Path, layout: Layout) -> tuple[dict[str, Case], int]:
+    """The cases of imagesTs and labelsTs; without labels, how many images there are.
+
+    Raises: UserError as `find_cases`, where there are labels at all.
+    """
+    images, labels = (
+        _there(folder / f"{what}{TEST}", layout.ending) for what in ("images", "labels")
+    )
+    if labels:
+        return find_cases(folder, layout, TEST), 0
+    if images:
+        _check_listed(folder, layout, folder / f"images{TEST}", layout.tests)
+    channels: dict[str, list[int]] = {}
+    for name in images:
+        match = CHANNEL.fullmatch(name)
+        place = (match[1], int(match[2])) if match else (name, 0)
+        channels.setdefault(place[0], []).append(place[1])
+    # Names that end in four digits, but for no channel, are cases of one file each
+    whole = [*range(len(layout.modalities))]
+    return {}, sum(1 if sorted(found) == whole else len(found) for found in channels.values())
+
+
+def _check_listed(
+    folder: pathlib.Path, layout: Layout, place: pathlib.Path, names: tuple[str, ...]
+) -> None:
+    """UserError for files that dataset.json lists and that are not there, whole or by channels."""
+    there = {path.name for path in place.iterdir()}
+    stems = [CHANNEL.fullmatch(name.removesuffix(layout.ending)) for name in there]
+    there |= {f"{match[1]}{layout.ending}" for match in stems if match}
+    if lacking := [name for name in names if name not in there]:
+        raise UserError(
+            f"{folder / DESCRIPTION}: names {len(lacking)} files that are not in {place.name}: "
+            f"{listing.shown(lacking)}"
+        )
+
+
+def _there(folder: pathlib.Path, ending: str) -> dict[str, pathlib.Path]:
+    """The files of a folder that end so, by their names without it; none where it is missing."""
+    return {
+        path.name.removesuffix(ending): path
+        for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
+        if path.name.endswith(ending) and not path.name.startswith(".")
+    }
+
+
 def _files(folder: pathlib.Path, ending: str) -> dict[str, pathlib.Path]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
-    found = {
-        path.name.removesuffix(ending): path
-        for path in sorted(folder.iterdir())
-        if path.name.endswith(ending) and not path.name.startswith(".")
-    }
-    if not found:
-        others = [path.name for path in sorted(folder.iterdir())][:3]
-        raise UserError(
-            f"{folder}: no files *{ending}; it holds {listing.shown(others) or 'nothing'}"
-        )
-    return found
+    if found := _there(folder, ending):
+        return found
+    others = [path.name for path in sorted(folder.iterdir())][:3]
+    raise UserError(f"{folder}: no files *{ending}; it holds {listing.shown(others) or 'nothing'}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +148,7 @@ class Request(splitting.Wanted):
 
 @dataclass(frozen=True)
 class Seen:
-    """What one case is: voxels and spacing `(z, y, x)`, voxels by label, a hash."""
+    """What one case is: voxels and spacing `(z, y, x)`, voxels by stored label, a hash."""
 
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
@@ -222,6 +165,7 @@ class Volumes:
         cases: by name.
         seen: what is in them.
         splits, groups: of each case.
+        unlabelled: how many volumes of imagesTs have no labels, and are not stored.
     """
 
     request: Request
@@ -230,6 +174,7 @@ class Volumes:
     seen: Mapping[str, Seen]
     splits: Mapping[str, str]
     groups: Mapping[str, str]
+    unlabelled: int = 0
 
     @property
     def digests(self) -> dict[str, str]:
@@ -244,8 +189,10 @@ class Volumes:
 
     @property
     def metadata(self) -> dict:
-        """Names of the labels from 1 on, and of the channels."""
-        return {"classes": list(self.layout.classes), "modalities": list(self.layout.modalities)}
+        """Names of the classes from 1 on, and of the channels; `ignored` where voxels are."""
+        names = {"classes": list(self.layout.classes), "modalities": list(self.layout.modalities)}
+        ignored = any(IGNORED in each.labels for each in self.seen.values())
+        return names | ({"ignored": IGNORED} if ignored else {})
 
     def features(self) -> dict[str, tfds.features.FeatureConnector]:
         """The fields of an example."""
@@ -270,35 +217,66 @@ def understood(request: Request, journal: scan.Journal) -> Volumes:
         raise UserError(f"--manual_dir {request.manual_dir}: no such folder")
     layout = read_layout(request.manual_dir)
     cases = find_cases(request.manual_dir, layout)
+    tests, unlabelled = find_tests(request.manual_dir, layout)
+    if both := [name for name in tests if name in cases]:
+        raise UserError(
+            f"{request.manual_dir / f'labels{TEST}'}: {len(both)} cases have names of "
+            f"labels{TRAINING}: {listing.shown(both)}"
+        )
+    cases |= tests
+    found = _look_at_all(cases, layout, journal)
+    for place, name in enumerate(layout.classes, start=1):
+        if not any(each.labels.get(place) for each in found.values()):
+            raise UserError(
+                f"{request.manual_dir / f'labels{TRAINING}'}: the class {name!r} "
+                f"({listing.shown(layout.written(place))}) is in no volume"
+            )
+    # By file names alone: a case of labelsTs may be of a patient of labelsTr
+    names = {name: request.manual_dir / case.labels.name for name, case in cases.items()}
+    groups = columns.groups(request.group, names, request.manual_dir, [])
+    splits = _splits(request, groups, dict.fromkeys(tests, "test"))
+    return Volumes(request, layout, cases, found, splits, groups, unlabelled)
+
+
+def _look_at_all(
+    cases: Mapping[str, Case], layout: Layout, journal: scan.Journal
+) -> dict[str, Seen]:
+    """What is in each case, from the journal where nothing has changed."""
     by_image = {case.images[0]: case for case in cases.values()}
 
     def read(path: pathlib.Path) -> list:
         return _look(by_image[path], layout)
 
-    # A case is read again where one of its files has changed: all are part of what it is kept by
-    kinds = {path: f"case {_status(case)}" for path, case in by_image.items()}
+    # A case is read again where one of its files has changed, or what they mean: all are part of
+    # what it is kept by
+    meant = f"{len(layout.modalities)} {sorted(layout.values.items())}"
+    kinds = {path: f"case {meant} {_status(case)}" for path, case in by_image.items()}
     found = {}
     for path, kind in tqdm(kinds.items(), desc="reading cases", disable=not sys.stderr.isatty()):
         shape, spacing, labels, content = journal.one(path, kind, read)
-        found[by_image[path].name] = Seen(
-            tuple(shape), tuple(spacing), dict(map(tuple, labels)), content
-        )
-    for place, name in enumerate(layout.classes, start=1):
-        if not any(each.labels.get(place) for each in found.values()):
+        seen = Seen(tuple(shape), tuple(spacing), dict(map(tuple, labels)), content)
+        if {*seen.labels} == {IGNORED}:
+            raise UserError(f"{by_image[path].labels}: all of its voxels are labelled {IGNORE}")
+        found[by_image[path].name] = seen
+    return found
+
+
+def _splits(
+    request: Request, groups: Mapping[str, str], tests: Mapping[str, str]
+) -> dict[str, str]:
+    """The split of each case; those of labelsTs are `tests`, unless a table says otherwise."""
+    if request.split is not None:
+        by_lower = {name.lower(): name for name in groups}
+        fixed = {name.lower(): split for name, split in tests.items()}
+        found = splitting.by_list(request.split, list(by_lower), fixed)
+        splits = {by_lower[name]: split for name, split in found.items()}
+    else:
+        if tests and request.test:
             raise UserError(
-                f"{request.manual_dir / 'labelsTr'}: the class {name!r} ({place}) is in no volume"
+                f"--test {request.test:g}: labels{TEST} holds the {len(tests)} test cases already"
             )
-    names = {name: case.labels for name, case in cases.items()}
-    groups = columns.groups(request.group, names, request.manual_dir / "labelsTr", [])
-    return Volumes(request, layout, cases, found, _splits(request, groups), groups)
-
-
-def _splits(request: Request, groups: Mapping[str, str]) -> dict[str, str]:
-    if request.split is None:
-        return splitting.by_shares(groups, request.shares, request.seed)
-    by_lower = {name.lower(): name for name in groups}
-    found = splitting.by_list(request.split, list(by_lower))
-    splits = {by_lower[name]: split for name, split in found.items()}
+        drawn = {name: group for name, group in groups.items() if name not in tests}
+        splits = splitting.by_shares(drawn, request.shares, request.seed) | tests
     splitting.check_groups(splits, groups)
     return splits
 
@@ -309,7 +287,14 @@ def _status(case: Case) -> str:
 
 
 def _read(case: Case, layout: Layout):
-    return volume_features.read_case(case.images, case.labels, known=layout.known)
+    return volume_features.read_case(
+        case.images,
+        case.labels,
+        known=layout.values,
+        remap=layout.remap,
+        channels=len(layout.modalities),
+        said=f"{DESCRIPTION} lists",
+    )
 
 
 def _look(case: Case, layout: Layout) -> list:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import tensorflow_datasets as tfds
 from absl import logging
 
+from segjax.data import sources
 from segjax.data.sets import common, volume_features
 from segjax.errors import UserError
 
@@ -70,11 +71,22 @@ class Acdc(tfds.core.GeneratorBasedBuilder):
             citation=_CITATION,
         )
 
+    def source_files(self, manual: pathlib.Path) -> dict[str, pathlib.Path]:
+        """Info.cfg and the labelled frames of each patient; of the test set where it is read."""
+        training = _training(manual)
+        testing = _testing(training)
+        labelled = any(list(folder.glob("*_gt.nii.gz")) for folder in testing)
+        folders = {"training": _patients(training).values(), "testing": testing if labelled else ()}
+        return {
+            f"{part}/{folder.name}/{name}": path
+            for part, found in folders.items()
+            for folder in found
+            for name, path in sources.below(folder, (".cfg", ".gz")).items()
+            if name == "Info.cfg" or "_frame" in name
+        }
+
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-        manual = common.manual_folder(dl_manager, _EXPECTED)
-        # Root by root, the plain folder before the doubled one; the first with patients counts
-        places = [place for root in _ROOTS for place in _nested(f"{root}training")]
-        training = volume_features.first_folder(manual, places, "patient*", _EXPECTED)
+        training = _training(common.manual_folder(dl_manager, _EXPECTED))
         # Every Info.cfg and every name is checked here, before a volume is read.
         patients = _patients(training)
         halves = {
@@ -105,6 +117,13 @@ class Acdc(tfds.core.GeneratorBasedBuilder):
                     group=case.group,
                 ),
             )
+
+
+def _training(manual: pathlib.Path) -> pathlib.Path:
+    """The folder of the training patients."""
+    # Root by root, the plain folder before the doubled one; the first with patients counts
+    places = [place for root in _ROOTS for place in _nested(f"{root}training")]
+    return volume_features.first_folder(manual, places, "patient*", _EXPECTED)
 
 
 def _nested(place: str) -> tuple[str, str]:
@@ -140,12 +159,17 @@ def _cases(folders: list[pathlib.Path], *, labelled: bool = True) -> list[_Case]
     return cases
 
 
-def _test_cases(training: pathlib.Path) -> list[_Case]:
-    """The cases of the folder beside the training set, none when it is missing or unlabelled."""
+def _testing(training: pathlib.Path) -> list[pathlib.Path]:
+    """The folders of the test patients, beside the training set."""
     # From a doubled training/training one goes up two folders
     above = training.parent.parent if training.parent.name == "training" else training.parent
     found = [_patients(above / place) for place in _nested("testing")]
-    folders = next((list(patients.values()) for patients in found if patients), [])
+    return next((list(patients.values()) for patients in found if patients), [])
+
+
+def _test_cases(training: pathlib.Path) -> list[_Case]:
+    """The cases of the test patients, none when they are missing or unlabelled."""
+    folders = _testing(training)
     cases = _cases(folders, labelled=False)
     if not any(case.labels.is_file() for case in cases):
         if cases:  # the challenge gave the test images out without labels at first

@@ -58,10 +58,15 @@ class Brats18(tfds.core.GeneratorBasedBuilder):
             citation=_CITATION,
         )
 
+    def source_files(self, manual: pathlib.Path) -> dict[str, pathlib.Path]:
+        """The four images and the labels of every case."""
+        cases = _cases(_folder(manual))
+        files = [path for case in cases for path in (*_images(case), _labels(case))]
+        return {f"{path.parent.name}/{path.name}": path for path in files if path.is_file()}
+
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-        manual = common.manual_folder(dl_manager, _EXPECTED)
-        folder = volume_features.first_folder(manual, _ROOTS, "Brats18_*", _EXPECTED)
-        cases = sorted(path for path in folder.glob("Brats18_*") if path.is_dir())
+        folder = _folder(common.manual_folder(dl_manager, _EXPECTED))
+        cases = _cases(folder)
         for case in cases:
             volume_features.check_files([*_images(case), _labels(case)])
         # The published halves: those of the list sorted by name
@@ -81,6 +86,16 @@ class Brats18(tfds.core.GeneratorBasedBuilder):
                 case.name,
                 volume_features.volume_example(image, labels, image_id=case.name, patient=patient),
             )
+
+
+def _folder(manual: pathlib.Path) -> pathlib.Path:
+    """The folder of the cases."""
+    return volume_features.first_folder(manual, _ROOTS, "Brats18_*", _EXPECTED)
+
+
+def _cases(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The folders of the cases by name."""
+    return sorted(path for path in folder.glob("Brats18_*") if path.is_dir())
 
 
 def _images(case: pathlib.Path) -> list[pathlib.Path]:

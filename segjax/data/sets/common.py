@@ -1,4 +1,8 @@
-"""What builders of downloaded sets share: finding folders, matching and checking files."""
+"""What builders of downloaded sets share: finding folders, matching and checking files.
+
+Such a builder has `source_files(manual)`: every file of the user's folder that its records depend
+on, by a name that stays the same when the download is moved (`segjax/data/sources.py`).
+"""
 
 import os
 import pathlib
@@ -10,7 +14,7 @@ import tensorflow_datasets as tfds
 from segjax.data import images, tables
 from segjax.errors import UserError
 
-_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 
 
 def manual_folder(dl_manager: tfds.download.DownloadManager, expected: str) -> pathlib.Path:
@@ -36,7 +40,7 @@ def list_images(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """
     found: dict[str, pathlib.Path] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in _EXTENSIONS and not path.name.startswith("."):
+        if path.suffix.lower() in IMAGES and not path.name.startswith("."):
             name = path.stem.lower()
             if name in found:
                 raise UserError(f"{path}: an image of this name is also at {found[name]}")

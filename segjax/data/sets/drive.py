@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from segjax.data import images
+from segjax.data import images, sources
 from segjax.data.features import EncodedImage
 from segjax.data.sets import common
 from segjax.errors import UserError
@@ -60,8 +60,18 @@ class Drive(tfds.core.GeneratorBasedBuilder):
             citation=_CITATION,
         )
 
+    def source_files(self, manual: pathlib.Path) -> dict[str, pathlib.Path]:
+        """The photographs and masks of the training set, and of the test set where it is read."""
+        root = _root(manual)
+        parts = ["training", "test"] if _has_test(root) else ["training"]
+        return {
+            f"{part}/{name}": path
+            for part in parts
+            for name, path in sources.below(root / part, (*common.IMAGES, ".gif")).items()
+        }
+
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-        root = _root(dl_manager)
+        root = _root(common.manual_folder(dl_manager, "the folder 'training'"))
         cases = _cases(root / "training", "training")
         if len(cases) <= HELD_OUT:
             raise UserError(
@@ -69,7 +79,7 @@ class Drive(tfds.core.GeneratorBasedBuilder):
                 f"needed, for the last {HELD_OUT} become the validation split"
             )
         splits = {"train": cases[:-HELD_OUT], "validation": cases[-HELD_OUT:]}
-        if (root / "test" / _FIRST[0]).is_dir():  # the challenge keeps these outlines to itself
+        if _has_test(root):
             splits["test"] = _cases(root / "test", "test")
         return {split: self._generate_examples(found) for split, found in splits.items()}
 
@@ -95,9 +105,13 @@ class Drive(tfds.core.GeneratorBasedBuilder):
             )
 
 
-def _root(dl_manager: tfds.download.DownloadManager) -> pathlib.Path:
+def _has_test(root: pathlib.Path) -> bool:
+    """Whether the test set has outlines, which the challenge keeps to itself."""
+    return (root / "test" / _FIRST[0]).is_dir()
+
+
+def _root(manual: pathlib.Path) -> pathlib.Path:
     """The folder that holds `training`: manual_dir, a folder DRIVE in it, or training itself."""
-    manual = common.manual_folder(dl_manager, "the folder 'training'")
     for folder in (manual, manual / "DRIVE", manual.parent):
         if (folder / "training" / "images").is_dir():
             # manual_dir may be `training` itself; any other folder beside a `training` was not

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 
-from segjax.data import images, tables
+from segjax.data import images, sources, tables
 from segjax.data.features import EncodedImage
 from segjax.data.sets import common
 from segjax.errors import UserError
@@ -86,8 +86,14 @@ class Idrid(tfds.core.GeneratorBasedBuilder):
             license="CC BY 4.0",
         )
 
+    def source_files(self, manual: pathlib.Path) -> dict[str, pathlib.Path]:
+        """The photographs, masks and tables of the part that this config reads."""
+        part = _part_folder(manual, _PARTS[self.builder_config.name])
+        return sources.below(part, (*common.IMAGES, ".csv"))
+
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-        part = _part_folder(dl_manager, _PARTS[self.builder_config.name])
+        name = _PARTS[self.builder_config.name]
+        part = _part_folder(common.manual_folder(dl_manager, f"the folder {name!r}"), name)
         splits = {}
         for split, (folder_name, word) in _SPLITS.items():
             folder = part / _IMAGES / folder_name
@@ -140,9 +146,8 @@ def _examples(found: dict[str, pathlib.Path], annotate) -> Iterator[tuple[str, d
         yield path.stem, {"image": image, "image_id": path.stem, **annotate(name, size)}
 
 
-def _part_folder(dl_manager: tfds.download.DownloadManager, part: str) -> pathlib.Path:
+def _part_folder(manual: pathlib.Path, part: str) -> pathlib.Path:
     """The folder of a part: in manual_dir, doubled by an unpacker, or manual_dir itself."""
-    manual = common.manual_folder(dl_manager, f"the folder {part!r}")
     for folder in (manual / part / part, manual / part, manual):
         if (folder / _IMAGES).is_dir():
             return folder

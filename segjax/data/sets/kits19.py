@@ -24,6 +24,7 @@ LABELLED = 210  # cases from this number on are the challenge's test set, given 
 _ORDER = (2, 1, 0)
 _ROOTS = ("", "data", "kits19/data", "kits19")
 _EXPECTED = "the repository 'kits19' with a folder for each case, such as 'data/case_00000'"
+_FILES = _IMAGE, _LABELS = "imaging.nii.gz", "segmentation.nii.gz"
 _FETCH = "; `python3 -m starter_code.get_imaging` in the repository fetches the images"
 
 _CITATION = """@article{heller2019kits19,
@@ -72,16 +73,18 @@ class Kits19(tfds.core.GeneratorBasedBuilder):
             license="CC BY-NC-SA",
         )
 
+    def source_files(self, manual: pathlib.Path) -> dict[str, pathlib.Path]:
+        """Image and labels of every labelled case."""
+        files = [case / name for case in _cases(_folder(manual)).values() for name in _FILES]
+        return {f"{path.parent.name}/{path.name}": path for path in files if path.is_file()}
+
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-        manual = common.manual_folder(dl_manager, _EXPECTED)
-        folder = volume_features.first_folder(manual, _ROOTS, "case_*", _EXPECTED)
+        folder = _folder(common.manual_folder(dl_manager, _EXPECTED))
         splits = {"train": [], "validation": []}
-        for case in sorted(folder.glob("case_*")):
-            name = re.fullmatch(r"case_(\d{5})", case.name)
-            if name and int(name[1]) < LABELLED:
-                volume_features.check_files([case / "segmentation.nii.gz"])
-                volume_features.check_files([case / "imaging.nii.gz"], _FETCH)
-                splits["validation" if int(name[1]) % 2 else "train"].append(case)
+        for number, case in _cases(folder).items():
+            volume_features.check_files([case / _LABELS])
+            volume_features.check_files([case / _IMAGE], _FETCH)
+            splits["validation" if number % 2 else "train"].append(case)
         rule = f"of the cases below {LABELLED}, even ones are for training, odd ones for validation"
         volume_features.check_halves(splits, folder, rule)
         return {split: self._generate_examples(cases) for split, cases in splits.items()}
@@ -89,9 +92,9 @@ class Kits19(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, cases: list[pathlib.Path]) -> Iterator[tuple[str, dict]]:
         known = range(len(self.CLASSES) + 1)
         for case in cases:
-            label_path = case / "segmentation.nii.gz"
+            label_path = case / _LABELS
             image, labels = volume_features.read_case(
-                [case / "imaging.nii.gz"], label_path, known=known, order=_ORDER
+                [case / _IMAGE], label_path, known=known, order=_ORDER
             )
             if size := self.builder_config.size:
                 # Nothing would be left: all slices without a label are dropped
@@ -104,6 +107,18 @@ class Kits19(tfds.core.GeneratorBasedBuilder):
                     image, labels, image_id=case.name, patient=case.name
                 ),
             )
+
+
+def _folder(manual: pathlib.Path) -> pathlib.Path:
+    """The folder of the cases."""
+    return volume_features.first_folder(manual, _ROOTS, "case_*", _EXPECTED)
+
+
+def _cases(folder: pathlib.Path) -> dict[int, pathlib.Path]:
+    """The folders of the labelled cases by number."""
+    names = {path: re.fullmatch(r"case_(\d{5})", path.name) for path in folder.glob("case_*")}
+    found = {int(name[1]): path for path, name in sorted(names.items()) if name}
+    return {number: path for number, path in found.items() if number < LABELLED}
 
 
 def _labelled_slices(image: Volume, labels: Volume, size: int) -> tuple[Volume, Volume]:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from segjax.data import images, tables
+from segjax.data import images, sources, tables
 from segjax.data.features import EncodedImage
 from segjax.data.sets import common
 from segjax.errors import UserError
@@ -29,6 +29,9 @@ _FOLDER_LABELS = {"glaucoma": 1, "non-glaucoma": 0}
 
 # manual_dir may be the unpacked archive, the folder it was unpacked into, or one deeper inside.
 _ROOTS = ("", "REFUGE2", "REFUGE2/REFUGE2")
+_EXPECTED = (
+    "the folder 'REFUGE2', or pairs such as 'REFUGE-Training400' and 'Annotation-Training400'"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,19 +135,31 @@ class Refuge2(tfds.core.GeneratorBasedBuilder):
             citation=_CITATION,
         )
 
+    def source_files(self, manual: pathlib.Path) -> dict[str, pathlib.Path]:
+        """Photographs, masks and tables of every part that has masks."""
+        found = {}
+        for split, part in _PARTS.items():
+            folder, masks = _first_folder(manual, part.images), _masks(manual, part)
+            if folder and masks:
+                places = {"images": folder, "masks": masks}
+                for kind, place in places.items():
+                    pictures = sources.below(place, common.IMAGES)
+                    found |= {f"{split}/{kind}/{name}": path for name, path in pictures.items()}
+                tables_in = [_table(masks.parent, names) for names in (part.fovea, part.labels)]
+                found |= {f"{split}/{path.name}": path for path in tables_in if path}
+        if not found:
+            raise UserError(f"manual_dir {manual}: should hold {_EXPECTED}")
+        return found
+
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-        expected = (
-            "the folder 'REFUGE2', or pairs such as 'REFUGE-Training400' and "
-            "'Annotation-Training400'"
-        )
-        manual = common.manual_folder(dl_manager, expected)
+        manual = common.manual_folder(dl_manager, _EXPECTED)
         splits, bare = {}, []
         for split, part in _PARTS.items():
             folder = _first_folder(manual, part.images)
             found = common.list_images(folder) if folder else {}
             if not found:
                 continue
-            masks = _first_folder(manual, [f"{t}/{m}" for t in part.truth for m in part.masks])
+            masks = _masks(manual, part)
             if masks is None:
                 # Some parts were given out as pictures alone while their challenge ran.
                 logging.warning("refuge2: %s is left out, it has no folder of masks", folder)
@@ -154,11 +169,15 @@ class Refuge2(tfds.core.GeneratorBasedBuilder):
             splits[split] = _read_part(part, folder, found, masks)
         if not splits:
             came = f"; found only images without masks in {', '.join(bare)}" if bare else ""
-            raise UserError(f"manual_dir {manual}: should hold {expected}{came}")
+            raise UserError(f"manual_dir {manual}: should hold {_EXPECTED}{came}")
         return splits
 
     def _generate_examples(self, examples):
         yield from examples
+
+
+def _masks(manual: pathlib.Path, part: _Part) -> pathlib.Path | None:
+    return _first_folder(manual, [f"{t}/{m}" for t in part.truth for m in part.masks])
 
 
 def _first_folder(manual: pathlib.Path, places) -> pathlib.Path | None:

@@ -53,27 +53,23 @@ def read_case(
     known: Collection[int],
     remap: Mapping[int, int] | None = None,
     order: Sequence[int] | None = None,
+    channels: int | None = None,
+    said: str = "the set has",
 ) -> tuple[Volume, Volume]:
     """Reads a case: the image `[d, h, w, c]`, a channel a file, and its labels `[d, h, w]`.
+
+    With `channels` a single file may hold all of them; `said` tells messages who says how many.
 
     With an `order`, as in `nifti.in_order`, the axes are brought into it by the affine; without,
     they stay as they are, and the slices lie along the file's last one, as far as spacing tells.
 
     Raises:
-        UserError: a file is bad, does not lie on the voxel grid of the first image, or has its
-            slices along another axis.
+        UserError: a file is bad, does not lie on the voxel grid of the first image, holds another
+            number of channels, or has its slices along another axis.
     """
-    first = nifti.read_volume(image_paths[0])
+    image = nifti.read_image(image_paths, channels or len(image_paths), said)
     labels = nifti.read_labels(label_path, known, remap)
-    nifti.check_pair(image_paths[0], first, label_path, labels)
-    # Filled channel by channel: stacking would hold all of them twice
-    image = np.empty((*first.array.shape, len(image_paths)), np.float32)
-    image[..., 0] = first.array
-    for channel, path in enumerate(image_paths[1:], 1):
-        volume = nifti.read_volume(path)
-        nifti.check_pair(image_paths[0], first, path, volume)
-        image[..., channel] = volume.array
-    image = Volume(image, first.spacing, first.affine)
+    nifti.check_pair(image_paths[0], image, label_path, labels)
     if order is None:
         # A set whose files have one order of axes: another one is noticed by its spacing
         nifti.check_slices(image_paths[0], image, axis=0)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from scipy import ndimage
 
+from segjax.data.ignored import IGNORED
 from segjax.errors import UserError
 
 EVERY = 10  # of the foreground voxels, one in ten enters the intensity statistics
@@ -139,7 +140,8 @@ def compute(
     """The fingerprint of a data set, from one volume at a time.
 
     **Source**: nnU-Net v1, `DatasetAnalyzer`: every tenth foreground voxel of each case.
-    **Departures**: statistics of single cases are not kept; nothing in a plan reads them.
+    **Departures**: statistics of single cases are not kept; nothing in a plan reads them. Voxels
+    of the label 255, of which nothing is known, are no foreground (version 2 takes them in).
 
     Args:
         volumes: (image `[d, h, w, c]`, labels `[d, h, w]`, mm along (d, h, w)) of each case.
@@ -162,7 +164,7 @@ def compute(
         reductions.append(math.prod(inner.shape[:3]) / math.prod(image.shape[:3]))
         # Indexed before thinning: every tenth of the foreground, in stored order, as nnU-Net takes
         # it
-        samples.append(inner[labels[box] > 0][::EVERY].astype(np.float32))
+        samples.append(inner[_foreground(labels[box])][::EVERY].astype(np.float32))
     if not samples:
         raise UserError(f"{dataset}: there is no case to plan for")
     voxels = np.concatenate(samples)
@@ -180,6 +182,10 @@ def compute(
     )
 
 
+def _foreground(labels: np.ndarray) -> np.ndarray:
+    return (labels > 0) & (labels != IGNORED)
+
+
 def _check(image, labels, spacing, case: str, classes: int, modalities: int) -> None:
     if image.ndim != 4 or image.shape[:3] != labels.shape or len(spacing) != 3:
         shapes = f"image {image.shape}, labels {labels.shape}, {len(spacing)} spacings"
@@ -190,8 +196,8 @@ def _check(image, labels, spacing, case: str, classes: int, modalities: int) -> 
         raise UserError(f"{case}: spacing {tuple(spacing)}, it takes three positive lengths in mm")
     if not np.isfinite(image).all():
         raise UserError(f"{case}: the image has values that are not finite numbers")
-    if labels.max(initial=0) > classes:
-        raise UserError(f"{case}: label {labels.max()}, but only 1 to {classes} are named")
+    if (largest := labels.max(initial=0, where=labels != IGNORED)) > classes:
+        raise UserError(f"{case}: label {largest}, but only 1 to {classes} are named")
 
 
 def _intensity(voxels: np.ndarray) -> Intensity:

@@ -8,17 +8,19 @@ import contextlib
 import dataclasses
 import gzip
 import itertools
+import math
 import os
 import pathlib
 import struct
 import zlib
-from collections.abc import Collection, Mapping, Sequence
-from typing import BinaryIO
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from segjax import files
 from segjax.data.outputs import nifti_mark
+from segjax.data.volumes.nifti_header import check_affine, check_header
 from segjax.errors import UserError
 
 Path = str | os.PathLike
@@ -27,11 +29,9 @@ Path = str | os.PathLike
 _GZIP_START = b"\x1f\x8b"
 # Bytes of a NIfTI-2 header; that of NIfTI-1 has 348
 _LONGEST_HEADER = 540
-_OTHER_UNITS = {1: "metres", 3: "micrometres"}  # lowest three bits of xyzt_units
 # How far apart, in voxels, the corners of two volumes may lie that count as one grid: headers
 # hold 32-bit numbers, and some programs recompute them.
 _SAME_PLACE = 0.1
-_SAME_SIZE = 0.01  # how far voxel sizes may differ, as a share, that headers give in two ways
 _WIDE = 2  # how many times as far apart as pixels slices are that are told by their spacing
 _WHOLE = 1e-3  # how far from a whole number a label may be, after scaling and rounding to float32
 
@@ -41,7 +41,7 @@ class Volume:
     """A volume and where it lies.
 
     Attributes:
-        array: voxels `[z, y, x]`.
+        array: voxels `[z, y, x]`, or `[z, y, x, c]` of an image with channels.
         spacing: float32 `(3,)`, millimetres along the axes of `array`.
         affine: float64 `(4, 4)`, from the file's (x, y, z) index to millimetres.
     """
@@ -68,13 +68,56 @@ def read_volume(path: Path) -> Volume:
         voxel size that is not a positive number of millimetres.
     Cost: the whole file is read; a scaled integer volume passes through float64.
     """
-    voxels = _read(path)
+    return _finite(path, _read(path))
+
+
+def _finite(path: Path, voxels: Volume) -> Volume:
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, refused below
         array = np.ascontiguousarray(voxels.array, np.float32)
     if not np.isfinite(array).all():
         count = np.count_nonzero(~np.isfinite(array))
         raise UserError(f"{path}: {count} voxels are not finite numbers (NaN or infinite)")
     return dataclasses.replace(voxels, array=array)
+
+
+def count_channels(path: Path) -> int:
+    """How many channels a NIfTI file holds by its header: 1 of three axes, else the fourth axis.
+
+    Raises: UserError as `read_volume`, for what the header tells.
+    """
+    _, header = _opened(path, _header)
+    return math.prod(header.get_data_shape()[3:])
+
+
+def read_image(paths: Sequence[Path], channels: int, said: str) -> Volume:
+    """Reads an image of several channels: a file each, or one file whose fourth axis they are.
+
+    Args:
+        paths: a file a channel in the channels' order, or a single file.
+        channels: how many there are.
+        said: by whom, for the message: `the model takes`.
+
+    Returns: float32 voxels `[z, y, x, channels]` in the grid of the first file.
+    Raises: UserError naming the file: as `read_volume`; of another number of channels; of a channel
+        that lies on another grid than the first.
+    Cost: as `read_volume`; all channels are held once, and the one that is read beside them.
+    """
+    if len(paths) == 1:
+        image = _finite(paths[0], _read(paths[0], axes=4))
+        if (found := image.array.shape[3]) != channels:
+            axes = (*image.array.shape[2::-1], *([found] if found > 1 else []))
+            holds = f"{found} channel{'s' if found > 1 else ''} ({'x'.join(map(str, axes))} voxels)"
+            raise UserError(f"{paths[0]}: holds {holds}; {said} {channels}")
+        return image
+    first = read_volume(paths[0])
+    # Filled channel by channel: stacking would hold all of them twice
+    array = np.empty((*first.array.shape, len(paths)), np.float32)
+    array[..., 0] = first.array
+    for channel, path in enumerate(paths[1:], 1):
+        volume = read_volume(path)
+        check_pair(paths[0], first, path, volume)
+        array[..., channel] = volume.array
+    return dataclasses.replace(first, array=array)
 
 
 def read_labels(
@@ -159,13 +202,15 @@ def write_labels(path: Path, labels: np.ndarray, affine: np.ndarray, spacing: np
 def check_pair(image_path: Path, image: Volume, label_path: Path, labels: Volume) -> None:
     """Raises UserError unless two volumes, such as an image and its labels, share one voxel grid.
 
-    Their shapes are equal, and their affines put no corner further apart than a tenth of a voxel.
+    Their shapes are equal but for channels, and their affines put no corner further apart than a
+    tenth of a voxel.
     """
-    if image.array.shape != labels.array.shape:
-        sizes = ["x".join(map(str, volume.array.shape[::-1])) for volume in (labels, image)]
+    shapes = [volume.array.shape[:3] for volume in (labels, image)]
+    if shapes[0] != shapes[1]:
+        sizes = ["x".join(map(str, shape[::-1])) for shape in shapes]
         raise UserError(f"{label_path}: has {sizes[0]} voxels, {image_path} has {sizes[1]}")
     # An affine difference is linear, so it is largest at a corner: eight points decide
-    ends = [(0, size - 1) for size in image.array.shape[::-1]]
+    ends = [(0, size - 1) for size in shapes[0][::-1]]
     corners = np.array([(*corner, 1) for corner in itertools.product(*ends)], np.float64)
     apart = np.linalg.norm(corners @ (labels.affine - image.affine).T, axis=-1).max()
     if apart > _SAME_PLACE * image.spacing.min():
@@ -230,8 +275,13 @@ def check_slices(path: Path, volume: Volume, axis: int) -> None:
         )
 
 
-def _read(path: Path) -> Volume:
-    """The voxels `[z, y, x]` in the file's own type, or scaled."""
+def _read(path: Path, axes: int = 3) -> Volume:
+    """The voxels `[z, y, x]`, of four axes `[z, y, x, c]`, in the file's own type, or scaled."""
+    return _opened(path, lambda path, stream: _parse(path, stream, axes))
+
+
+def _opened(path: Path, parse: Callable[[pathlib.Path, BinaryIO], Any]) -> Any:
+    """What `parse` makes of a file, unpacked; UserError naming it for whatever goes wrong."""
     import nibabel
 
     path = pathlib.Path(path)
@@ -255,13 +305,14 @@ def _read(path: Path) -> Volume:
         opened = gzip.GzipFile(fileobj=file) if zipped else contextlib.nullcontext(file)
         try:
             with opened as stream:
-                return _parse(path, stream)
+                return parse(path, stream)
         except damage as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"{path}: damaged or cut short: {reason}") from error
 
 
-def _parse(path: Path, stream: BinaryIO) -> Volume:
+def _header(path: Path, stream: BinaryIO, axes: int = 4) -> tuple[type, Any]:
+    """The kind of the file, and its header, checked."""
     import nibabel
 
     start = stream.read(_LONGEST_HEADER)
@@ -275,7 +326,13 @@ def _parse(path: Path, stream: BinaryIO) -> Volume:
     else:
         raise UserError(f"{path}: is not a NIfTI file (.nii or .nii.gz)")
     # Unchecked, for nibabel's check mends in silence what ours refuses
-    _check_header(path, kind.header_class(start[: kind.header_class.sizeof_hdr], check=False))
+    header = kind.header_class(start[: kind.header_class.sizeof_hdr], check=False)
+    check_header(path, header, axes)
+    return kind, header
+
+
+def _parse(path: Path, stream: BinaryIO, axes: int) -> Volume:
+    kind, _ = _header(path, stream, axes)
     # Before any voxel is read: a header may claim more of them than memory holds.
     stream.seek(0)
     # Without a memory map: the voxels have to be whole, and to outlive the open file.
@@ -285,70 +342,9 @@ def _parse(path: Path, stream: BinaryIO) -> Volume:
     while stream.read(1 << 20):  # to the end, where gzip compares the checksum
         pass
     affine = np.array(image.affine, np.float64)
-    _check_affine(path, affine, image.header)
+    check_affine(path, affine, image.header)
     # x, y, z to z, y, x; a time after them is left out
     spacing = np.array(image.header.get_zooms()[2::-1], np.float32)
     # Voxels lie in Fortran order, x fastest; the transpose is then contiguous, without a copy
-    return Volume(array.reshape(array.shape[:3], order="F").T, spacing, affine)
-
-
-def _check_header(path: Path, header) -> None:
-    """Refuses by the header alone what is no three-dimensional volume of real numbers."""
-    shape = header.get_data_shape()
-    if len(shape) < 3 or any(size != 1 for size in shape[3:]) or not all(s > 0 for s in shape):
-        came = "x".join(map(str, shape)) or "no"
-        raise UserError(f"{path}: has {came} voxels; three axes are taken")
-    kind = header.get_data_dtype()
-    if kind.kind not in "iuf":
-        name = {"c": "complex numbers", "V": "colours"}.get(kind.kind, str(kind))
-        raise UserError(f"{path}: its voxels are {name}; real numbers are taken")
-    sizes = [float(size) for size in header.get_zooms()[:3]]
-    if not all(np.isfinite(size) and size > 0 for size in sizes):
-        came = " x ".join(f"{size:g}" for size in sizes)
-        raise UserError(f"{path}: its voxel size is {came}; three numbers above 0 are taken, in mm")
-    starts = int(header["sizeof_hdr"]) + 4  # the header, and the word that says what follows
-    # Written so that a nan fails
-    if not float(header["vox_offset"]) >= starts:
-        raise UserError(
-            f"{path}: its vox_offset is {float(header['vox_offset']):g}, within the header; voxels "
-            f"begin at {starts} or later"
-        )
-    if unit := _OTHER_UNITS.get(int(header["xyzt_units"]) & 7):
-        raise UserError(f"{path}: its voxel size is in {unit}; millimetres are taken")
-
-
-def _check_affine(path: Path, affine: np.ndarray, header) -> None:
-    """Refuses an affine that is none, and one that contradicts the rest of the header."""
-    if not np.isfinite(affine).all() or not np.linalg.det(affine[:3, :3]):
-        raise UserError(f"{path}: its affine cannot be inverted: {affine[:3].tolist()}")
-    sizes = np.array(header.get_zooms()[:3], np.float64)
-    # Columns of an affine without shear are the voxel's edges in mm
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    if (np.abs(lengths - sizes) > _SAME_SIZE * sizes).any():
-        told, drawn = (" x ".join(f"{v:.6g}" for v in values) for values in (sizes, lengths))
-        raise UserError(
-            f"{path}: its voxel size is {told} mm by pixdim, {drawn} mm by the affine's columns; "
-            "one of them is wrong"
-        )
-    # 1 for right angles. Distances in mm along the axes, which metrics take, hold for no others.
-    share = abs(np.linalg.det(affine[:3, :3])) / lengths.prod()
-    if share < 1 - _SAME_SIZE:
-        raise UserError(
-            f"{path}: its axes are not at right angles (a voxel holds {share:.4g} of the product "
-            "of its sizes); resample it to a grid that is"
-        )
-    # A form counts where its code is not 0; only the directions of the two are compared
-    forms = [form for form, code in (header.get_sform(True), header.get_qform(True)) if code]
-    turned = [_directions(form) for form in forms]
-    if len(turned) == 2 and turned[0] != turned[1]:
-        raise UserError(
-            f"{path}: its axes point to {turned[0]} by sform, to {turned[1]} by qform; "
-            "one of them is wrong"
-        )
-
-
-def _directions(affine: np.ndarray) -> str:
-    """The directions that the file's axes point to, nearest of right, anterior, superior: RAS."""
-    import nibabel
-
-    return "".join(nibabel.aff2axcodes(affine))
+    voxels = array.reshape((*array.shape[:3], -1), order="F").transpose(2, 1, 0, 3)
+    return Volume(voxels if axes == 4 else voxels[..., 0], spacing, affine)

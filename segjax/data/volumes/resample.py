@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage, sparse
 
+from segjax.data.ignored import IGNORED
+
 ANISOTROPY = 3  # beyond this ratio of spacings, the coarse axis is not interpolated
 _ROUNDING = 1e-3  # spacings of file headers that differ by less are taken as equal
 
@@ -117,8 +119,12 @@ def resample_labels(
     at least 1/2; of two with 1/2 each the higher label wins, and where none has 1/2 there is
     background. 'nearest': the label of the nearest voxel.
 
+    255 says that nothing is known of a voxel. It is also written where it has any share and no
+    label, the background among them, has 1/2: nothing is made up there.
+
     **Source**: nnU-Net v1, `resize_segmentation` of order 1.
-    **Departures**: a share counts as 1/2 from 1e-5 below it, for sums are rounded.
+    **Departures**: a share counts as 1/2 from 1e-5 below it, for sums are rounded; of 255, theirs
+    is one label of many.
 
     Args:
         labels: `[d, h, w]`, integers from 0 to 255 or booleans.
@@ -140,12 +146,18 @@ def resample_labels(
     if method == "nearest":
         return labels[np.ix_(*map(_nearest, labels.shape, shape))]
     separate = separate_axis(spacing, target)
+
+    def share(label: int) -> np.ndarray:
+        found = (labels == label).astype(np.float32)[..., None]
+        return _resize(found, shape, 1, separate)[..., 0]
+
+    there = np.flatnonzero(np.bincount(labels.ravel(), minlength=1))
     resized = np.zeros(tuple(shape), np.uint8)
+    if IGNORED in there:
+        resized[(share(IGNORED) > 1e-5) & (share(0) < 0.5 - 1e-5)] = IGNORED
     # Upwards, so that of two with 1/2 each the higher label is written last and stays
-    for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=1)):
-        if label:
-            share = (labels == label).astype(np.float32)[..., None]
-            resized[_resize(share, shape, 1, separate)[..., 0] >= 0.5 - 1e-5] = label
+    for label in there[there > 0]:
+        resized[share(label) >= 0.5 - 1e-5] = label
     return resized
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segjax.data.ignored import IGNORED
+
 # Positions kept of each class of a case; more are thinned out evenly at random.
 MOST_POSITIONS = 10_000
 
@@ -31,15 +33,20 @@ class PatchSampler:
     Cases are drawn uniformly, with replacement. The last round(foreground * b) patches of a batch
     are placed on foreground: a class that the case has, a slice that has the class, a voxel of it
     there, and the patch around that voxel, moved so as to stay inside the slice. The others lie
-    anywhere on any slice.
+    anywhere on any slice; of a case with voxels of which nothing is known (label 255) they are
+    placed on a voxel with any other label, background or not, in the same way.
 
-    Source: nnU-Net (Isensee et al. 2021), its 2-D loader: a third of each batch on foreground.
+    Source: nnU-Net (Isensee et al. 2021), its 2-D loader: a third of each batch on foreground; of
+    voxels without a label its version 2.
     Departures: the patch is moved inside at both ends of an axis, there at the lower end only.
 
     Args:
-        labels: label volumes [d, h, w], class indices, 0 the background.
+        labels: label volumes [d, h, w], class indices, 0 the background, 255 not known.
         patch: height and width in pixels.
         foreground: share of a batch placed on foreground, 0 to 1.
+
+    Attributes:
+        ignores: whether any voxel is labelled 255.
     """
 
     def __init__(
@@ -50,6 +57,8 @@ class PatchSampler:
         # The seed of a case's thinning is its number, not that of the run: the same voxels are kept
         # in every run and process.
         self._positions = [_positions(volume, seed) for seed, volume in enumerate(labels)]
+        self._labelled = [_labelled(volume, seed) for seed, volume in enumerate(labels)]
+        self.ignores = any(labelled is not None for labelled in self._labelled)
 
     def draw(self, seed: int, step: int, batch_size: int) -> Choice:
         """The patches of a step, the same whoever asks."""
@@ -66,6 +75,8 @@ class PatchSampler:
         """Slice and corner of one patch."""
         shape, classes = self.shapes[case], self._positions[case]
         if not (on_foreground and classes):
+            classes = {0: self._labelled[case]} if self._labelled[case] else {}
+        if not classes:
             corner = [generator.integers(_room(n, p) + 1) for n, p in self._sides(shape)]
             return generator.integers(shape[0]), self._centred(shape, corner)
         slices = classes[list(classes)[generator.integers(len(classes))]]
@@ -95,16 +106,25 @@ def _room(size: int, patch: int) -> int:
 def _positions(labels: np.ndarray, seed: int) -> Mapping[int, Mapping[int, np.ndarray]]:
     """Class -> slice -> positions [n, 2] of foreground voxels, at most MOST_POSITIONS a class."""
     generator = np.random.default_rng(seed)
-    found: dict[int, dict[int, np.ndarray]] = {}
-    for k in np.unique(labels):
-        if k == 0:
-            continue
-        places = np.argwhere(np.asarray(labels) == k)
-        if len(places) > MOST_POSITIONS:
-            # Sorted again: `places` is ordered by slice, and the split below needs that
-            kept = np.sort(generator.choice(len(places), MOST_POSITIONS, replace=False))
-            places = places[kept]
-        slices, first = np.unique(places[:, 0], return_index=True)
-        parts = np.split(places[:, 1:], first[1:])
-        found[int(k)] = {int(z): part for z, part in zip(slices, parts, strict=True)}
-    return found
+    classes = [int(k) for k in np.unique(labels) if k not in (0, IGNORED)]
+    return {k: _by_slice(np.asarray(labels) == k, generator) for k in classes}
+
+
+def _labelled(labels: np.ndarray, seed: int) -> Mapping[int, np.ndarray] | None:
+    """Slice -> positions of voxels with a label; None where all have one, empty where none has."""
+    known = np.asarray(labels) != IGNORED
+    if known.all():
+        return None
+    return _by_slice(known, np.random.default_rng(seed)) if known.any() else {}
+
+
+def _by_slice(mask: np.ndarray, generator: np.random.Generator) -> dict[int, np.ndarray]:
+    """Positions [n, 2] of a mask [d, h, w] by their slice, at most MOST_POSITIONS of them."""
+    places = np.argwhere(mask)
+    if len(places) > MOST_POSITIONS:
+        # Sorted again: `places` is ordered by slice, and the split below needs that
+        kept = np.sort(generator.choice(len(places), MOST_POSITIONS, replace=False))
+        places = places[kept]
+    slices, first = np.unique(places[:, 0], return_index=True)
+    parts = np.split(places[:, 1:], first[1:])
+    return {int(z): part for z, part in zip(slices, parts, strict=True)}

@@ -1,5 +1,6 @@
 """Evaluation of a split of photographs: exact means, and a table with a row for each."""
 
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -20,6 +21,7 @@ class ImageEvaluator:
     def __init__(self, experiment: Experiment, split: str, devices: Devices):
         self._task, self._split, self._data = experiment.task, split, experiment.data
         self._batch_size = experiment.config.evaluate.batch_size
+        self._stored = functools.cache(lambda: experiment.data.open(split, self._task.fields))
         self._devices = devices
         self._source = self._task.stored(experiment, split)
         self._step = devices.compile_evaluate(experiment.evaluation_step(devices.axis_name))
@@ -37,7 +39,7 @@ class ImageEvaluator:
         totals, parts = defaultdict(list), []
         # Less to hand through the step: for Adam the optimiser is twice the parameters
         state = state.without_optimizer
-        for batch in self._batches():
+        for number, batch in enumerate(self._batches()):
             if stop():
                 return None
             sums, (scores, predictions) = self._step(
@@ -47,7 +49,7 @@ class ImageEvaluator:
                 totals[name].append(pair)
             # Of whole predictions, which may be large, only the rows that are made of them are
             # kept.
-            rest = self._on_host(batch, predictions, baseline) if final else {}
+            rest = self._on_host(number, batch, predictions, baseline) if final else {}
             parts.append((batch["weight"], scores, rest))
         columns = self._gathered(parts)
         return Evaluation(
@@ -58,20 +60,31 @@ class ImageEvaluator:
             or None,
         )
 
-    def _batches(self) -> Iterator[dict]:
-        """This process's rows of every batch, still on the host."""
-        rows = share_of(self._batch_size, jax.process_index(), jax.process_count())
-        return self._source.evaluation_batches(self._batch_size, rows)
+    @property
+    def _rows(self) -> slice:
+        """This process's rows of every batch."""
+        return share_of(self._batch_size, jax.process_index(), jax.process_count())
 
-    def _on_host(self, batch: Mapping, predictions: Mapping, baseline: Any) -> dict:
+    def _batches(self) -> Iterator[dict]:
+        """Its rows of every batch, still on the host."""
+        return self._source.evaluation_batches(self._batch_size, self._rows)
+
+    def _examples(self, number: int) -> Iterator[Mapping]:
+        """Its examples of a batch as they are stored; the last one again where a row is padding."""
+        stored, first = self._stored(), number * self._batch_size
+        for place in range(self._rows.start, self._rows.stop):
+            yield stored[min(first + place, len(stored) - 1)]
+
+    def _on_host(self, number: int, batch: Mapping, predictions: Mapping, baseline: Any) -> dict:
         """The columns of this process's rows that are not computed inside the step."""
         local = {name: self._devices.local_rows(array) for name, array in predictions.items()}
         fields = self._source.fields_of(batch)
-        found = {("own", name): v for name, v in self._task.rows(local, fields).items()}
+        made = self._task.rows(local, fields) | self._task.judged(local, self._examples(number))
+        found = {("own", name): values for name, values in made.items()}
         for (_, name), values in found.items():
             if np.shape(values) != np.shape(batch["weight"]):
                 raise UserError(
-                    f"task {type(self._task).__name__}: `rows` gives {name!r} of shape "
+                    f"task {type(self._task).__name__}: `rows` or `judged` gives {name!r} of shape "
                     f"{list(np.shape(values))} for {len(batch['weight'])} cases"
                 )
         if baseline is not None:
@@ -86,7 +99,7 @@ class ImageEvaluator:
             for part in parts
         ]
         # Of the first batch: all have the same columns
-        names = [*scores[0], *parts[0][2]]
+        names = list(dict.fromkeys([*scores[0], *parts[0][2]]))
         rows = [
             np.stack(
                 [part[0], *(np.asarray((own | part[2])[name], np.float64) for name in names)],

@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,18 +24,22 @@ class ImagePredictor:
     suffixes = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
     def __init__(self, task: Any):
-        self._task, self.columns = task, task.columns
+        self._task = task
+        # Of a photograph without annotation the other columns have no value
+        self.columns = [name for name in task.columns if name in task.predicted]
+        self._pictures: dict[str, str] = {}
 
     def cases(self, files: Sequence[pathlib.Path]) -> Mapping[str, Sequence[pathlib.Path]]:
         """Every file is a case, named after it, with folders in front where two share a name."""
         pairs = list(zip(_unique_names(files), files, strict=True))
+        self._pictures = _picture_names([name for name, _ in pairs])
         # Two files may share a name still; a mapping would lose one of them without a word.
         check_names((output, path) for name, path in pairs for output in self.outputs(name))
         return {name: (path,) for name, path in pairs}
 
     def outputs(self, name: str) -> Sequence[str]:
-        """A picture of that name in each folder of pictures."""
-        return [f"{folder}/{name}.png" for folder in self._task.pictures]
+        """A picture in each folder of pictures, named as the photograph without its ending."""
+        return [f"{folder}/{self._pictures[name]}.png" for folder in self._task.pictures]
 
     def check(self, files: Sequence[pathlib.Path]) -> None:
         """Reads the photograph."""
@@ -72,14 +77,12 @@ class ImagePredictor:
                 f"task {type(task).__name__}: `predicted` has {lacking[0]!r}, which neither "
                 "`scores` nor `rows` gives"
             )
-        # In the order of the header; what needs annotation stays without a value
-        row = {
-            column: float(rows[column][0]) if column in task.predicted else np.nan
-            for column in self.columns
-        }
+        known = {column: float(rows[column][0]) for column in self.columns}
         single = {key: array[0] for key, array in predictions.items()}
-        task.write_pictures(output, name, image, row, single)
-        return list(row.values())
+        # A picture may ask for what needs annotation, which has no value here
+        row = dict.fromkeys(task.columns, np.nan) | known
+        task.write_pictures(output, self._pictures[name], image, row, single)
+        return list(known.values())
 
 
 def _unique_names(paths: Sequence[pathlib.Path]) -> list[str]:
@@ -91,3 +94,14 @@ def _unique_names(paths: Sequence[pathlib.Path]) -> list[str]:
     root = pathlib.Path(os.path.commonpath(folders))
     pairs = zip(folders, names, strict=True)
     return ["__".join((folder / name).relative_to(root).parts) for folder, name in pairs]
+
+
+def _picture_names(names: Sequence[str]) -> dict[str, str]:
+    """Each name without its ending; with it, after an underline, where two would be the same."""
+    stems = {name: pathlib.PurePath(name).stem for name in names}
+    # As a file system that knows no capitals would have it
+    count = Counter(stem.lower() for stem in stems.values())
+    return {
+        name: stem if count[stem.lower()] == 1 else "_".join(name.rsplit(".", 1))
+        for name, stem in stems.items()
+    }

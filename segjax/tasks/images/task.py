@@ -4,6 +4,7 @@ import abc
 import functools
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -37,6 +38,7 @@ class ImageTask(abc.ABC):
     headline = ""
     scored: Sequence[str] = ()
     columns: Sequence[str] = ()
+    explained: Mapping[str, str] = MappingProxyType({})
     # Columns that are known of a photograph without annotation.
     predicted: Sequence[str] = ()
     # Folders of the pictures that `write_pictures` may write, NAME.png in each.
@@ -70,6 +72,17 @@ class ImageTask(abc.ABC):
 
     def rows(self, predictions: Mapping, fields: Mapping) -> dict[str, np.ndarray]:
         """Further columns of a final table, made on the host, `[n]` each."""
+        return {}
+
+    def judged(self, predictions: Mapping, examples: Iterable[Mapping]) -> dict[str, np.ndarray]:
+        """Columns of a final table that take the photographs as they are stored, `[n]` each.
+
+        They take the place of those of `scores`, which are of the working size.
+
+        Args:
+            predictions: of the step, on the host.
+            examples: of the data set, read as they are asked for.
+        """
         return {}
 
     def augmented(self, keys: Array, fields: Fields, strengths: Mapping[str, float]) -> dict:

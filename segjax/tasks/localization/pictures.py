@@ -38,6 +38,10 @@ def cases_figure(cases: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figure:
         handle.set_markersize(9)
     # Grey, for one of the crosses is white
     figure.legends[0].get_frame().set_facecolor("0.6")
+    figure.set_label(
+        "The cases with the smallest, the median and the largest distance: annotated point green, "
+        "predicted point white; px of the photograph."
+    )
     return figure
 
 
@@ -68,6 +72,10 @@ def axis_logits_figure(
     grid[0, 1].set_title("y", fontsize=9)
     right.suptitle(
         "softmax of the axis logits, finest scale first; true coordinate green", fontsize=9
+    )
+    figure.set_label(
+        "The median case: its heat map, and the probability of each position along x and y at "
+        "every scale of the multiscale loss."
     )
     return figure
 

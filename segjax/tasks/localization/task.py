@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import cv2
 import jax
@@ -47,14 +48,51 @@ class Localization(ImageTask):
     offers = ("heatmap", "points")
     headline = "r_aed"
     metrics = (
-        Metric("r_aed", ("distance",), statistics.r_aed, title="R-AED"),
-        Metric("distance", ("distance",), higher_is_better=False, reported=False),
-        Metric("distance_pixels", ("distance_pixels",), higher_is_better=False, reported=False),
-        Metric("distance_widths", ("distance_widths",), higher_is_better=False, reported=False),
+        Metric(
+            "r_aed",
+            ("distance",),
+            statistics.r_aed,
+            title="R-AED",
+            description="1 / (the mean distance + 0.1), where each side of a photograph counts 1; "
+            "10 where every point is hit.",
+        ),
+        Metric(
+            "distance",
+            ("distance",),
+            higher_is_better=False,
+            reported=False,
+            unit="sides",
+            description="From the predicted to the annotated point, where each side of a "
+            "photograph counts 1; the mean over cases.",
+        ),
+        Metric(
+            "distance_pixels",
+            ("distance_pixels",),
+            title="distance in pixels",
+            higher_is_better=False,
+            unit="px of the original",
+            description="The same distance in pixels of the photograph as it is stored.",
+        ),
+        Metric(
+            "distance_widths",
+            ("distance_widths",),
+            title="distance in widths",
+            higher_is_better=False,
+            reported=False,
+            unit="image widths",
+            description="The distance in pixels by the width of its photograph.",
+        ),
     )
+    explained: ClassVar = {
+        "baseline": "always answers the mean position of the training points, without a network",
+        "true_x": "x of the annotated point, in px of the original from its left edge",
+        "true_y": "y of the annotated point, in px of the original from its upper edge",
+        "predicted_x": "x of the predicted point, likewise",
+        "predicted_y": "y of the predicted point, likewise",
+    }
     scored = ("distance", "distance_pixels", "distance_widths")
     predicted = ("predicted_x", "predicted_y")
-    columns = ("true_x", "true_y", *predicted, "distance")
+    columns = ("true_x", "true_y", *predicted, "distance", "distance_pixels")
     pictures = ("overlays",)
 
     def __init__(

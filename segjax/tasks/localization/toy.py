@@ -70,6 +70,10 @@ def toy_figure(classes: int = 256, target: int = 70) -> Figure:
         panel.set_title(f"({letter}) {TITLES[family].format(scales=scales)}", fontsize=10)
     figure.supxlabel("predicted position (dashed: the true one)")
     figure.supylabel("loss / largest loss")
+    figure.set_label(
+        "Not of this run: how each loss grows with the distance of a confident prediction from the "
+        "true position (Fig. 3 of the paper)."
+    )
     return figure
 
 

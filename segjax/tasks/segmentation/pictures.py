@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from segjax.data.png import write_png
+from segjax.tasks.segmentation.original import enlarged
 
 # One colour a class on overlays; more classes go round.
 COLOURS = ((255, 255, 255), (80, 255, 120), (90, 200, 255), (255, 220, 80), (255, 120, 220))
@@ -36,6 +37,10 @@ def cases_figure(cases: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]
     handles = [Line2D([], [], color=c, linestyle=s, label=n) for n, (c, s) in SHOWN.items()]
     legend = figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8)
     legend.get_frame().set_facecolor("0.6")
+    figure.set_label(
+        "The cases with the highest, the median and the lowest mean Dice: outline of the annotated "
+        "mask green, of the predicted one white and dashed."
+    )
     return figure
 
 
@@ -56,8 +61,7 @@ def draw_contours(axes, labels: np.ndarray, size: tuple[int, int], colour: str, 
 def write_pictures(folder: pathlib.Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:
     """Writes overlays/NAME.png (contours) and labels/NAME.png (class indices), in image's size."""
     height, width = image.shape[:2]
-    # EXACT looks at the centre of each pixel, which OpenCV's plain INTER_NEAREST does not
-    labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    labels = enlarged(labels, (height, width))
     drawn = np.ascontiguousarray(image.copy())
     thick = max(1, round(min(height, width) / 200))
     for k in range(1, int(labels.max()) + 1):

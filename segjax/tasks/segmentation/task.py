@@ -3,7 +3,7 @@
 import functools
 import importlib.util
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,15 +20,11 @@ from segjax.ops.tiling import tiled
 from segjax.tasks.base import Fields, check_baseline
 from segjax.tasks.deep_supervision import Scales, scales
 from segjax.tasks.images import ImageTask
-from segjax.tasks.metric import Columns, Metric
+from segjax.tasks.metric import Columns
+from segjax.tasks.segmentation import metrics
+from segjax.tasks.segmentation.original import judged
 from segjax.types import Array, Float, Int
 
-# Measured on the host, if a config asks: titles and better side of the columns of `topology`.
-TOPOLOGY = {
-    "cl_dice": ("clDice", True),
-    "betti_error_0": ("b0 error", False),
-    "betti_error_1": ("b1 error", False),
-}
 TARGETS = "names of mask fields, several joined by + as one class"
 
 
@@ -90,45 +86,16 @@ class Segmentation(ImageTask):
         self.masks = tuple(dict.fromkeys([*masks, *([within] if within else [])]))
         self.fields = ("image", "image_id", *self.masks)
         self.offers = ("logits", "labels") + (("where",) if within else ())
-        self.metrics = self._metrics()
+        self.metrics = metrics.of(self.targets, topology=topology)
+        self.explained = metrics.explained(self.targets)
         self.scored = (*(f"dice_{target}" for target in self.targets), "mean_dice", "jaccard")
         self.predicted = tuple(f"area_{target}" for target in self.targets)
         kinds = ("true_area", "area", "dice")
         each = [f"{kind}_{target}" for target in self.targets for kind in kinds]
-        self.columns = (*each, *self._topology_columns(), "mean_dice")
+        self.columns = (*each, *self._topology_columns(), "mean_dice", "jaccard")
 
     def _topology_columns(self) -> list[str]:
-        return [f"{name}_{t}" for t in self.targets for name in TOPOLOGY if self.topology]
-
-    def _metrics(self) -> tuple[Metric, ...]:
-        """Each target's metrics, and, of several, the means over them."""
-        several = len(self.targets) > 1
-        measured = TOPOLOGY if self.topology else {}
-        kinds = {"dice": ("Dice", True)} | measured
-        each = tuple(
-            Metric(
-                f"{kind}/{target}" if several else kind,
-                (f"{kind}_{target}",),
-                title=f"{title} {target}",
-                higher_is_better=higher,
-            )
-            for kind, (title, higher) in kinds.items()
-            for target in self.targets
-        )
-        jaccard = Metric("jaccard", ("jaccard",), reported=False)
-        if not several:
-            return (*each, jaccard)
-        means = tuple(
-            Metric(
-                kind,
-                tuple(f"{kind}_{target}" for target in self.targets),
-                title=title,
-                higher_is_better=higher,
-                reported=False,
-            )
-            for kind, (title, higher) in measured.items()
-        )
-        return (*each, Metric("dice", ("mean_dice",), title="mean Dice"), jaccard, *means)
+        return [f"{name}_{t}" for t in self.targets for name in metrics.TOPOLOGY if self.topology]
 
     def check_features(self, features: Mapping[str, Any], where: str) -> None:
         """UserError unless the data set has the fields, and masks are what is to be outlined."""
@@ -143,23 +110,22 @@ class Segmentation(ImageTask):
 
     def record(self, example: Mapping, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
         """`image` and `labels` uint8, perhaps `where` bool; without masks all is background."""
-        image_size = self.full_size or image_size
-        labels = np.zeros(image_size, np.uint8)
+        labels, counted = self._labels(example, self.full_size or image_size)
+        image = resize_image(example["image"], labels.shape)
+        return {"image": image, "labels": labels} | ({"where": counted} if self.within else {})
+
+    def _labels(self, example: Mapping, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Class indices and the pixels that count, `[h, w]` at a size."""
+        labels = np.zeros(size, np.uint8)
         for index, target in enumerate(self.targets, start=1):
             # Resized as masks, one class at a time: class indices have no mean
             masks = [_mask(example, name) for name in target.split("+") if name in example]
             if masks:
-                inside = resize_mask(np.logical_or.reduce(masks), image_size, cover=self.cover)
+                inside = resize_mask(np.logical_or.reduce(masks), size, cover=self.cover)
                 labels[inside] = index
-        record = {"image": resize_image(example["image"], image_size), "labels": labels}
-        if self.within:
-            known = self.within in example
-            record["where"] = (
-                resize_mask(_mask(example, self.within), image_size)
-                if known
-                else np.ones(image_size, bool)
-            )
-        return record
+        if self.within and self.within in example:
+            return labels, resize_mask(_mask(example, self.within), size)
+        return labels, np.ones(size, bool)
 
     def blank(self, image_size: tuple[int, int], batch: int) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and types of a batch of records."""
@@ -265,6 +231,14 @@ class Segmentation(ImageTask):
                 columns |= {f"{name}_{target}": values for name, values in found.items()}
         return columns
 
+    def judged(self, predictions: Mapping, examples: Iterable[Mapping]) -> dict[str, np.ndarray]:
+        """Dice and Jaccard at the size of each photograph: of the masks that `predict` writes."""
+
+        def labels_of(example: Mapping) -> tuple[np.ndarray, np.ndarray]:
+            return self._labels(example, example["image"].shape[:2])
+
+        return judged(predictions["labels"], examples, labels_of, self.targets)
+
     def baseline(self, source: Callable[[], Resident | Streamed]) -> list[int]:
         """Every pixel, for each class by itself."""
         return list(range(1, len(self.targets) + 1))
@@ -354,7 +328,7 @@ def _check_topology(topology: object) -> None:
 
 
 def _topology(here: np.ndarray, true: np.ndarray, fields: Mapping) -> dict[str, np.ndarray]:
-    """The columns of `TOPOLOGY` of masks `[n, h, w]`."""
+    """The columns of `metrics.TOPOLOGY` of masks `[n, h, w]`."""
     counted = _counted(fields)
     masks = here & counted, true & counted
-    return dict(zip(TOPOLOGY, [cl_dice(*masks), *betti_error(*masks).T], strict=True))
+    return dict(zip(metrics.TOPOLOGY, [cl_dice(*masks), *betti_error(*masks).T], strict=True))

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from segjax.config import lookup
 from segjax.data import staging
 from segjax.data.dataset import Dataset
+from segjax.data.ignored import IGNORED
 from segjax.data.volumes import cases as case_files
 from segjax.data.volumes import preprocess
 from segjax.data.volumes.cases import Case
@@ -79,8 +80,20 @@ def check_cache(config: ConfigDict, data: Dataset) -> None:
         )
 
 
+def check_ignored(experiment: Experiment, found: bool) -> None:
+    """UserError where a set has voxels of the label 255, and the task is not told to ignore it."""
+    if found and not experiment.task.ignored:
+        raise UserError(
+            f"config.task_options.ignored=False: {experiment.config.data.name} has voxels labelled "
+            f"{IGNORED}, of which nothing is known; with True they count nowhere"
+        )
+
+
 def open_patches(experiment: Experiment, split: str) -> ResidentPatches | StreamedPatches:
-    """Training patches: resident on the device if they fit and the config lets them."""
+    """Training patches: resident on the device if they fit and the config lets them.
+
+    Raises: UserError as `check_ignored`.
+    """
     config, task, data = experiment.config, experiment.task, experiment.data
     cases = open_cases(experiment, split)
     sampler = PatchSampler(
@@ -88,6 +101,7 @@ def open_patches(experiment: Experiment, split: str) -> ResidentPatches | Stream
         patch=tuple(config.data.image_size),
         foreground=task.foreground,
     )
+    check_ignored(experiment, sampler.ignores)
     fields = [{"image": case.image, "labels": case.labels} for case in cases]
     # All that a cached map depends on: data, split, preprocessing, and below classes and options
     key = f"{data.digest}/{data.expression(split)}\n{recipe_of(task).to_json()}"
@@ -147,9 +161,14 @@ def _planes(maps: Maps, task: Any, cases: Sequence[Case]) -> Iterator[np.ndarray
 
 
 def _depth(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The size of a rectified map at the true class, 1 at the deepest point of each class."""
-    depth = -np.take_along_axis(values, labels[..., None], axis=-1)
-    for k in np.unique(labels):
+    """The size of a rectified map at the true class, 1 at the deepest point of each class.
+
+    0 where a voxel is of no class.
+    """
+    known = labels != IGNORED
+    depth = -np.take_along_axis(values, np.where(known, labels, 0)[..., None], axis=-1)
+    depth[~known] = 0
+    for k in np.unique(labels[known]):
         # Again by the deepest point of the volume: the map was divided by that of the filled-up
         # one, where a class may be deeper.
         depth[labels == k] /= depth[labels == k].max()

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from segjax.data.ignored import IGNORED
 from segjax.data.volumes import components, preprocess
 from segjax.data.volumes.cases import Case
 from segjax.metrics import hausdorff_distance
@@ -22,7 +23,8 @@ class VolumeEvaluator:
 
     During training the scores are those of the preprocessed grid, without mirroring. The final
     table is made in the grid of the data set: mirrored predictions, resampled back, the largest
-    components where the task keeps only them, distances in mm.
+    components where the task keeps only them, distances in mm. Voxels of the label 255 count in
+    neither: what is predicted there is left out, of volumes and distances too.
     """
 
     def __init__(self, experiment: Experiment, cases: Sequence[Case], devices: Devices):
@@ -56,6 +58,8 @@ class VolumeEvaluator:
             case = self._cases[index]
             predicted = self._network.probabilities(case.image, mirror=self._task.mirror)
             true, labels = np.asarray(case.labels), np.argmax(predicted, axis=-1)
+            # No contour of its own is drawn around what is ignored
+            true = np.where(true == IGNORED, 0, true)
             found.append((title, np.asarray(case.image[..., 0]), true, labels))
         return found
 
@@ -66,6 +70,8 @@ class VolumeEvaluator:
     def _final(self, case: Case) -> dict[str, float]:
         labels = self._network.labels(case.image, case.geometry)
         row = self._dice(labels, case.stored_labels)
+        # After the largest components are found, which may reach into what is ignored
+        labels = np.where(np.asarray(case.stored_labels) == IGNORED, 0, labels)
         # Spacing is in mm, and 1000 cubic millimetres are a millilitre
         millilitres = float(np.prod(case.stored_spacing)) / 1000
         for k, name in enumerate(self._task.classes, start=1):
@@ -135,10 +141,13 @@ class VolumeNetwork:
 
 
 def dice_of_classes(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Dice of each foreground class over a whole volume; 1 where both are empty."""
-    scores = []
+    """Dice of each foreground class over a whole volume; 1 where both are empty.
+
+    Voxels of the label 255 are left out of both.
+    """
+    scores, counted = [], np.asarray(labels) != IGNORED
     for k in range(1, num_classes):
-        here, true = predicted == k, np.asarray(labels) == k
+        here, true = (predicted == k) & counted, np.asarray(labels) == k
         both, either = np.count_nonzero(here & true), here.sum() + true.sum()
         scores.append(2.0 * both / either if either else 1.0)
     return np.array(scores)

@@ -15,6 +15,7 @@ from segjax.tasks.volume_segmentation.data import recipe_of
 from segjax.tasks.volume_segmentation.evaluation import VolumeNetwork
 
 CHANNEL = re.compile(r"(.+)_(\d{4})")
+WHOLE = -1  # in place of a channel: a file with all of them
 
 
 class VolumePredictor:
@@ -32,10 +33,10 @@ class VolumePredictor:
         """The files of each case by its name, in the order of channels.
 
         One channel: every file is a case. Several: files of a case share a name and end in _0000,
-        _0001, …, as nnU-Net has them.
+        _0001, …, as nnU-Net has them; or a case is one file whose fourth axis is the channels.
 
-        Raises: UserError for a file that is no volume, two files for one channel of a case, and a
-            channel that is lacking or none of the model's.
+        Raises: UserError for a file that is no volume, two files for one channel of a case, a
+            channel that is lacking or none of the model's, and another number of channels.
         """
         channels = self._task.channels
         found: dict[str, dict[int, pathlib.Path]] = {}
@@ -44,18 +45,20 @@ class VolumePredictor:
                 raise UserError(f"--input {path}: takes volumes ({', '.join(self.suffixes)})")
             name, channel = _case_and_channel(path, channels)
             case = found.setdefault(name, {})
-            if channel in case:
-                which = "" if channels == 1 else f"channel _{channel:04} of "
-                raise UserError(f"--input {path}: {which}case {name} is {case[channel]} already")
+            if case and (channel in case or WHOLE in (channel, *case)):
+                part = channels > 1 and channel in case and channel != WHOLE
+                which = f"channel _{channel:04} of " if part else ""
+                other = case.get(channel, min(case.values()))
+                raise UserError(f"--input {path}: {which}case {name} is {other} already")
             case[channel] = path
         for name, case in found.items():
-            if lacking := sorted(set(range(channels)) - set(case)):
+            lacking = [] if WHOLE in case else sorted(set(range(channels)) - set(case))
+            if lacking:
                 raise UserError(
                     f"--input {min(case.values())}: case {name} lacks the channel "
                     f"_{lacking[0]:04}; the model takes {channels}, _0000 to _{channels - 1:04}"
                 )
-        order = range(channels)
-        return {name: [case[channel] for channel in order] for name, case in found.items()}
+        return {name: [case[key] for key in sorted(case)] for name, case in found.items()}
 
     def outputs(self, name: str) -> Sequence[str]:
         """The label volume and the picture."""
@@ -63,7 +66,11 @@ class VolumePredictor:
 
     def check(self, files: Sequence[pathlib.Path]) -> None:
         """Reads the channels, and looks whether the model would cut them into slices."""
-        _check_axes(files[0], read_case(files)[1], self._task)
+        _check_axes(files[0], self._read(files), self._task)
+
+    def _read(self, files: Sequence[pathlib.Path]) -> nifti.Volume:
+        """Image [d, h, w, c] of a case; UserError for what it cannot be read of."""
+        return nifti.read_image(files, self._task.channels, "the model takes")
 
     def load(self, experiment: Experiment, state: Any, devices: Devices) -> None:
         """Compiles the network with its weights."""
@@ -76,7 +83,8 @@ class VolumePredictor:
         """Writes labels in the grid of the file, and slices of them; volumes in ml."""
         from segjax.tasks.volume_segmentation import pictures
 
-        image, volume = read_case(files)
+        volume = self._read(files)
+        image = volume.array
         # `geometry` leads the prediction back into the grid of the file
         prepared, geometry = preprocess.preprocess(image, volume.spacing, recipe_of(self._task))
         labels = self._network.labels(prepared, geometry)
@@ -97,25 +105,18 @@ def _case_and_channel(path: pathlib.Path, channels: int) -> tuple[str, int]:
     name = re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
     if channels == 1:
         return name, 0
+    # By its header, for the name of a case may end in four digits too
+    if (held := nifti.count_channels(path)) > 1:
+        if held != channels:
+            raise UserError(f"--input {path}: holds {held} channels; the model takes {channels}")
+        return name, WHOLE
     match = CHANNEL.fullmatch(name)
     if not match or int(match[2]) >= channels:
         raise UserError(
             f"--input {path}: the model takes {channels} files a case, ending in _0000.nii.gz to "
-            f"_{channels - 1:04}.nii.gz"
+            f"_{channels - 1:04}.nii.gz, or one file with {channels} channels along a fourth axis"
         )
     return match[1], int(match[2])
-
-
-def read_case(files: Sequence[pathlib.Path]) -> tuple[np.ndarray, nifti.Volume]:
-    """Image [d, h, w, c] of a case, and its first channel's volume.
-
-    Raises: UserError for a bad file, and for a channel that is on another grid than the first, by
-        the rule of preparation (`nifti.check_pair`).
-    """
-    volumes = [nifti.read_volume(path) for path in files]
-    for path, volume in zip(files[1:], volumes[1:], strict=True):
-        nifti.check_pair(files[0], volumes[0], path, volume)
-    return np.stack([volume.array for volume in volumes], axis=-1), volumes[0]
 
 
 def _check_axes(path: pathlib.Path, volume: nifti.Volume, task: Any) -> None:

@@ -16,15 +16,17 @@ from segjax.data.augment import (
     default_options,
     region_shape,
 )
+from segjax.data.ignored import IGNORED
 from segjax.data.pipeline import gather
 from segjax.data.volumes.patches import ResidentPatches, StreamedPatches, cut_region
-from segjax.metrics import statistics
 from segjax.tasks.base import Devices, Experiment, Fields, check_fields
 from segjax.tasks.deep_supervision import Scales, scales
-from segjax.tasks.metric import Columns, Metric
+from segjax.tasks.metric import Columns
+from segjax.tasks.volume_segmentation import metrics
 from segjax.tasks.volume_segmentation.data import (
     INTENSITIES,
     check_cache,
+    check_ignored,
     map_field,
     open_cases,
     open_patches,
@@ -64,6 +66,8 @@ class VolumeSegmentation:
         largest_component: keep only the largest component of each class in a volume.
         groups: endings of case names (as in `patient001_ED`) over which figures are also averaged
             apart.
+        ignored: whether nothing is known of voxels with the label 255: losses get `where` then, and
+            augmentation moves them as it moves a class. Evaluation leaves them out in any case.
         image_size: height and width of a patch; the program supplies `config.data.image_size`.
     """
 
@@ -87,6 +91,7 @@ class VolumeSegmentation:
         mirror: bool = True,
         largest_component: bool = False,
         groups: Sequence[str] = (),
+        ignored: bool = False,
         image_size: tuple[int, int] = (256, 256),
     ):
         self.classes, self.channels = tuple(classes), channels
@@ -98,10 +103,12 @@ class VolumeSegmentation:
         self.tile_step, self.mirror = tile_step, mirror
         self.largest_component, self.groups = largest_component, tuple(groups)
         self.image_size = tuple(image_size)
-        self.offers = ("logits", "labels")
+        self.ignored = ignored
+        self.offers = ("logits", "labels") + (("where",) if ignored else ())
         # Before names and metrics are made of the options
         self._check()
-        self.metrics = self._metrics()
+        self.metrics = metrics.of(self.classes, self.groups)
+        self.explained = metrics.explained(self.classes)
         self.scored = (*(f"dice_{name}" for name in self.classes), "mean_dice")
         kinds = ("dice", "hausdorff", "true_volume", "volume")
         each = (f"{kind}_{name}" for name in self.classes for kind in kinds)
@@ -140,6 +147,7 @@ class VolumeSegmentation:
             "tile_step": checks.number(above=0, most=1),
             "mirror": checks.switch(),
             "largest_component": checks.switch(),
+            "ignored": checks.switch(),
         }
         different = checks.Requirement("different names", lambda n: len({*n}) == len(n) > 0)
         checks.require("config.task_options.classes", self.classes, different)
@@ -147,18 +155,6 @@ class VolumeSegmentation:
             checks.require(f"config.task_options.{name}", getattr(self, name), requirement)
         for name in self.volume_maps:
             lookup.find("maps", name, "config.task_options.volume_maps")
-
-    def _metrics(self) -> tuple[Metric, ...]:
-        """Dice, Hausdorff distance and missing classes, over all cases and over each group.
-
-        With `groups`, the report of a sweep shows those of each group instead of all.
-        """
-        found = []
-        for name in self.classes:
-            for group in ("", *self.groups):
-                reported = bool(group) or not self.groups
-                found += _metrics_of(name, group, reported)
-        return (*found, Metric("dice", ("mean_dice",), title="mean Dice"))
 
     @property
     def num_classes(self) -> int:
@@ -218,7 +214,11 @@ class VolumeSegmentation:
         # Maps and the mask of what was imaged are warped with the image, by the same draw
         planes = jnp.concatenate([*(fields[name] for name in names), inside], axis=-1)
         augment = functools.partial(
-            augment_slice, patch=self.image_size, num_classes=self.num_classes, **options
+            augment_slice,
+            patch=self.image_size,
+            num_classes=self.num_classes,
+            ignored=self.ignored,
+            **options,
         )
         image, labels, planes = _for_each(augment, (keys, fields["image"], labels, planes))
         sizes = [self.map_planes(name) for name in self.volume_maps]
@@ -239,10 +239,15 @@ class VolumeSegmentation:
             )
         labels = fields["labels"].astype(jnp.int32)
         named = {"logits": logits, "labels": labels}
+        counted = labels != IGNORED
+        if self.ignored:
+            named["where"] = counted
         for name in self.volume_maps:
             planes = fields[map_field(name)]
             if name == "rectified":
                 planes = rectified_from_depth(planes[..., 0], labels, self.num_classes)
+            if self.ignored:  # 0 costs nothing, for losses of maps that take no `where`
+                planes = jnp.where(counted[..., None], planes, 0)
             named[f"{name}_maps"] = planes
         return named
 
@@ -269,7 +274,8 @@ class VolumeSegmentation:
         check_fields(self.fields, features, where)
 
     def check_place(self, experiment: Experiment) -> None:
-        """UserError unless preprocessed cases are there, or can be kept."""
+        """UserError unless preprocessed cases are there, or can be kept, and fit the options."""
+        check_ignored(experiment, experiment.data.ignores)
         check_cache(experiment.config, experiment.data)
 
     def epoch_examples(self, examples: int, batch_size: int) -> int:
@@ -325,26 +331,6 @@ class VolumeSegmentation:
         titled = {f"{rank}: {names[i]}, mean Dice {scores[i]:.3f}": i for rank, i in ranked}
         evaluator = self.evaluator(experiment, split, devices)
         return {"cases": pictures.cases_figure(evaluator.panels(state, titled))}
-
-
-def _metrics_of(name: str, group: str, reported: bool) -> tuple[Metric, ...]:
-    """The metrics of a class, over the cases of a group."""
-    ending, title = f"/{group}" if group else "", f"{name} {group}".strip()
-    distance = (f"hausdorff_{name}",)
-    shown = {"cases": group, "reported": reported}
-    missing = {"higher_is_better": False, "cases": group, "reported": False}
-    return (
-        Metric(f"dice/{name}{ending}", (f"dice_{name}",), title=f"Dice {title}", **shown),
-        Metric(
-            f"hausdorff/{name}{ending}",
-            distance,
-            title=f"HD {title}",
-            unit="mm",
-            higher_is_better=False,
-            **shown,
-        ),
-        Metric(f"missing/{name}{ending}", distance, statistics.not_finite, **missing),
-    )
 
 
 def rectified_from_depth(

@@ -82,6 +82,20 @@ def test_labels_stay_a_subset():
     assert {*np.unique(got)} == {0, 2, 3}
 
 
+def test_what_is_ignored_is_moved_as_a_class_is():
+    """255 in the place of class 2 is where class 2 would be; untold, it becomes background."""
+    image, labels, planes = samples()
+    ignored = np.where(labels == 2, 255, labels).astype(np.uint8)
+    # Classes 1 and 3 by their old numbers, as of a set with a class 2 that no sample has
+    got = np.asarray(compiled(**SPATIAL, ignored=True)(keys(NUMBER), image, ignored, planes)[1])
+    wanted = moved()[1]
+    np.testing.assert_array_equal(got, np.where(wanted == 2, 255, wanted))
+    assert (got == 255).sum(axis=(1, 2)).min() > 0
+    untold = np.asarray(compiled(**SPATIAL)(keys(NUMBER), image, ignored, planes)[1])
+    still = np.all(untold == crop(ignored), axis=(1, 2))
+    assert still.any() and not (untold[~still] == 255).any()
+
+
 def test_samples_that_draw_nothing_are_exact():
     same = [
         np.all(got == crop(given), axis=tuple(range(1, got.ndim)))

@@ -135,13 +135,24 @@ def test_the_description_of_version_1(folder, capfd):
         (lambda f: describe(f, labels=None), "has no 'labels', which says what the numbers mean"),
         (
             lambda f: describe(f, labels={"background": 0, "all": [1, 2]}),
-            "'all' is a region of sev",
+            "regions_class_order: takes a number above 0 for each of all, got None",
         ),
         (
             lambda f: describe(f, labels={"background": 0, "a": 2}),
             "takes 0, 1, 2, … once each, got",
         ),
-        (lambda f: describe(f, labels=LABELS | {"ignore": 3}), "'ignore' is not taken yet"),
+        (
+            lambda f: describe(f, labels={"background": 0, "liver": 1.0, "tumour": 2}),
+            "labels: 'liver' has no whole number: 1.0",
+        ),
+        (
+            lambda f: describe(f, labels={"0": "background", "1": "liver", "2": "liver"}),
+            "labels: two are called 'liver'",
+        ),
+        (
+            lambda f: describe(f, labels=dict(zip(map(str, range(256)), range(256), strict=True))),
+            "labels: names 255 classes; 254 are taken at most",
+        ),
         (
             lambda f: describe(f, labels=LABELS | {"cyst": 3}),
             "the class 'cyst' (3) is in no volume",
@@ -173,7 +184,21 @@ def test_the_description_of_version_1(folder, capfd):
         ),
         (
             lambda f: write(f / "labelsTr" / "pat0_000.nii.gz", np.full(SHAPE, 7, np.uint8)),
-            "holds the label 7; taken are 0, 1, 2",
+            "pat0_000.nii.gz: holds the label 7; taken are 0, 1, 2",
+        ),
+        (
+            lambda f: write(f / "labelsTr" / "pat1_003.nii.gz", labels_of(3)[:, :, :3]),
+            "pat1_003.nii.gz: has 6x5x3 voxels, ",
+        ),
+        (
+            lambda f: write(f / "labelsTr" / "pat1_003.nii.gz", labels_of(3), (1.0, 1.0, 4.0)),
+            "pat1_003.nii.gz: its affine differs from that of ",
+        ),
+        (
+            lambda f: write(
+                f / "imagesTr" / "pat1_003_0001.nii.gz", labels_of(3).astype("float32")[:5]
+            ),
+            "pat1_003_0001.nii.gz: has 5x5x4 voxels, ",
         ),
     ],
 )

@@ -81,6 +81,18 @@ def test_spacings_lose_the_noise_of_single_precision():
     assert made([(image, labels, np.float32([9.8, 1.4, 1.25]))]).spacings == ((9.8, 1.4, 1.25),)
 
 
+def test_what_is_ignored_is_no_foreground():
+    image, labels, spacing = volume()
+    ignored = labels.copy()
+    ignored[2:4] = 255
+    image[2:4] *= 1000  # which would show in every number
+    found = made([(image, ignored, spacing)])
+    without = np.where(ignored == 255, 0, ignored)
+    assert found == made([(image, without, spacing)])
+    assert found.intensities[0].max < 10
+    assert made([(image, labels, spacing)]).intensities[0].max > 1000
+
+
 def test_volumes_are_read_one_at_a_time():
     alive = []
 

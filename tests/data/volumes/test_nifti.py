@@ -372,3 +372,65 @@ def test_slices_lie_where_the_spacing_says():
     nifti.check_slices("v.nii", volume, 2)
     for spacing in ([1, 1, 1], [0.5, 1.2, 1.2], [1, 1, 1.9]):  # says nothing
         nifti.check_slices("v.nii", Volume(volume.array, np.float32(spacing), np.eye(4)), 0)
+
+
+def _channels(count=3):
+    return np.random.default_rng(1).integers(-900, 900, (4, 5, 3, count)).astype(np.int16)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_fourth_axis_is_the_channels(tmp_path, zipped):
+    array = _channels()
+    data = file_bytes(array, slope=(2, 1))
+    path = put(tmp_path / "v.nii", gzip.compress(data) if zipped else data)
+    assert nifti.count_channels(path) == 3
+    image = nifti.read_image([path], 3, "it takes")
+    assert image.array.dtype == np.float32 and image.array.shape == (3, 5, 4, 3)
+    for x, y, z, channel in np.ndindex(array.shape):
+        assert image.array[z, y, x, channel] == 2 * array[x, y, z, channel] + 1
+    np.testing.assert_array_equal(image.spacing, np.float32(SPACING[::-1]))
+    np.testing.assert_array_equal(image.affine, [*SROW, [0, 0, 0, 1]])
+
+
+def test_channels_in_files_of_their_own_are_the_same_image(tmp_path):
+    array = _channels()
+    whole = put(tmp_path / "v.nii", file_bytes(array))
+    paths = [put(tmp_path / f"{k}.nii", file_bytes(array[..., k])) for k in range(3)]
+    assert [nifti.count_channels(path) for path in paths] == [1, 1, 1]
+    one, several = nifti.read_image([whole], 3, ""), nifti.read_image(paths, 3, "")
+    np.testing.assert_array_equal(one.array, several.array)
+    np.testing.assert_array_equal(one.affine, several.affine)
+    single = nifti.read_image(paths[:1], 1, "")
+    np.testing.assert_array_equal(single.array[..., 0], nifti.read_volume(paths[0]).array)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: file_bytes(_channels(2)), "holds 2 channels (4x5x3x2 voxels); it takes 3"),
+        (lambda: file_bytes(_channels()[..., 0]), "holds 1 channel (4x5x3 voxels); it takes 3"),
+        (
+            lambda: file_bytes(np.stack([_channels()] * 2, -1)),
+            "has 4x5x3x3x2 voxels; three or four axes are taken",
+        ),
+        (
+            lambda: file_bytes(np.full((4, 5, 3, 3), np.nan, np.float32)),
+            "180 voxels are not finite numbers",
+        ),
+        (lambda: file_bytes(_channels())[:-5], "damaged or cut short"),
+    ],
+)
+def test_images_of_other_channels_are_named(tmp_path, make, message):
+    path = put(tmp_path / "bad.nii", make())
+    with pytest.raises(UserError) as caught:
+        nifti.read_image([path], 3, "it takes")
+    assert str(caught.value).startswith(f"{path}: {message}") and "\n" not in str(caught.value)
+
+
+def test_labels_lie_on_the_grid_of_an_image_with_channels():
+    image, labels = _volume(), _volume()
+    image = Volume(np.stack([image.array] * 2, -1), image.spacing, image.affine)
+    nifti.check_pair("i.nii", image, "l.nii", labels)
+    for other in (_volume((3, 5, 3)), _volume(shift=1.0)):
+        with pytest.raises(UserError, match=r"^l\.nii: "):
+            nifti.check_pair("i.nii", image, "l.nii", other)

@@ -141,6 +141,28 @@ def test_of_two_halves_the_higher_label_wins_and_of_thirds_none():
     assert not resample_labels(np.zeros((2, 3, 4), int), (2, 5, 5), **ISOTROPIC).any()
 
 
+@pytest.mark.parametrize("grid, shape", [(ISOTROPIC, (4, 17, 9)), (ISOTROPIC, (4, 3, 4))])
+def test_nothing_is_made_up_where_labels_are_ignored(grid, shape):
+    """By the linear shares of the known labels and of 255, in float64."""
+    labels = np.random.default_rng(2).choice([0, 1, 2, 255], (4, 6, 5), p=[0.4, 0.2, 0.1, 0.3])
+    shares = {
+        label: linear(linear(labels == label, shape[1], 1), shape[2], 2) for label in (0, 1, 2, 255)
+    }
+    found = resample_labels(labels.astype(np.uint8), shape, **grid)
+    undecided = 0
+    for place in np.ndindex(shape):
+        here = {label: share[place] for label, share in shares.items()}
+        half = [label for label, share in here.items() if share >= 0.5 - 1e-6]
+        undecided += not half and here[255] > 1e-6
+        wanted = max(half) if half else (255 if here[255] > 1e-6 else 0)
+        assert found[place] == wanted, (place, here)
+    assert undecided and {*np.unique(found)} == {0, 1, 2, 255}
+    # Far from what is ignored, labels are what they are without it
+    plain = np.where(labels == 255, 0, labels).astype(np.uint8)
+    apart = shares[255] == 0
+    np.testing.assert_array_equal(found[apart], resample_labels(plain, shape, **grid)[apart])
+
+
 def test_nearest_labels():
     labels = np.random.default_rng(1).integers(0, 4, (4, 6, 5))
     found = resample_labels(labels, (6, 9, 3), **ISOTROPIC, method="nearest")

@@ -89,6 +89,31 @@ def test_positions_reach_the_whole_class():
     assert choice.corner.min() == 0 and choice.corner.max() == 22
 
 
+def test_patches_are_placed_where_something_is_known():
+    labels = np.full((6, 40, 40), 255, np.uint8)
+    labels[2, 8:12, 20:24] = 0  # a scribble of background
+    labels[4, 30, 5:9] = 1
+    plain = volume((6, 40, 40), {1: (4, 30, slice(5, 9))})
+    sampler = PatchSampler([labels], patch=PATCH, foreground=0.5)
+    assert sampler.ignores and not PatchSampler([plain], patch=PATCH).ignores
+    slices = {True: [], False: []}
+    for step in range(60):
+        choice = sampler.draw(1, step, 8)
+        for slot, (index, (y, x)) in enumerate(zip(choice.slice, choice.corner, strict=True)):
+            patch = labels[index, y : y + 8, x : x + 8]
+            assert (patch != 255).any()
+            if slot >= 4:  # the half that is on foreground, which 255 is not
+                assert (patch == 1).any()
+            slices[slot >= 4].append(int(index))
+    assert {*slices[True]} == {4} and {*slices[False]} == {2, 4}
+
+
+def test_a_case_of_which_nothing_is_known_is_drawn_anywhere():
+    sampler = PatchSampler([np.full((3, 20, 20), 255, np.uint8)], patch=PATCH, foreground=1.0)
+    assert sampler.ignores
+    assert {*sampler.draw(0, 0, 200).slice.tolist()} == {0, 1, 2}
+
+
 def test_no_foreground_asked_for():
     sampler = PatchSampler(CASES[:1], patch=PATCH, foreground=0.0)
     choice = sampler.draw(0, 0, 300)

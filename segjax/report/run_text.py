@@ -1,0 +1,201 @@
+"""The text of a run's report: what was trained, a table of each split, and what its figures are."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from segjax.metrics.statistics import mean, not_finite
+from segjax.report import text as texts
+from segjax.report.comparison import Summary, summary_of
+from segjax.tasks.base import Task, explained
+from segjax.tasks.metric import Columns, Metric
+
+COLUMNS = ("figure", "this run", "sd over cases", "95 % interval", "baseline")
+PAPER = "the paper's own figure, on its own data"
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a report says of one split.
+
+    Attributes:
+        result: of metrics_<split>.json.
+        names, columns: the table of its cases; none where the data have changed since.
+        metrics: of the task.
+        explained: sentences on columns that are no metric, and on the baseline.
+        validations: how many there were to choose the checkpoint among.
+    """
+
+    result: Mapping
+    metrics: Sequence[Metric]
+    explained: Mapping[str, str]
+    validations: int
+    names: Sequence[str] = ()
+    columns: Columns | None = None
+
+
+def split_of(result: Mapping, task: Task, validations: int) -> Split:
+    """A split whose table of cases is not read yet."""
+    return Split(result, task.metrics, explained(task), validations)
+
+
+def head(config: ConfigDict, environment: Mapping) -> list[str]:
+    """What was trained, how, and with what."""
+    libraries = environment["libraries"]
+    # Earlier versions did not write down which one they were
+    version = f"segjax {environment['segjax']}, " if "segjax" in environment else ""
+    commit = f", commit {environment['commit']}" if environment["commit"] else ""
+    examples = environment.get("examples")
+    return [
+        f"# {config.task}: {config.data.name}, {config.model.name}",
+        "",
+        f"- loss: {', '.join(map(_term, config.loss.values()))}",
+        *([f"- begun with `{config.model_init}`"] if config.model_init else []),
+        f"- {config.optimizer.name}, learning rate {config.optimizer.learning_rate:g} "
+        f"({config.schedule.name}), batch {config.data.batch_size}, "
+        f"{_size(config.data.image_size)} pixels" + (f", {examples} examples" if examples else ""),
+        f"- {environment['parameters']:,} parameters, {environment['total_steps']} steps at most, "
+        f"seed {config.seed}",
+        f"- {len(environment['devices'])} x {environment['device_kind']}, {version}"
+        f"jax {libraries['jax']}, flax {libraries['flax']}{commit}",
+        "",
+    ]
+
+
+def _term(term: ConfigDict) -> str:
+    """A term of the loss, with its weight and where its arrays come from."""
+    weight = term.weight.name if isinstance(term.weight, ConfigDict) else f"{term.weight:g}"
+    inputs = ", ".join(f"{name} = {array}" for name, array in dict(term.get("inputs", {})).items())
+    return f"{weight} x {term.name}" + (f" ({inputs})" if inputs else "")
+
+
+def _size(size: Sequence[int]) -> str:
+    """`height x width`; a single number of a square."""
+    height, width = size
+    return f"{height}" if height == width else f"{height} x {width}"
+
+
+def section(split: Split, config: ConfigDict) -> list[str]:
+    """The table of a split, and what is particular to its cases."""
+    result = split.result
+    rows = [_row(split, name, value, config.paper) for name, value in result["metrics"].items()]
+    return [
+        f"## {result['split']}: {texts.counted(round(result['count']), 'case')}, checkpoint of "
+        f"step {result['step']}",
+        "",
+        *texts.table(*texts.filled([*COLUMNS, PAPER], rows)),
+        *_remarks(split, config),
+    ]
+
+
+def explanation(splits: Sequence[Split], config: ConfigDict) -> list[str]:
+    """What all figures are, and what can be concluded from them."""
+    named = {name: split for split in splits for name in split.result["metrics"]}
+    if not named:
+        return []
+    lines = texts.sentences([metric_of(split, name) for name, split in named.items()])
+    known = splits[0].explained
+    if any(split.result["baseline"] for split in splits) and "baseline" in known:
+        lines.append(f"**baseline**: {known['baseline']}.")
+    there = dict.fromkeys(name for split in splits for name in split.columns or ())
+    if told := [f"`{name}`, {known[name]}" for name in there if name in known]:
+        lines.append(f"`predictions_<split>.csv` has a row a case: {'; '.join(told)}.")
+    return [
+        "## What the figures are",
+        "",
+        *(f"- {line}" for line in lines),
+        "",
+        *texts.reaching(
+            [
+                f"One training (seed {config.seed}). An interval (BCa or percentile bootstrap, "
+                "10,000 resamples) says what other cases of the same kind would give under this "
+                "very training. What another seed would give is not in it: `segjax sweep` with "
+                "several seeds shows that.",
+                texts.EACH_ROW,
+                "Whether another method differs cannot be read off two intervals: the report of a "
+                "sweep tests it case by case.",
+            ]
+        ),
+        "",
+    ]
+
+
+def metric_of(split: Split, name: str) -> Metric:
+    """The metric of a name, or a description of the loss or of one of its terms."""
+    found = next((metric for metric in split.metrics if metric.name == name), None)
+    if found is not None:
+        return found
+    term = name.removeprefix("loss/")
+    what = f"The term `{term}` alone, before its weight." if term != name else (
+        "What training lowers: the sum of the terms by their weights, as a mean over cases."
+    )  # fmt: skip
+    return Metric(name, (name,), higher_is_better=False, description=what)
+
+
+def _row(split: Split, name: str, value: float, paper: Mapping) -> list[str]:
+    metric, baseline = metric_of(split, name), split.result["baseline"] or {}
+    summary = _summary(split, metric)
+    own = baseline.get(name), paper.get(name, paper.get(name.replace("/", "_", 1)))
+    return [
+        texts.heading(metric),
+        texts.number(value, metric),
+        "" if summary is None or math.isnan(summary.sd) else texts.number(summary.sd, metric),
+        "" if summary is None else texts.interval(summary, metric),
+        "" if own[0] is None else texts.number(own[0], metric),
+        "" if own[1] is None else _figure(own[1]),
+    ]
+
+
+def _summary(split: Split, metric: Metric) -> Summary | None:
+    """Deviation and interval of a metric; None where the table does not have its columns.
+
+    A count of cases without a value has none either.
+    """
+    counts = metric.statistic is not_finite
+    if counts or split.columns is None or not metric.given(split.columns):
+        return None
+    counted = metric.counted(split.names)
+    columns = [np.asarray(split.columns[name], float)[None, counted] for name in metric.columns]
+    return summary_of(metric, columns) if counted.any() else None
+
+
+def _figure(value: float | tuple) -> str:
+    """A number, or a mean and its standard deviation."""
+    return " ± ".join(f"{part:.4g}" for part in (value if isinstance(value, tuple) else (value,)))
+
+
+def _remarks(split: Split, config: ConfigDict) -> list[str]:
+    """Cases that are left out, that are few, or that chose the checkpoint."""
+    result, count = split.result, round(split.result["count"])
+    lines = [*_left_out(split), *texts.few(count)]
+    if result["split"] == "validation":
+        how = texts.counted(split.validations, "validation")
+        other = (
+            "`segjax evaluate --split test` looks at cases that chose nothing."
+            if "test" in config.data.splits
+            else "keep cases apart to say how good the network is."
+        )
+        lines.append(
+            f"The checkpoint was chosen by these very cases (the best `{config.evaluate.best}` of "
+            f"{how}), which flatters; {other}"
+        )
+    return [*(f"- {line}" for line in lines), ""] if lines else []
+
+
+def _left_out(split: Split) -> list[str]:
+    """How many cases a mean leaves out, where there are any."""
+    lines = []
+    for metric in split.metrics if split.columns is not None else ():
+        if metric.statistic is not mean or not metric.given(split.columns):
+            continue
+        finite = np.isfinite([split.columns[name] for name in metric.columns]).all(axis=0)
+        counted = metric.counted(split.names)
+        if lacking := np.count_nonzero(counted & ~finite):
+            lines.append(
+                f"{metric.heading}: {lacking} of {np.count_nonzero(counted)} cases have no finite "
+                "value and are left out"
+            )
+    return lines

@@ -1,0 +1,70 @@
+"""What the table of a segmentation of volumes comes to: names, units and sentences."""
+
+from collections.abc import Sequence
+
+from segjax.metrics import statistics
+from segjax.tasks.metric import Metric
+
+
+def of(classes: Sequence[str], groups: Sequence[str]) -> tuple[Metric, ...]:
+    """Dice, Hausdorff distance and missing classes, over all cases and over each group.
+
+    With `groups`, the report of a sweep shows those of each group instead of all.
+    """
+    found = []
+    for name in classes:
+        for group in ("", *groups):
+            found += _metrics_of(name, group, reported=bool(group) or not groups)
+    mean = "The mean of Dice over the classes."
+    return (*found, Metric("dice", ("mean_dice",), title="mean Dice", description=mean))
+
+
+def explained(classes: Sequence[str]) -> dict[str, str]:
+    """Sentences on the volumes of each class."""
+    volumes = {"true_volume": "annotated", "volume": "predicted"}
+    return {
+        f"{name}_{label}": f"{what} volume of {label}, in mL"
+        for label in classes
+        for name, what in volumes.items()
+    }
+
+
+def _metrics_of(name: str, group: str, reported: bool) -> tuple[Metric, ...]:
+    """The metrics of a class, over the cases of a group."""
+    ending, title = f"/{group}" if group else "", f"{name} {group}".strip()
+    distance = (f"hausdorff_{name}",)
+    shown = {"cases": group, "reported": reported}
+    return (
+        Metric(
+            f"dice/{name}{ending}",
+            (f"dice_{name}",),
+            title=f"Dice {title}",
+            description="Twice the common volume by the sum of both volumes, 1 where both are "
+            "empty. In this table in the grid of the files; validations during training are in "
+            "the preprocessed grid.",
+            **shown,
+        ),
+        Metric(
+            f"hausdorff/{name}{ending}",
+            distance,
+            title=f"HD {title}",
+            unit="mm",
+            higher_is_better=False,
+            description="Hausdorff distance: how far the point of one surface that is farthest "
+            "from the other lies from it; a few stray voxels decide it. A case where one of the "
+            "two is empty has none.",
+            **shown,
+        ),
+        Metric(
+            f"missing/{name}{ending}",
+            distance,
+            statistics.not_finite,
+            title=f"without HD {title}",
+            unit="cases",
+            higher_is_better=False,
+            cases=group,
+            reported=False,
+            description="How many cases have no Hausdorff distance: the structure is missing from "
+            "the prediction or from the truth.",
+        ),
+    )

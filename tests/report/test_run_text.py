@@ -1,0 +1,142 @@
+"""The text of a run's report: only columns that hold something, and what each figure is."""
+
+import re
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from segjax import stats
+from segjax.config.defaults import base
+from segjax.metrics import statistics
+from segjax.report import run_text
+from segjax.tasks.metric import Metric
+
+METRICS = (
+    Metric("dice", ("mean_dice",), title="mean Dice", description="Overlap."),
+    Metric("r_aed", ("distance",), statistics.r_aed, title="R-AED"),
+    Metric("far", ("distance",), unit="mm", higher_is_better=False, description="How far."),
+    Metric("lost", ("distance",), statistics.not_finite, higher_is_better=False, unit="cases"),
+)
+COLUMNS = {
+    "mean_dice": np.linspace(0.2, 0.9, 30),
+    "distance": np.append(np.linspace(1.0, 9.0, 29), np.inf),
+    "area": np.ones(30),
+}
+NAMES = [f"case{i}" for i in range(30)]
+
+
+def split(**changes):
+    values = {m.name: m.of(COLUMNS) for m in METRICS} | {"loss": 0.5, "loss/dice": 0.25}
+    result = {"split": "test", "step": 12, "count": 30.0, "metrics": values, "baseline": None}
+    result |= changes.pop("result", {})
+    told = {"area": "share of the image", "baseline": "answers nothing"}
+    given = {"explained": told, "validations": 4, "names": NAMES, "columns": COLUMNS}
+    return run_text.Split(result, METRICS, **given | changes)
+
+
+def cells(lines):
+    """The rows of the table by their first cell, and the header."""
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line[:1] == "|"]
+    return rows[0], {row[0]: row[1:] for row in rows[2:]}
+
+
+def test_units_directions_deviations_and_intervals():
+    header, rows = cells(run_text.section(split(), base()))
+    assert header == ["figure", "this run", "sd over cases", "95 % interval"]
+    assert list(rows) == [
+        "mean Dice ↑",
+        "R-AED ↑",
+        "far (mm) ↓",
+        "lost (cases) ↓",
+        "loss ↓",
+        "loss/dice ↓",
+    ]
+    low, high = stats.bootstrap_interval(COLUMNS["mean_dice"])
+    sd = np.std(COLUMNS["mean_dice"], ddof=1)
+    assert rows["mean Dice ↑"] == ["0.550", f"{sd:.3f}", f"{low:.3f} to {high:.3f}"]
+    finite = COLUMNS["distance"][:-1]
+    given = COLUMNS["distance"][None]
+    low, high = stats.crossed_bootstrap_interval(given, statistic=statistics.r_aed, unknown=True)
+    value, shown_sd, interval = rows["R-AED ↑"]
+    assert float(value) == pytest.approx(1 / (finite.mean() + 0.1), abs=1e-3)
+    assert shown_sd == "" and interval == f"{low:.3f} to {high:.3f}"
+    assert rows["far (mm) ↓"][1] == f"{np.std(finite, ddof=1):.2f}"
+    # A count and a mean over batches have no deviation over cases
+    assert rows["lost (cases) ↓"] == ["1.00", "", ""] and rows["loss ↓"] == ["0.500", "", ""]
+
+
+def test_columns_of_the_baseline_and_the_paper_where_there_are_any():
+    config = base()
+    config.paper = {"dice": (0.91, 0.05)}
+    made = split(result={"baseline": {"dice": 0.02}})
+    header, rows = cells(run_text.section(made, config))
+    assert header[4:] == ["baseline", run_text.PAPER]
+    assert rows["mean Dice ↑"][3:] == ["0.020", "0.91 ± 0.05"]
+    assert rows["far (mm) ↓"][3:] == ["", ""]
+    without = split(columns=None, names=())
+    assert cells(run_text.section(without, base()))[0] == ["figure", "this run"]
+
+
+@pytest.mark.parametrize("count, said", [(1, "One case says"), (7, "7 cases are few"), (20, None)])
+def test_few_cases_are_said_to_be_few(count, said):
+    columns = {name: values[:count] for name, values in COLUMNS.items()}
+    made = split(result={"count": float(count)}, columns=columns, names=NAMES[:count])
+    text = "\n".join(run_text.section(made, base()))
+    assert ("few" in text or "One case" in text) == (said is not None)
+    assert said is None or said in text
+    assert f"## test: {count} case{'s' if count > 1 else ''}, checkpoint of step 12" in text
+
+
+def test_the_choice_of_the_checkpoint_and_cases_that_are_left_out():
+    config = base()
+    config.evaluate.best = "far"
+    with config.unlocked():
+        config.data.splits = ConfigDict({"train": "a", "validation": "b"})
+    made = split(result={"split": "validation"})
+    text = "\n".join(run_text.section(made, config))
+    assert "chosen by these very cases (the best `far` of 4 validations), which flatters" in text
+    assert "keep cases apart" in text
+    with config.unlocked():
+        config.data.splits = ConfigDict({"train": "a", "validation": "b", "test": "c"})
+    text = "\n".join(run_text.section(made, config))
+    assert "`segjax evaluate --split test` looks at cases that chose nothing" in text
+    assert "far: 1 of 30 cases have no finite value and are left out" in text
+    assert "chosen by" not in "\n".join(run_text.section(split(), config))
+
+
+def test_every_figure_and_column_is_explained_once():
+    made = [split(), split(result={"split": "validation", "baseline": {"dice": 0.1}})]
+    text = "\n".join(run_text.explanation(made, base()))
+    for line in (
+        "- **mean Dice** (`dice`): Overlap. Higher is better.",
+        "- **far**: How far. Lower is better.",
+        "- **R-AED** (`r_aed`): Higher is better.",
+        "- **baseline**: answers nothing.",
+    ):
+        assert text.count(line) == 1
+    assert "**loss**: What training lowers" in text and "**loss/dice**: The term `dice`" in text
+    assert "`area`, share of the image" in text and "`mean_dice`," not in text
+    assert "How far this reaches" in text and "seed 0" in text
+    assert run_text.explanation([], base()) == []
+
+
+def test_the_head_shows_inputs_of_terms_the_version_and_sizes():
+    config = base()
+    inputs = {"logits": "auxiliary_logits"}
+    terms = {"main": {"name": "dice", "weight": 1.0}}
+    terms["other"] = {"name": "focal", "weight": 0.4, "inputs": inputs}
+    config.loss = ConfigDict(terms)
+    config.optimizer = ConfigDict({"name": "adam", "learning_rate": 1e-3})
+    config.schedule, config.model = ConfigDict({"name": "constant"}), ConfigDict({"name": "Net"})
+    config.task, config.data.name, config.data.image_size = "segmentation", "eyes", (64, 96)
+    libraries = {"jax": "1", "flax": "2"}
+    environment = {"libraries": libraries, "parameters": 1000, "total_steps": 3, "commit": None}
+    environment |= {"devices": ["a"], "device_kind": "cpu", "examples": 44, "segjax": "9.9"}
+    text = "\n".join(run_text.head(config, environment))
+    assert "1 x dice, 0.4 x focal (logits = auxiliary_logits)" in text
+    assert "64 x 96 pixels, 44 examples" in text and "segjax 9.9, jax 1" in text
+    assert "commit" not in text
+    # As earlier versions left it
+    old = {name: value for name, value in environment.items() if name not in ("segjax", "examples")}
+    assert re.search(r"1 x cpu, jax 1, flax 2$", "\n".join(run_text.head(config, old)), re.M)

@@ -252,4 +252,4 @@ def check(args: argparse.Namespace) -> int:
     from segjax.explore import check_table
 
     checks.require_flag("--seed", args.seed, checks.whole(least=0))
-    return 1 if check_table.run(args.names, seed=args.seed) else 0
+    return 1 if check_table.run(args.names, seed=args.seed, example=args.example) else 0

@@ -340,9 +340,17 @@ def _add_check(verbs) -> None:
         "Check the gradients of losses, all or the named ones; status 1 if one is wrong.",
         "In float64, over ordinary and extreme inputs: jax.grad against the closed form and\n"
         "finite differences, as errors relative to the largest component. At a kink a difference\n"
-        "means nothing: such directions are skipped, and counted.",
+        "means nothing: such directions are skipped, and counted. Of a loss that casts to float32\n"
+        "the differences are taken over wider steps, and with a wider tolerance; directions where\n"
+        "rounding hides the slope are skipped then, too.",
     )
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="as in dice, or your own: package.module:loss"
+    )
+    parser.add_argument(
+        "--example",
+        metavar="MODULE:FUNCTION",
+        help="a function of yours without parameters that gives a dict of the loss's arrays by "
+        "parameter name, and of options if it likes; in place of the random inputs",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the random inputs; default: 0")

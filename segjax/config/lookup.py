@@ -13,7 +13,7 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ml_collections import ConfigDict
 
@@ -93,6 +93,23 @@ def array_parameters(function: Callable) -> tuple[str, ...]:
     """The names of a loss's positional parameters: arrays, by the convention."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return tuple(p.name for p in _signature(function).parameters.values() if p.kind in kinds)
+
+
+def check_positional(function: Callable, where: str, known: Sequence[str] = ()) -> None:
+    """UserError for an option of a loss among its positional parameters, which are arrays.
+
+    It shows in its default; one of None may stand for an array, if its name is `known`.
+    """
+    for name in array_parameters(function):
+        default = _signature(function).parameters[name].default
+        if default is inspect.Parameter.empty or (default is None and name in known):
+            continue
+        # An array has axes; a number, a text and a tuple have no shape
+        if not getattr(default, "shape", ()):
+            raise UserError(
+                f"{where}: `{name}` has a default and so is an option, but positional parameters "
+                f"are arrays and keyword-only ones options: put `*,` before `{name}`"
+            )
 
 
 def _signature(target: Callable) -> inspect.Signature:

@@ -5,27 +5,38 @@ parse_loss("focal:gamma=3"), parse_loss("region_wise:maps=signed")
 
 import contextlib
 import dataclasses
+import inspect
+import pathlib
 import re
 from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from segjax.config import lookup
+from segjax.config import lookup, modules
 from segjax.config.values import literal
 from segjax.errors import UserError
 from segjax.recipes.loss_terms import DEFAULT_MAPS, default_map
 from segjax.tasks.binding import Term, array_parameters, make_term
 from segjax.types import Array, Float
 
+GIVEN = ("logits", "labels", "maps")  # what a landscape has for a loss
 
-def parse_loss(text: str) -> Term:
+
+def parse_loss(text: str, *, pixels: tuple[int, ...] = (16, 16), channels: int = 2) -> Term:
     """The segmentation loss that `NAME[:option=value,…]` names; `maps=NAME` chooses its map.
 
     NAME may be one of your own, as `package.module:loss`.
 
+    Args:
+        text: name and options.
+        pixels: height and width of the images that the loss will be given.
+        channels: of their logits.
+
     Raises: UserError for an unknown loss, option or kind of maps, for a value that the loss does
-        not take, and for a loss of other arrays than logits, labels and maps.
+        not take, for a loss of other arrays than logits, labels and maps, and for whatever one of
+        your own raises.
     """
     name, _, tail = text.partition(":")
     own, _, options_of_own = tail.partition(":")
@@ -40,8 +51,11 @@ def parse_loss(text: str) -> Term:
             raise UserError(f"loss {text!r}: an option is written option=value, got {part!r}")
         options[key.strip()] = literal(value.strip())
     function, maps = lookup.find("losses", name, "loss"), None
+    if not callable(function):
+        raise UserError(f"loss {text!r}: a loss is a function, this is {type(function).__name__}")
+    lookup.check_positional(function, f"loss {text!r}", GIVEN)
     arrays = array_parameters(function)
-    if not set(arrays) <= {"logits", "labels", "maps"}:
+    if not set(arrays) <= {*GIVEN}:
         taken = ", ".join(arrays)
         raise UserError(f"loss {text!r}: takes {taken}; here it is given logits, labels and maps")
     if "maps" in arrays:
@@ -50,8 +64,8 @@ def parse_loss(text: str) -> Term:
     lookup.check_options(function, options, f"loss {name}")
     term = make_term(function, name=name, maps=maps, **options)
     # Traced once, shape-only: losses check the values of their options then
-    with as_user_error(f"loss {text!r}"):
-        jax.eval_shape(term, _blank((1, 16, 16), 2))
+    with raising_for(term, f"loss {text!r}"):
+        jax.eval_shape(term, _blank((1, *pixels), channels))
     return term
 
 
@@ -71,12 +85,36 @@ def as_user_error(words: str) -> Iterator[None]:
         raise UserError(f"{words}: {error}") from error
 
 
+@contextlib.contextmanager
+def raising_for(term: Term, words: str) -> Iterator[None]:
+    """One line for what a loss raises for a wrong value; for anything that one of yours raises."""
+    if ":" not in term.name:
+        with as_user_error(words):
+            yield
+        return
+    try:
+        yield
+    # SystemExit, for a `sys.exit` in there would end the command without a word
+    except (Exception, SystemExit) as error:
+        file = getattr(inspect.getmodule(term.function), "__file__", None)
+        raise modules.failed(words, pathlib.Path(file or ""), error) from error
+
+
+def require_finite(values: np.ndarray, label: str) -> None:
+    """UserError unless every value of a loss can be drawn."""
+    if not np.all(np.isfinite(values)):
+        count = np.count_nonzero(~np.isfinite(values))
+        raise UserError(f"loss {label}: {count} of its {values.size} values are not finite")
+
+
 def label_of(term: Term) -> str:
     """Name and options as a legend shows them: `focal, gamma 3`."""
     parts = [f"{key} {value}" for key, value in term.options.items()]
     if term.maps and term.maps.function.__name__ != DEFAULT_MAPS.get(term.name):
         parts.append(f"{term.maps.function.__name__} maps")
-    return ", ".join([term.name.replace("_", " "), *parts])
+    # The name of a function of one's own is told as it is written
+    name = term.name if ":" in term.name else term.name.replace("_", " ")
+    return ", ".join([name, *parts])
 
 
 def on_one_pixel(

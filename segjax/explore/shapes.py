@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from segjax import checks
 from segjax.errors import UserError
 from segjax.explore import plotting
-from segjax.explore.loss_text import label_of
+from segjax.explore.loss_text import label_of, require_finite
 from segjax.tasks.binding import Term
 
 KINDS = ("shift", "grow", "hole")
@@ -117,6 +117,8 @@ def shapes_figure(terms: Sequence[Term], kind: str, **options) -> Figure:
     Args:
         terms: the losses (`loss_text.parse_loss`).
         kind, options: as in `family`.
+
+    Raises: UserError for a loss whose values are not finite; as `family`.
     """
     members = family(kind, **options)
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
@@ -129,7 +131,9 @@ def shapes_figure(terms: Sequence[Term], kind: str, **options) -> Figure:
         axes.contour(members.labels[index], [0.5], colors=plotting.TRUTH, linewidths=1.2)
     axes = figure.add_subplot(grid[1, :])
     for index, term in enumerate(terms):
-        curve = normalised(values_over(term, members))
+        values = values_over(term, members)
+        require_finite(values, label_of(term))
+        curve = normalised(values)
         axes.plot(members.parameter, curve, label=label_of(term), **plotting.style_of(index))
     axes.axvline(members.perfect, color="0.5", linewidth=0.8, linestyle=":")
     axes.set_xlim(members.parameter[0], members.parameter[-1])

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from segjax import checks
 from segjax.errors import UserError
 from segjax.explore import plotting
+from segjax.explore.loss_text import require_finite
 from segjax.explore.training_maps import negative_components
 from segjax.types import Array, Float
 
@@ -68,12 +69,15 @@ def loss_figure(losses: Mapping[str, PixelLoss], *, resolution: int = 60) -> Fig
     """Each loss over the triangle, with arrows along which descent moves the softmax vector.
 
     Arrows have one length: they say where to, the colours how much is to be gained.
+
+    Raises: UserError for a loss whose values are not finite.
     """
     # Fewer places for arrows, and further from the sides: each is drawn around its middle
     probs, coarse = simplex_grid(resolution), simplex_grid(11, margin=0.6)
     figure, grid = _triangles(len(losses))
     for axes, (title, loss) in zip(grid, losses.items(), strict=True):
         values, _ = values_and_gradients(loss, probs)
+        require_finite(values, title)
         drawn = axes.tricontourf(*probs.T, values, levels=24, cmap=plotting.VALUES)
         _, gradients = values_and_gradients(loss, coarse)
         moves = descent_direction(coarse, gradients)

@@ -67,13 +67,18 @@ def load_trained(
     else:
         chosen = jax.local_devices()[:1]
     devices = parallel.make(config.parallel, chosen)
-    if kind == "best" and not checkpoint.has_any(folder, "best"):
+    if checkpoint_used(folder, kind) != kind:
         print(f"segjax: {folder}: no best checkpoint was kept, the latest is used", file=sys.stderr)
         kind = "latest"
     checkpoint.require(folder, kind)
     state = checkpoint.load(folder, kind, restore.template(experiment, devices))
     # Through the host, for pmap broadcasts from one device and a mesh wants a copy on each
     return Trained(folder, experiment, devices, devices.replicate(jax.device_get(state)))
+
+
+def checkpoint_used(folder: pathlib.Path, kind: str) -> str:
+    """Which checkpoint `load_trained` reads: 'latest' where it is asked for a best one in vain."""
+    return kind if kind != "best" or checkpoint.has_any(folder, "best") else "latest"
 
 
 def _examples(folder: pathlib.Path, parts: Parts) -> int:

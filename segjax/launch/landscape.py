@@ -9,21 +9,27 @@ import jax.numpy as jnp
 
 from segjax.config import lookup
 from segjax.explore import curvature, parameters, plotting, position, shapes, simplex, training_maps
-from segjax.explore.loss_text import as_user_error, label_of, on_one_pixel, parse_loss
-from segjax.inference.open import Trained, load_trained, open_parts
+from segjax.explore.loss_text import (
+    as_user_error,
+    label_of,
+    on_one_pixel,
+    parse_loss,
+    raising_for,
+)
+from segjax.inference.open import Trained, checkpoint_used, load_trained, open_parts
+from segjax.tasks.base import Fields
 from segjax.tasks.binding import combine_scales
 from segjax.train.step import with_outputs
 from segjax.types import Array
 
 
-def loss_of_folder(trained: Trained, split: str, examples: int) -> Callable[[object], Array]:
-    """The trained loss as a function of the parameters: the mean over the first images of a split.
+def loss_of_folder(trained: Trained, fields: Fields) -> Callable[[object], Array]:
+    """The trained loss as a function of the parameters: the mean over some images of its task.
 
     The network is evaluated, not trained: batch statistics stay those of training, nothing is
     augmented, scheduled weights are those of the checkpoint's step. All images go through at once.
     """
     made, state = trained.experiment, jax.device_get(trained.state.without_optimizer)
-    fields = made.task.probe(made, split, examples)
     scheduled = made.weights.at(state.step, state.loss_weights)
 
     def loss(params: object) -> Array:
@@ -64,7 +70,8 @@ def parameters_figure(
     parts = open_parts(folder, places)
     parts.data.count(split)
     trained = load_trained(folder, kind, parts=parts)
-    loss = loss_of_folder(trained, split, examples)
+    fields = trained.experiment.task.probe(trained.experiment, split, examples)
+    loss = loss_of_folder(trained, fields)
     params = jax.device_get(trained.state.params)
     start, directions = jax.random.split(jax.random.key(seed, impl="rbg"))
     spectrum = None
@@ -79,7 +86,12 @@ def parameters_figure(
         plane_points=points,
         spectrum=spectrum,
     )
-    title = f"{folder.name}: loss on {split} around step {int(trained.state.step)}"
+    images = len(jax.tree.leaves(fields)[0])
+    title = (
+        f"{folder.name}: loss around its {checkpoint_used(folder, kind)} checkpoint "
+        f"(step {int(trained.state.step)})\n"
+        f"mean over {images} image{'s' * (images > 1)} of the split {split!r}"
+    )
     return parameters.landscape_figure(around, title)
 
 
@@ -89,18 +101,21 @@ def position_figure(**options) -> plotting.Figure:
         return position.position_figure(**options)
 
 
-def shapes_figure(kind: str, losses: Sequence[str], **options) -> plotting.Figure:
+def shapes_figure(
+    kind: str, losses: Sequence[str], *, size: int = 64, **options
+) -> plotting.Figure:
     """Several losses over one family of predicted objects; `options` as in `shapes.family`."""
-    return shapes.shapes_figure([parse_loss(text) for text in losses], kind, **options)
+    terms = [parse_loss(text, pixels=(size, size)) for text in losses]
+    return shapes.shapes_figure(terms, kind, size=size, **options)
 
 
 def simplex_figure(losses: Sequence[str], vector: tuple[float, ...]) -> plotting.Figure:
     """Several losses of one pixel of class 3 over the softmax triangle; `vector` is its map."""
     functions = {}
     for text in losses:
-        term = parse_loss(text)
+        term = parse_loss(text, channels=3)
         functions[label_of(term)] = of_pixel = on_one_pixel(term, 2, vector)
-        with as_user_error(f"loss {text!r} on one pixel"):
+        with raising_for(term, f"loss {text!r} on one pixel"):
             # Traced once with few pixels, so that a misfit is noticed before anything is computed
             jax.eval_shape(of_pixel, jax.ShapeDtypeStruct((4, 3), jnp.float32))
     return simplex.loss_figure(functions)

@@ -18,7 +18,10 @@ class Kind:
 
 
 SEVERAL = ("cross_entropy", "dice", "region_wise", "boundary", "hausdorff_dt")
-LOSS = "losses by name, with options after a colon: focal:gamma=3 region_wise:maps=signed"
+LOSS = (
+    "losses by name, your own as package.module:loss, with options after a colon: focal:gamma=3 "
+    "region_wise:maps=signed"
+)
 
 
 def _shape(summary: str, reading: str) -> Kind:
@@ -89,6 +92,7 @@ EXAMPLES = """\
 examples:
   segjax landscape position --target 70
   segjax landscape shift --loss dice boundary hausdorff_dt:alpha=1 --output shift.png
+  segjax landscape grow --loss dice mymodule:loss:power=2
   segjax landscape simplex --loss cross_entropy region_wise --vector 1 1 -0.6
   segjax landscape training --maps boundary rectified
   segjax landscape parameters --workdir work/demo --points 15

@@ -203,6 +203,7 @@ def bind(section: ConfigDict, offered: tuple[str, ...]) -> tuple[Term, ...]:
         maps = _maps(term, arrays, offered, path)
         given = offered if maps is None else (*offered, "maps")
         given = (*given, *term.get("inputs", {}))
+        lookup.check_positional(function, f"{path}.name={term.name!r}", given)
         if missing := [array for array in arrays if array not in given]:
             raise UserError(
                 f"{path}.name={term.name!r}: wants {', '.join(missing)}, "

@@ -86,6 +86,9 @@ def test_a_wrong_automatic_gradient_fails(slope):
     assert "differs from finite differences" in verdict(with_slope(slope))
 
 
+HERE = inputs.arguments(["logits"])["logits"]  # where seed 0 looks
+
+
 def partly_stopped(logits, labels):
     probs = jax.nn.sigmoid(logits[..., 0])
     return jnp.mean(probs * jax.lax.stop_gradient(probs), axis=(1, 2))
@@ -108,8 +111,13 @@ def reduced(logits, labels):
     return jnp.mean(logits)
 
 
-def single(logits, labels):
-    return jnp.mean(logits.astype(jnp.float32), axis=(1, 2, 3))
+def counted(logits, labels):
+    return jnp.sum(logits > 0, axis=(1, 2, 3))
+
+
+def kinked_where_it_has_a_slope(logits, labels):
+    values = jnp.sum(jnp.abs(logits - HERE) + logits, axis=(1, 2, 3))
+    return jnp.where(jnp.max(jnp.abs(logits)) < 1e3, values, jnp.zeros_like(values))
 
 
 def raising(logits, labels):
@@ -124,15 +132,13 @@ def raising(logits, labels):
         (no_slope_when_empty, "the gradient is not finite (empty, seed 0)"),
         (constant, "the gradient is 0 everywhere"),
         (reduced, "returns shape (), takes one value per image, (2,) (random"),
-        (single, "returns float32 for float64 arrays"),
+        (counted, "returns int64, takes floating numbers (random, seed 0)"),
+        (kinked_where_it_has_a_slope, "nothing compared: a kink in every direction"),
         (raising, "ValueError: two lines (random, seed 0)"),
     ],
 )
 def test_what_else_is_wrong_with_a_loss(loss, words):
     assert words in verdict(loss)
-
-
-HERE = inputs.arguments(["logits"])["logits"]  # where seed 0 looks
 
 
 def a_kink_everywhere(logits, labels):

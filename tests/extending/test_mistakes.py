@@ -172,6 +172,17 @@ def test_a_name_of_something_else(tmp_path, data_dir, capfd, path, value, messag
     assert errors.count("\n") == 1 and message in errors
 
 
+def test_an_option_of_a_loss_among_its_arrays_is_explained(tmp_path, data_dir, capfd):
+    (tmp_path / "mine.py").write_text("def loss(logits, labels, alpha=0.5):\n    return logits\n")
+    shutil.copy(FILE, tmp_path / "classification.py")
+    given = command("train", tmp_path / "run", data_dir)
+    given[given.index(str(FILE))] = str(tmp_path / "classification.py")
+    assert main([*given, "--config.loss.cross_entropy.name=mine:loss"]) == 2
+    errors = capfd.readouterr().err
+    assert errors.count("\n") == 1 and "config.loss.cross_entropy.name='mine:loss': " in errors
+    assert "put `*,` before `alpha`" in errors
+
+
 def test_best_may_be_no_value_of_the_final_table_alone(tmp_path, data_dir, monkeypatch, capfd):
     columns = 'columns = ("probability", "label", "correct", "extra")'
     written(tmp_path, monkeypatch, 'columns = ("probability", "label", "correct")', columns)

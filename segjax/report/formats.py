@@ -112,6 +112,8 @@ def markdown_text(
         figures: the pictures that there are, by their paths below the report's folder.
     """
     lines = [f"# Sweep of {sweep.source}", ""]
+    if sweep.versions:
+        lines += [f"Trained with {', '.join(sweep.versions)}.", ""]
     if missing := texts.unfinished(sweep):
         lines += ["**Not done yet: " + "; ".join(missing) + ".**", ""]
     lines += texts.table(

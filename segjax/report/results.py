@@ -14,7 +14,7 @@ from segjax.tasks.base import Task
 from segjax.tasks.metric import Metric
 from segjax.train import experiment
 from segjax.train.sweepdir import MANIFEST, folder_of, is_done, is_sweep, read_manifest
-from segjax.train.workdir import TABLE, open_existing
+from segjax.train.workdir import ENVIRONMENT, TABLE, open_existing
 
 PREDICTIONS = "predictions_validation.csv"
 
@@ -43,6 +43,7 @@ class Sweep:
     dropped: int  # cases that only some points have
     rows: tuple[Row, ...]
     done: dict[str, tuple[int, int]]  # label -> finished points and all points
+    versions: tuple[str, ...] = ()  # of segjax, that trained the points
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,20 @@ def read(workdir: pathlib.Path) -> Sweep:
     rows = tuple(_row(group, columns, cases) for group in groups.values())
     total = Counter(sweeps.row_label(point, given) for point in points)
     counts = {label: (len(groups.get(label, ())), total[label]) for label in total}
-    return Sweep(source, headline_of(task), metrics, cases, dropped, rows, counts)
+    versions = _versions([folder_of(workdir, point) for point in done])
+    return Sweep(source, headline_of(task), metrics, cases, dropped, rows, counts, versions)
+
+
+def _versions(folders: list[pathlib.Path]) -> tuple[str, ...]:
+    """What the points were trained with, each version once; earlier ones did not say it."""
+    found = {}
+    for folder in folders:
+        if (folder / ENVIRONMENT).exists():
+            content = read_json(folder / ENVIRONMENT)
+            if isinstance(content, dict) and "segjax" in content:
+                commit = f" (commit {content['commit']})" if content.get("commit") else ""
+                found[f"segjax {content['segjax']}{commit}"] = None
+    return tuple(found)
 
 
 def headline_of(task: Task) -> Metric:

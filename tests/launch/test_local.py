@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 
+import segjax
 from segjax.config import sweeps
 from segjax.errors import Interrupted, UserError
 from segjax.launch import sweep
@@ -91,6 +92,7 @@ def test_sweep_runs_what_is_missing_and_ends_in_a_table(tmp_path, data_dir, expe
     assert msce["paper_mean"] == "6.12" and rows["loss=mse"]["paper_mean"] == ""
     text = (folder / "report.md").read_text()
     assert "the paper's own figure" in text and "*6.12*" in text
+    assert text.count(f"Trained with segjax {segjax.__version__} (commit ") == 1
     for name in ("cases_distance", "validation_curves", "convergence"):
         assert (folder / "figures" / f"{name}.png").exists() and f"figures/{name}.png" in text
 

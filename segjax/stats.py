@@ -13,7 +13,12 @@ BLOCK = 2**22
 
 
 def paired_permutation_test(
-    a: ArrayLike, b: ArrayLike, *, resamples: int = 10000, seed: int = 0
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    resamples: int = 10000,
+    seed: int = 0,
+    clusters: ArrayLike | None = None,
 ) -> float:
     """Two-sided p-value of the mean difference of paired values, under random signs.
 
@@ -29,6 +34,8 @@ def paired_permutation_test(
         b: the values of the same cases under the other condition.
         resamples: number of random sign assignments, and the limit of the exact test.
         seed: of the random signs.
+        clusters: what each case belongs to, as a patient; the cases of one change sign together,
+            and n is the number of clusters. None: each case is its own.
 
     Returns: p in (0, 1]. With n pairs it cannot fall below 2 / 2^n.
     Empty cases: all differences 0 gives 1.
@@ -40,7 +47,7 @@ def paired_permutation_test(
     if a.shape != b.shape:
         raise ValueError(f"`a` and `b` take as many values each, got {a.size} and {b.size}")
     _check_resamples(resamples)
-    difference = a - b
+    difference = _sums(a - b, _places(clusters, a.size))
     # Sums in another order differ in the last bits: such ties count as reached.
     reached = abs(difference.sum()) - 1e-9 * np.abs(difference).sum()
     # Assignments of signs are numbered by the bits of an int64.
@@ -64,6 +71,7 @@ def bootstrap_interval(
     resamples: int = 10000,
     seed: int = 0,
     statistic: Callable[..., np.ndarray] = np.mean,
+    clusters: ArrayLike | None = None,
 ) -> tuple[float, float]:
     """Bootstrap confidence interval of a statistic: bias-corrected and accelerated (BCa).
 
@@ -77,19 +85,28 @@ def bootstrap_interval(
         resamples: number of bootstrap samples.
         seed: of the samples.
         statistic: takes an array and `axis`, like `np.mean` and `np.median`.
+        clusters: what each value belongs to, as a patient; whole clusters are drawn, and the
+            statistic is the mean over all values drawn. None: each value is its own.
 
     Returns: (low, high).
-    Empty cases: one value, or values all equal, give the degenerate interval (v, v) at the
-        statistic: it says that nothing is known of the spread, not that there is none.
-    Raises: ValueError without values, on values that are not finite, or on an option out of range.
+    Empty cases: one value or cluster, or values all equal, give the degenerate interval (v, v) at
+        the statistic: it says that nothing is known of the spread, not that there is none.
+    Raises: ValueError without values, on values that are not finite, on an option out of range, or
+        on clusters with another statistic than the mean.
     Cost: O(n resamples) time; memory is bounded.
     """
     values = _values("values", values)
     _check_resamples(resamples)
     checks.check("confidence", confidence, checks.number(above=0, below=1))
-    if np.all(values == values[0]):
+    places = _places(clusters, values.size)
+    if places is not None and statistic is not np.mean:
+        raise ValueError("`clusters` takes the mean as `statistic`")
+    if np.all(values == values[0]) or (places is not None and not places.any()):
         value = float(statistic(values, axis=-1))
         return value, value
+    data, taken = (values,), statistic
+    if places is not None:
+        data, taken = (_sums(values, places), np.bincount(places).astype(np.float64)), _ratio
     # Imported here: scipy.stats alone takes longer to import than the rest of the package.
     from scipy import stats
 
@@ -98,8 +115,9 @@ def bootstrap_interval(
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)
             # The generator is made anew, so that either method sees the same resamples.
             interval = stats.bootstrap(
-                (values,),
-                statistic,
+                data,
+                taken,
+                paired=len(data) > 1,
                 n_resamples=resamples,
                 batch=max(1, BLOCK // values.size),
                 vectorized=True,
@@ -110,6 +128,10 @@ def bootstrap_interval(
         if np.isfinite(interval.low) and np.isfinite(interval.high):
             break
     return float(interval.low), float(interval.high)
+
+
+def _ratio(sums: np.ndarray, counts: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.sum(sums, axis=axis) / np.sum(counts, axis=axis)
 
 
 def _mean(column: np.ndarray) -> np.ndarray:
@@ -123,6 +145,7 @@ def crossed_bootstrap_interval(
     resamples: int = 10000,
     seed: int = 0,
     unknown: bool = False,
+    clusters: ArrayLike | None = None,
 ) -> tuple[float, float]:
     """Percentile bootstrap interval over two crossed sources of chance: seeds and cases.
 
@@ -138,6 +161,8 @@ def crossed_bootstrap_interval(
         resamples: number of bootstrap samples.
         seed: of the samples.
         unknown: whether values may be infinite or nan, which the statistic sees to.
+        clusters: what each case belongs to, as a patient; whole clusters are drawn, as many as
+            there are. None: each case is its own.
 
     Returns: (low, high).
     Empty cases: one seed gives an interval over cases only; equal values the degenerate interval.
@@ -150,20 +175,42 @@ def crossed_bootstrap_interval(
     _check_resamples(resamples)
     seeds, cases = tables[0].shape
     generator = np.random.default_rng(seed)
-    even = np.full(cases, 1 / cases)
-    parts = []
-    for _, rows in _blocks(resamples, cases):
-        counts = generator.multinomial(cases, even, rows)
-        # Every row of counts adds up to the number of cases, so the repeated ones fill a rectangle.
-        drawn = np.repeat(np.tile(np.arange(cases), rows), counts.ravel()).reshape(rows, cases)
-        each = (statistic(*(table[k][drawn] for table in tables)) for k in range(seeds))
-        parts.append(np.stack(list(each), axis=-1))
-    values = np.concatenate(parts)
+    places = _places(clusters, cases)
+    values = np.empty((resamples, seeds))
+    for start, rows in _blocks(resamples, cases):
+        for some, drawn in _resamples(generator, rows, cases, places):
+            each = [statistic(*(table[k][drawn] for table in tables)) for k in range(seeds)]
+            values[start + some] = np.stack(each, axis=-1)
     # Seeds are drawn apart from cases: each drawn seed sees the same drawn cases.
     drawn_seeds = generator.multinomial(seeds, np.full(seeds, 1 / seeds), resamples)
     results = np.sum(drawn_seeds * values, axis=1) / seeds
     low, high = np.nanquantile(results, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def _resamples(
+    generator: np.random.Generator, rows: int, cases: int, places: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Numbers of resamples below `rows`, and the cases that each draws, [resamples, cases].
+
+    Without clusters all together; with clusters those together that draw equally many cases.
+    """
+    units = cases if places is None else int(places.max()) + 1
+    counts = generator.multinomial(units, np.full(units, 1 / units), rows)
+    # Every row of counts adds up to the number of units, so the repeated ones fill a rectangle
+    drawn = np.repeat(np.tile(np.arange(units), rows), counts.ravel()).reshape(rows, units)
+    if places is None:
+        yield np.arange(rows), drawn
+        return
+    sizes = np.bincount(places)
+    order = np.argsort(places, kind="stable")
+    members = np.full((units, sizes.max()), -1)
+    members[np.sort(places), np.concatenate([np.arange(size) for size in sizes])] = order
+    lengths = sizes[drawn].sum(axis=1)
+    for length in np.unique(lengths):
+        some = np.flatnonzero(lengths == length)
+        padded = members[drawn[some]].reshape(len(some), -1)
+        yield some, padded[padded >= 0].reshape(len(some), length)
 
 
 def paired_statistic_test(
@@ -174,6 +221,7 @@ def paired_statistic_test(
     resamples: int = 10000,
     seed: int = 0,
     unknown: bool = False,
+    clusters: ArrayLike | None = None,
 ) -> float:
     """Two-sided p-value of the difference of a statistic, under random exchanges of cases.
 
@@ -191,6 +239,8 @@ def paired_statistic_test(
         resamples: number of random exchanges, and the limit of the exact test.
         seed: of the exchanges.
         unknown: whether values may be infinite or nan, which the statistic sees to.
+        clusters: what each case belongs to, as a patient; the cases of one are exchanged together.
+            None: each case is its own.
 
     Returns: p in (0, 1].
     Empty cases: an exchange under which the statistic is not defined counts as reaching.
@@ -217,17 +267,20 @@ def paired_statistic_test(
         raise ValueError("`statistic` is not defined on the cases given")
     # Ties in the last digits count as reached here too; the 1e-15 is for a difference of 0.
     reached = abs(observed) * (1 - 1e-9) - 1e-15
-    exact, total, hits = cases < 63 and 2**cases <= resamples, resamples, 0
+    cluster = _places(clusters, cases)
+    units = cases if cluster is None else int(cluster.max()) + 1
+    exact, total, hits = units < 63 and 2**units <= resamples, resamples, 0
     if exact:
-        total = 2**cases
-    generator, places = np.random.default_rng(seed), np.arange(cases)
+        total = 2**units
+    generator, places = np.random.default_rng(seed), np.arange(units)
     for start, rows in _blocks(total, cases):
         if exact:
             bits = np.arange(start, start + rows)[:, None] >> places[None, :] & 1
         else:
-            bits = generator.integers(0, 2, (rows, cases), np.int8)
+            bits = generator.integers(0, 2, (rows, units), np.int8)
+        exchanged = bits.astype(bool) if cluster is None else bits.astype(bool)[:, cluster]
         # Not `>=`, which a nan fails: where the statistic is not defined, the exchange counts.
-        hits += np.count_nonzero(~(np.abs(difference(bits.astype(bool))) < reached))
+        hits += np.count_nonzero(~(np.abs(difference(exchanged)) < reached))
     return float(hits / total if exact else (hits + 1) / (total + 1))
 
 
@@ -281,6 +334,23 @@ def _values(name: str, values: ArrayLike) -> np.ndarray:
     if not np.all(np.isfinite(values)):
         raise ValueError(f"`{name}` takes finite values, got {values[~np.isfinite(values)][0]}")
     return values
+
+
+def _places(clusters: ArrayLike | None, count: int) -> np.ndarray | None:
+    """The number of the cluster of each value, in the order of first appearance."""
+    if clusters is None:
+        return None
+    given = np.asarray(clusters)
+    if given.shape != (count,):
+        raise ValueError(f"`clusters` takes one entry per case, {count}, got shape {given.shape}")
+    _, first, places = np.unique(given, return_index=True, return_inverse=True)
+    # Numbered as they come, so that clusters of one case each are no other resamples than none
+    return np.argsort(np.argsort(first))[places]
+
+
+def _sums(values: np.ndarray, places: np.ndarray | None) -> np.ndarray:
+    """The sum of each cluster; the values themselves without any."""
+    return values if places is None else np.bincount(places, weights=values)
 
 
 def _blocks(total: int, width: int) -> Iterator[tuple[int, int]]:

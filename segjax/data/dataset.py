@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from segjax.checks import nearest
-from segjax.data import digest, fields, store
+from segjax.data import digest, fields, own, store
 from segjax.errors import UserError
 
 
@@ -93,6 +93,14 @@ class Dataset:
         # For its UserErrors: an unknown or empty split is named here, not by TFDS
         self.count(split)
         return store.open_split(self._builder, self.expression(split), tuple(fields))
+
+    def patients(self, names: Sequence[str]) -> list[str]:
+        """The patient, or other group, that each case belongs to; its own name where none is known.
+
+        Own sets know it by `--group`, others by the method `patient` of their builder.
+        """
+        known, of = own.patients(self._builder), getattr(self._builder, "patient", str)
+        return [known.get(name) or of(name) for name in names]
 
     def names(self, split: str) -> list[str]:
         """The `image_id` of every example, in the order of the split."""

@@ -1,5 +1,6 @@
 """Sets that a person has made of a folder: found by their name in the folder of prepared sets."""
 
+import csv
 import json
 import os
 import pathlib
@@ -45,6 +46,23 @@ def opened(name: str, data_dir: str | os.PathLike) -> tfds.core.DatasetBuilder |
         if key in metadata:
             setattr(made, key.upper(), tuple(metadata[key]))
     return made
+
+
+def patients(made: tfds.core.DatasetBuilder) -> dict[str, str]:
+    """What each case of an own set belongs to (`--group`), by name; empty for any other set.
+
+    Raises: UserError where the table of splits is damaged.
+    """
+    folder = pathlib.Path(made.data_path)
+    if not (folder / SOURCE).exists():
+        return {}
+    try:
+        with (folder / SPLIT_TABLE).open(newline="", encoding="utf-8") as file:
+            return {row["name"]: row["group"] for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{folder / SPLIT_TABLE}: damaged: {error}; prepare the set with --overwrite"
+        ) from error
 
 
 def source(folder: pathlib.Path) -> dict[str, Any]:

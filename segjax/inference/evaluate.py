@@ -3,12 +3,13 @@
 import json
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 
 from segjax import files
 from segjax.data import digest
+from segjax.data.dataset import Dataset
 from segjax.inference.open import Trained, load_trained, open_parts
 from segjax.tasks.base import Evaluation, Evaluator
 from segjax.tasks.metric import values_of
@@ -56,6 +57,7 @@ def _write(
         "baseline": None if baseline is None else values_of(task.metrics, baseline),
         "data_digest": found,
         "data_changed": changed,
+        **_patients(experiment.data, evaluation.names),
     }
     if changed:
         print(f"segjax: {folder}: {split}: {changed_data(found, saved)}", file=sys.stderr)
@@ -64,6 +66,12 @@ def _write(
     # It names the table: killed here, or beside another evaluation, no mixture is taken for one.
     content[workdir.PREDICTIONS] = files.write_table(path, columns, evaluation.names, rows)
     files.write_text(folder / f"metrics_{split}.json", json.dumps(content, indent=2) + "\n")
+
+
+def _patients(data: Dataset, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """`patients`: that of each case; nothing where each case is of another."""
+    found = dict(zip(names, data.patients(names), strict=True))
+    return {"patients": found} if len({*found.values()}) < len(found) else {}
 
 
 def changed_data(found: str, trained: str) -> str:

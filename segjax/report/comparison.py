@@ -88,13 +88,16 @@ def compare(sweep: Sweep, against: str | None = None) -> Comparison:
 
 def _compare_rows(sweep: Sweep, metric: Metric, index: int) -> tuple[Summary, ...]:
     tables = [values_of(sweep, row, metric) for row in sweep.rows]
+    patients = sweep.patients
+    if patients is not None:
+        patients = patients[metric.counted(sweep.cases)]
     summaries = [
-        summary_of(metric, columns, row.paper)
+        summary_of(metric, columns, row.paper, patients)
         for row, columns in zip(sweep.rows, tables, strict=True)
     ]
     compare_two = _compare_means if metric.is_mean else _compare_statistics
     for i, columns in enumerate(tables):
-        if i != index and (found := compare_two(metric, columns, tables[index])):
+        if i != index and (found := compare_two(metric, columns, tables[index], patients)):
             pairs, difference, p = found
             summaries[i] = replace(summaries[i], pairs=pairs, difference=difference, p=p)
     # Rows that were not tested are no comparisons, and must not make the correction stricter
@@ -112,7 +115,9 @@ def values_of(sweep: Sweep, row: Row, metric: Metric) -> list[np.ndarray]:
     return [row.columns[name][:, counted] for name in metric.columns]
 
 
-def _compare_means(metric: Metric, own: list, other: list) -> tuple[int, float, float] | None:
+def _compare_means(
+    metric: Metric, own: list, other: list, patients: np.ndarray | None
+) -> tuple[int, float, float] | None:
     """Cases in both rows, their mean difference, and p."""
     a, b = case_values(own[0]), case_values(other[0])
     # A pair needs both: a distance is infinite where one of the structures is missing
@@ -120,10 +125,13 @@ def _compare_means(metric: Metric, own: list, other: list) -> tuple[int, float, 
     if not both.any():
         return None
     difference = float(np.mean(a[both] - b[both]))
-    return int(both.sum()), difference, stats.paired_permutation_test(a[both], b[both])
+    p = stats.paired_permutation_test(a[both], b[both], clusters=_some(patients, both))
+    return int(both.sum()), difference, p
 
 
-def _compare_statistics(metric: Metric, own: list, other: list) -> tuple[int, float, float] | None:
+def _compare_statistics(
+    metric: Metric, own: list, other: list, patients: np.ndarray | None
+) -> tuple[int, float, float] | None:
     """Cases in both rows, the difference of the statistic, and p, under as many seeds of both."""
     both = _taken(metric, own) & _taken(metric, other)
     if not both.any():
@@ -138,8 +146,17 @@ def _compare_statistics(metric: Metric, own: list, other: list) -> tuple[int, fl
     return (
         int(both.sum()),
         difference,
-        stats.paired_statistic_test(*first, metric.statistic, unknown=metric.takes_unknown),
+        stats.paired_statistic_test(
+            *first,
+            metric.statistic,
+            unknown=metric.takes_unknown,
+            clusters=_some(patients, both),
+        ),
     )
+
+
+def _some(patients: np.ndarray | None, kept: np.ndarray) -> np.ndarray | None:
+    return None if patients is None else patients[kept]
 
 
 def case_values(table: np.ndarray) -> np.ndarray:
@@ -178,6 +195,7 @@ def summary_of(
     metric: Metric,
     columns: Sequence[np.ndarray],
     paper: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+    patients: np.ndarray | None = None,
 ) -> Summary:
     """A metric of one row: its value, deviation and interval; nan where there is none.
 
@@ -185,6 +203,7 @@ def summary_of(
         metric: what the columns come to.
         columns: `[seeds, cases]` each.
         paper: the paper's own figures by the names of `Metric.keys`.
+        patients: of each case, where some are of one: intervals draw whole patients.
     """
     mean = sd = low = high = math.nan
     if metric.is_mean:
@@ -193,7 +212,7 @@ def summary_of(
         seed_values = statistics.mean(columns[0])
         if kept.any():
             mean = float(np.mean(cases[kept]))
-            low, high = stats.bootstrap_interval(cases[kept])
+            low, high = stats.bootstrap_interval(cases[kept], clusters=_some(patients, kept))
         # A single case has no deviation
         if kept.sum() > 1:
             sd = float(np.std(cases[kept], ddof=1))
@@ -208,7 +227,10 @@ def summary_of(
         if kept.any() and np.isfinite(seed_values).all():
             mean = float(np.mean(seed_values))
             interval = stats.crossed_bootstrap_interval(
-                *finite, statistic=metric.statistic, unknown=metric.takes_unknown
+                *finite,
+                statistic=metric.statistic,
+                unknown=metric.takes_unknown,
+                clusters=_some(patients, kept),
             )
             low, high = interval
     count = int(kept.sum())

@@ -9,7 +9,7 @@ import numpy as np
 from segjax.config import files, sweeps
 from segjax.config.validation import paper_figures
 from segjax.errors import UserError
-from segjax.report.tables import Curves, read_curves, read_json, read_table
+from segjax.report.tables import Curves, patients_of, read_curves, read_json, read_table
 from segjax.tasks.base import Task
 from segjax.tasks.metric import Metric
 from segjax.train import experiment
@@ -44,6 +44,7 @@ class Sweep:
     rows: tuple[Row, ...]
     done: dict[str, tuple[int, int]]  # label -> finished points and all points
     versions: tuple[str, ...] = ()  # of segjax, that trained the points
+    patients: np.ndarray | None = None  # of each case, where some are of one
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,10 @@ def read(workdir: pathlib.Path) -> Sweep:
     total = Counter(sweeps.row_label(point, given) for point in points)
     counts = {label: (len(groups.get(label, ())), total[label]) for label in total}
     versions = _versions([folder_of(workdir, point) for point in done])
-    return Sweep(source, headline_of(task), metrics, cases, dropped, rows, counts, versions)
+    patients = patients_of(read_json(folder_of(workdir, done[0]) / TABLE), cases)
+    return Sweep(
+        source, headline_of(task), metrics, cases, dropped, rows, counts, versions, patients
+    )
 
 
 def _versions(folders: list[pathlib.Path]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from segjax.inference.evaluate import changed_data
 from segjax.inference.open import Trained, load_trained
 from segjax.report import run_text
 from segjax.report.run_text import Split
-from segjax.report.tables import read_json, read_table
+from segjax.report.tables import patients_of, read_json, read_table
 from segjax.train import workdir
 from segjax.train.logs import read_rows
 
@@ -87,7 +87,10 @@ def write(
         if result.get("data_digest") not in (None, made.data.digest):
             continue  # its cases are no longer those of the table
         names, columns = read_table(folder / f"predictions_{split}.csv")
-        splits[path] = dataclasses.replace(splits[path], names=names, columns=columns)
+        patients = patients_of(result, names)
+        splits[path] = dataclasses.replace(
+            splits[path], names=names, columns=columns, patients=patients
+        )
         figures = made.task.figures(made, state, split, columns, names, trained.devices)
         pictures |= {f"{name}_{split}": figure for name, figure in figures.items()}
     if jax.process_index() == 0:

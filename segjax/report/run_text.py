@@ -24,6 +24,7 @@ class Split:
     Attributes:
         result: of metrics_<split>.json.
         names, columns: the table of its cases; none where the data have changed since.
+        patients: of each case, where some are of one.
         metrics: of the task.
         explained: sentences on columns that are no metric, and on the baseline.
         validations: how many there were to choose the checkpoint among.
@@ -35,6 +36,7 @@ class Split:
     validations: int
     names: Sequence[str] = ()
     columns: Columns | None = None
+    patients: np.ndarray | None = None
 
 
 def split_of(result: Mapping, task: Task, validations: int) -> Split:
@@ -114,7 +116,7 @@ def explanation(splits: Sequence[Split], config: ConfigDict) -> list[str]:
                 "10,000 resamples) says what other cases of the same kind would give under this "
                 "very training. What another seed would give is not in it: `segjax sweep` with "
                 "several seeds shows that.",
-                texts.EACH_ROW,
+                *dict.fromkeys(texts.together(split.patients) for split in splits),
                 "Whether another method differs cannot be read off two intervals: the report of a "
                 "sweep tests it case by case.",
             ]
@@ -159,7 +161,8 @@ def _summary(split: Split, metric: Metric) -> Summary | None:
         return None
     counted = metric.counted(split.names)
     columns = [np.asarray(split.columns[name], float)[None, counted] for name in metric.columns]
-    return summary_of(metric, columns) if counted.any() else None
+    patients = None if split.patients is None else split.patients[counted]
+    return summary_of(metric, columns, patients=patients) if counted.any() else None
 
 
 def _figure(value: float | tuple) -> str:
@@ -170,7 +173,11 @@ def _figure(value: float | tuple) -> str:
 def _remarks(split: Split, config: ConfigDict) -> list[str]:
     """Cases that are left out, that are few, or that chose the checkpoint."""
     result, count = split.result, round(split.result["count"])
-    lines = [*_left_out(split), *texts.few(count)]
+    lines = _left_out(split)
+    if split.patients is None:
+        lines += texts.few(count)
+    else:
+        lines += texts.few(len({*split.patients}), "patient")
     if result["split"] == "validation":
         how = texts.counted(split.validations, "validation")
         other = (

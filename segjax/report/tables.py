@@ -5,6 +5,7 @@ import json
 import math
 import pathlib
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -39,6 +40,18 @@ def read_table(path: pathlib.Path) -> tuple[list[str], dict[str, np.ndarray]]:
         seen[name] += 1
         cases.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
     return cases, dict(zip(header[1:], values.T, strict=True))
+
+
+def patients_of(result: Mapping, cases: Sequence[str]) -> np.ndarray | None:
+    """The patient of each case, as a metrics_<split>.json says; None where each is of another.
+
+    A case that it does not know is a patient of its own.
+    """
+    known = result.get("patients")
+    if not isinstance(known, dict):
+        return None
+    found = np.array([str(known.get(case, case)) for case in cases])
+    return found if len({*found}) < len(found) else None
 
 
 def read_json(path: pathlib.Path, *keys: str) -> dict:

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from segjax.report.comparison import (
     FAILED_SHARE,
     LEVEL,
@@ -15,7 +17,10 @@ from segjax.report.results import Row, Sweep
 from segjax.tasks.metric import Metric
 
 FEWER, LEFT_OUT, STAR, UNKNOWN = "†", "‡", "*", "–"
-EACH_ROW = "Each row of a table is a case of its own here, also where several are of one patient."
+EACH_ROW = (
+    "Each row of a table is a case of its own here: no two are known to be of one patient (own "
+    "sets know it by `segjax data prepare … --group`)."
+)
 # Below it an interval is itself a rough guess
 FEW = 20
 
@@ -110,11 +115,22 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def few(cases: int) -> list[str]:
-    """A remark on an interval over so many cases, where it is needed."""
-    if cases == 1:
-        return ["One case says nothing of others: it has no interval."]
-    return [f"{cases} cases are few: the interval itself is rough."] if cases < FEW else []
+def together(patients: np.ndarray | None) -> str:
+    """How cases of one patient are taken."""
+    if patients is None:
+        return EACH_ROW
+    return (
+        f"{counted(len(patients), 'case')} of {counted(len({*patients}), 'patient')}: intervals "
+        "draw whole patients, and tests change all cases of one at once. Means and deviations are "
+        "over cases."
+    )
+
+
+def few(number: int, noun: str = "case") -> list[str]:
+    """A remark on an interval over so many cases or patients, where it is needed."""
+    if number == 1:
+        return [f"One {noun} says nothing of others: it has no interval."]
+    return [f"{number} {noun}s are few: the interval itself is rough."] if number < FEW else []
 
 
 def reaching(lines: Sequence[str]) -> list[str]:
@@ -125,6 +141,7 @@ def reaching(lines: Sequence[str]) -> list[str]:
 def reach(sweep: Sweep) -> list[str]:
     """What the number of cases and seeds lets one conclude."""
     cases, seeds = len(sweep.cases), max(len(row.seeds) for row in sweep.rows)
+    independent = cases if sweep.patients is None else len({*sweep.patients})
     lines = [
         f"{counted(cases, 'validation case')}, {counted(seeds, 'seed')} a setting"
         + (". Nothing here says how much another seed would change." if seeds == 1 else " at most.")
@@ -134,9 +151,9 @@ def reach(sweep: Sweep) -> list[str]:
             "A difference without a star is not shown to be there, nor shown to be absent: more "
             "cases would tell."
         )
-    lines += few(cases)
+    lines += few(independent, "case" if sweep.patients is None else "patient")
     lines += [
-        EACH_ROW,
+        together(sweep.patients),
         "The checkpoints were chosen by these same cases, which flatters all settings.",
     ]
     return reaching(lines)
@@ -144,7 +161,9 @@ def reach(sweep: Sweep) -> list[str]:
 
 def notes(sweep: Sweep, comparison: Comparison) -> list[str]:
     """How to read the table, and what it leaves out."""
-    lines = [f"Over {len(sweep.cases)} validation cases."]
+    patients = sweep.patients
+    of = "" if patients is None else f" of {counted(len({*patients}), 'patient')}"
+    lines = [f"Over {len(sweep.cases)} validation cases{of}."]
     if any(m.is_mean for m in sweep.metrics):
         lines.append(
             "Mean ± standard deviation over cases, each case first averaged over the seeds."

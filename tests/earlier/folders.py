@@ -19,7 +19,8 @@ STEPS, LAST = 6, 4  # the length of each training, and the step that an interrup
 OFTEN = {"train__steps": STEPS, "evaluate__every_steps": 2, "checkpoint__every_steps": 2}
 OFTEN |= {"checkpoint__keep": 3}
 IMAGES = runs.words(pathlib.Path("images"), pathlib.Path("data"), **OFTEN)
-VOLUMES = volume_words("volumes", "data", **OFTEN)
+# The rate that the experiment file had then
+VOLUMES = volume_words("volumes", "data", optimizer__learning_rate=5e-3, **OFTEN)
 SWEEP = ["sweep", "--config", "experiment.py", "--workdir", "sweep", "--engine", "population"]
 EXPERIMENT = f'''from experiments.segmentation import demo
 

@@ -123,4 +123,11 @@ def test_volumes_in_the_layout_of_nnunet(desk):
         f"predict --workdir work/hearts --input {hearts}/imagesTs --output predicted",
     )
     check_results("hearts", ["volume_left"], 1)
+    result = json.loads(pathlib.Path("work", "hearts", "metrics_validation.json").read_text())
+    # Two phases of one heart are one patient, in intervals too
+    assert result["count"] == len(result["patients"]) == 2
+    assert len({*result["patients"].values()}) == 1
+    report = pathlib.Path("work", "hearts", "report.md").read_text()
+    assert "2 cases of 1 patient: intervals draw whole patients" in report
+    assert "One patient says nothing of others" in report
     assert list(pathlib.Path("predicted").glob("*.nii.gz"))

@@ -1,6 +1,7 @@
 """The report that ends a sweep: its numbers against NumPy, its files as a reader finds them."""
 
 import itertools
+import json
 import re
 import types
 
@@ -289,3 +290,25 @@ def test_a_model_that_reaches_the_best_median_has_converged(reached, higher, thr
     found = comparison.failure_threshold(one)
     assert found == pytest.approx(threshold)
     assert comparison.failed_share(reached, found, higher) == 0
+
+
+def test_cases_of_one_patient_go_together(tmp_path):
+    """The intervals and tests are those of the patients, who have two cases each."""
+    write_all(tmp_path, VALUES)
+    patients = {case: f"heart{place // 2}" for place, case in enumerate(CASES)}
+    for point in POINTS:
+        path = folder_of(tmp_path, point) / "metrics_validation.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"patients": patients}))
+    sweep.write(tmp_path)
+    rows = {label: VALUES[place].mean(axis=0)[:, DICE] for place, label in enumerate(LOSSES)}
+    clusters = [patients[case] for case in CASES]
+    lines = lines_of(tmp_path)
+    low, high = stats.bootstrap_interval(rows["dice"], clusters=clusters)
+    line = lines["loss=dice", "dice_RV"]
+    assert (float(line["low"]), float(line["high"])) == pytest.approx((low, high))
+    p = stats.paired_permutation_test(rows["dice"], rows["region_wise"], clusters=clusters)
+    # Of three patients there are eight exchanges: p cannot fall below a quarter
+    assert float(line["p"]) == pytest.approx(p) == 0.25
+    text = (tmp_path / "report.md").read_text()
+    assert "Over 6 validation cases of 3 patients." in text
+    assert "3 patients are few" in text and "no two are known" not in text

@@ -71,6 +71,11 @@ class Acdc(tfds.core.GeneratorBasedBuilder):
             citation=_CITATION,
         )
 
+    @staticmethod
+    def patient(name: str) -> str:
+        """The patient of a case, which has one at each phase: patient001_ED is of patient001."""
+        return name.rpartition("_")[0]
+
     def source_files(self, manual: pathlib.Path) -> dict[str, pathlib.Path]:
         """Info.cfg and the labelled frames of each patient; of the test set where it is read."""
         training = _training(manual)

@@ -80,12 +80,16 @@ class Brats18(tfds.core.GeneratorBasedBuilder):
             image, labels = volume_features.read_case(
                 _images(case), _labels(case), known=_KNOWN, remap=_REMAP, order=_ORDER
             )
-            # The last part of the name counts the scans of a patient.
-            patient = case.name.rpartition("_")[0]
+            name, patient = case.name, self.patient(case.name)
             yield (
-                case.name,
-                volume_features.volume_example(image, labels, image_id=case.name, patient=patient),
+                name,
+                volume_features.volume_example(image, labels, image_id=name, patient=patient),
             )
+
+    @staticmethod
+    def patient(name: str) -> str:
+        """The patient of a case: the last part of its name counts the scans of one."""
+        return name.rpartition("_")[0]
 
 
 def _folder(manual: pathlib.Path) -> pathlib.Path:

@@ -91,10 +91,8 @@ def _train(args: argparse.Namespace) -> None:
     values = job.train(files.load(args.config, args.overrides), args.workdir)
     if processes.is_first():
         print(f"{args.workdir}: validation " + _line(values))
-        print(
-            f"wrote report.md, figures/, checkpoints/, predictions_validation.csv and the rest "
-            f"into {args.workdir}"
-        )
+        names = "report.md, figures/, predictions_validation.csv, metrics_validation.json"
+        print(f"{args.workdir} has {names}, metrics.jsonl, checkpoints/ and config.json")
 
 
 def _check_processes(args: argparse.Namespace) -> None:
@@ -147,10 +145,13 @@ def predict(args: argparse.Namespace) -> None:
     from segjax.inference import predict
 
     given = args.workdir, args.input, args.output, args.checkpoint
-    count, names = predict.predict(*given, _places(args))
+    count, names, step = predict.predict(*given, _places(args))
     made = [f"{name}/" for name in names if (args.output / name).is_dir()]
     made += ["a label map NAME.nii.gz of each"] if any(n.endswith(".nii.gz") for n in names) else []
-    print(f"{count} predicted; wrote {', '.join([predict.TABLE, *made])} into {args.output}")
+    if "labels/" in made:
+        made[made.index("labels/")] += " (class numbers 0, 1, …, which look black)"
+    there = ", ".join([predict.TABLE, *made])
+    print(f"{count} predicted by the checkpoint of step {step}; wrote {there} into {args.output}")
 
 
 def export(args: argparse.Namespace) -> None:
@@ -164,6 +165,8 @@ def new(args: argparse.Namespace) -> None:
     from segjax.launch import new
 
     task = new.write(args.path, args.data, args.data_dir, args.task)
+    if remark := new.shrunk(args.data, args.data_dir):
+        print(remark)
     print(f"wrote {args.path} (task {task}); `segjax train --config {args.path} --workdir DIR`")
 
 

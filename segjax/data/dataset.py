@@ -7,7 +7,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from segjax.checks import nearest
-from segjax.data import digest, fields, own, store
+from segjax.config import lookup
+from segjax.data import digest, fields, own, staging, store
 from segjax.errors import UserError
 
 
@@ -19,18 +20,69 @@ class Dataset:
 
     Args:
         section: `config.data`: name, data_dir, splits.
+        trained: whether it is of a trained work folder, which may be used where its set is not.
+            What is wrong with the set is then raised when the set is first asked for something.
 
     Raises: UserError when there is no such set, or its description is damaged.
     """
 
-    def __init__(self, section: ConfigDict):
+    def __init__(self, section: ConfigDict, *, trained: bool = False):
         self.name, self.folder = section.name, section.data_dir
         self.splits: Mapping[str, str] = section.splits
-        self._made = store.builder(self.name, self.folder, path="config.data.name")
+        self._is_own = own.folder_of(self.name, self.folder) is not None
+        self._made, self._missing, self._is_absent = None, "", False
+        try:
+            self._made = store.builder(self.name, self.folder, path="config.data.name")
+        except UserError as error:
+            name = self.name.partition("/")[0]
+            known = name in lookup.names("datasets")
+            # Else it is there, and damaged, or has no such config
+            self._is_absent = not known and own.folder_of(name, self.folder) is None
+            self._missing = self._in_words(error, trained=trained)
+            if not trained:
+                raise UserError(self._missing) from error
+
+    def _in_words(self, error: UserError, *, trained: bool) -> str:
+        """What is wrong with the set; of a name that nobody knows, where its set should be."""
+        if not self._is_absent or ":" in self.name:
+            return str(error)
+        if trained:
+            return (
+                f"config.data.name={self.name!r}: the run was trained on a set that is not in "
+                f"{self.folder}; prepare it there again, or say where it is by --data_dir"
+            )
+        where = f"{self.folder} (--config.data.data_dir)"
+        return f"{error}; a set of your own has to be prepared in {where}"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its fields are known; where they are not, any use of it is a UserError."""
+        return self._made is not None
+
+    def check_known(self) -> None:
+        """UserError unless its fields are known."""
+        if not self.is_known:
+            raise UserError(self._missing)
+
+    def obstacle(self) -> str | None:
+        """Why it is not here; None where it lies in its folder or can be generated.
+
+        Raises: UserError where it lies there and is damaged.
+        """
+        if self._is_absent:
+            return self._missing
+        self.check_known()
+        if not self.is_prepared:
+            try:
+                self.require()
+            except UserError as error:
+                return str(error)
+        return None
 
     @property
     def _builder(self) -> Any:
         """The builder, made anew where another process has prepared the set since."""
+        self.check_known()
         # TFDS reads the description when a builder is made, so this one never learns of the splits.
         if store.is_prepared(self._made) and not self._made.info.splits:
             self._made = store.builder(self.name, self.folder, path="config.data.name")
@@ -49,15 +101,21 @@ class Dataset:
     @property
     def is_prepared(self) -> bool:
         """Whether it lies in its folder."""
-        return store.is_prepared(self._builder)
+        return self.is_known and store.is_prepared(self._builder)
 
     @property
     def is_generated(self) -> bool:
         """Whether it is a function of its config, without a download."""
-        return not store.needs_download(self._builder)
+        return self.is_known and not store.needs_download(self._builder)
 
     def require(self) -> None:
         """UserError unless it is prepared, or can be generated without a download."""
+        # Nothing can be made by the builder of an own set, which only reads
+        if self._is_own and self.is_known and not self.is_prepared:
+            raise UserError(
+                f"config.data.name={self.name!r}: another process has just removed it from "
+                f"{self.folder}"
+            )
         store.require(self._builder, self.name, self.folder)
 
     def prepare(self) -> None:
@@ -87,9 +145,21 @@ class Dataset:
         expression = self.expression(split)
         return store.check_split(self._builder, expression, path=f"config.data.splits.{split}")
 
+    def has(self, split: str) -> bool:
+        """Whether there are examples of a split that the config names."""
+        try:
+            return self.count(split) > 0
+        except UserError:
+            return False
+
     def open(self, split: str, fields: Sequence[str]) -> Sequence[Mapping]:
-        """The examples of a split, with some of their fields."""
+        """The examples of a split, with some of their fields.
+
+        The set is kept from `segjax data remove` as long as this process lives.
+        """
         self.prepare()
+        while not staging.use(self._builder.data_path):  # it was just being removed
+            self.prepare()
         # For its UserErrors: an unknown or empty split is named here, not by TFDS
         self.count(split)
         return store.open_split(self._builder, self.expression(split), tuple(fields))

@@ -61,15 +61,19 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         UserError: the file is missing, empty, no picture, damaged or cut short, larger than
             100 megapixels, or stores floats or 32-bit integers.
     """
-    data = _read_bytes(path)
-    picture = _decode(path, data)
+    return read_turned(path)[0]
+
+
+def read_turned(path: str | os.PathLike) -> tuple[np.ndarray, bool]:
+    """`read_image`, and whether an orientation noted in the file has turned or mirrored it."""
+    picture, turn = _decode_turned(path, _read_bytes(path))
     if isinstance(picture, np.ndarray):
-        return _to_8_bits(picture)
+        return _to_8_bits(picture), turn != 1
     # Pillow warns when a palette with transparency in bytes goes straight to RGB
     if picture.mode in ("P", "PA") and "transparency" in picture.info:
         picture = picture.convert("RGBA")
     try:
-        return np.array(picture.convert("RGB"))
+        return np.array(picture.convert("RGB")), turn != 1
     except _DAMAGE as error:
         raise UserError(f"{path}: cannot turn mode {picture.mode!r} into RGB: {error}") from error
 
@@ -187,6 +191,33 @@ def is_plain_jpeg(path: str | os.PathLike) -> bool:
     return picture.format == "JPEG" and picture.mode == "RGB" and _orientation(picture) == 1
 
 
+def count_pages(path: str | os.PathLike) -> int:
+    """The pages or frames of a file, by its headers alone; 1 where they cannot be read.
+
+    What is wrong with such a file is said where it is read.
+    """
+    try:
+        with warnings.catch_warnings():  # Pillow's, of which reading speaks
+            warnings.simplefilter("ignore")
+            with Image.open(path) as picture:
+                return getattr(picture, "n_frames", 1)
+    except (*_DAMAGE, Image.DecompressionBombError):
+        return 1
+
+
+def has_drawn_alpha(path: str | os.PathLike) -> bool:
+    """Whether a file has an alpha channel that is not the same everywhere.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    picture = _open(path, _read_bytes(path))
+    if picture is None or not picture.has_transparency_data:
+        return False
+    least, most = picture.convert("RGBA").getchannel("A").getextrema()
+    return least < most
+
+
 def _examples(levels: np.ndarray) -> str:
     """The first few of some grey levels or colours `[n, c]`, in words."""
     few = levels[:4]
@@ -220,9 +251,15 @@ def _decode(path: str | os.PathLike, data: bytes) -> Image.Image | np.ndarray:
 
     Either is upright.
     """
+    return _decode_turned(path, data)[0]
+
+
+def _decode_turned(path: str | os.PathLike, data: bytes) -> tuple[Image.Image | np.ndarray, int]:
+    """`_decode`, and the orientation that the file notes."""
     picture = _open(path, data)
     if picture is None:
-        return _decode_deep(path, data)
+        turn, _ = _reset_tag(data, _ORIENTATION)
+        return _decode_deep(path, data), turn if turn in _UPRIGHT else 1
     # Read before `load`, which turns a TIFF file upright and drops its tag: the deep decoder below
     # starts from the file's bytes again and needs it.
     turn = _orientation(picture)
@@ -231,9 +268,11 @@ def _decode(path: str | os.PathLike, data: bytes) -> Image.Image | np.ndarray:
     except _DAMAGE as error:
         raise UserError(f"{path}: damaged or truncated image: {_line(error)}") from error
     if _is_deep(picture, data):
-        return _decode_deep(path, data, turn)
+        return _decode_deep(path, data, turn), turn
     # Pillow has turned a TIFF file already, and taken its tag away.
-    return picture.transpose(_UPRIGHT[turn]) if (turn := _orientation(picture)) != 1 else picture
+    if (left := _orientation(picture)) != 1:
+        return picture.transpose(_UPRIGHT[left]), left
+    return picture, turn
 
 
 def _open(path: str | os.PathLike, data: bytes) -> Image.Image | None:

@@ -45,8 +45,8 @@ def remove(
         cache_dir: where its caches lie, if not beside the sets.
         caches_only: whether only the caches go.
 
-    Raises: UserError, with nothing removed, for an unknown name, a set that is not prepared or in
-        the making, and caches that a training uses.
+    Raises: UserError, with nothing removed, for an unknown name, a set that is not prepared, in
+        the making or being removed, and a set or caches that a training uses.
     """
     there = inventory.prepared(data_dir)
     label = _label(name, data_dir, there)
@@ -58,15 +58,11 @@ def remove(
         raise UserError(f"--cache_dir {cache_dir}: no such folder")
     with contextlib.ExitStack() as locks:
         if not caches_only:
-            _lock_set(locks, label, home)
-            # Asked again under the lock
-            if not all(folder.exists() for folder in folders):
-                raise UserError(f"{label}: another process has just removed it from {data_dir}")
+            _lock_set(locks, label, home, folders)
         others = [] if caches_only else [paths for key, paths in there.items() if key != label]
         caches, remarks = _caches(folders, others, root, linked=not cache_dir and root.is_symlink())
         for cache in caches:
-            if not locks.enter_context(staging.alone(cache)):
-                raise UserError(f"{cache}: in use by another process, such as a training")
+            _lock_unused(locks, cache)
         extras = [path for name in (preparing.SHEET, scan.NAME) if _is_there(path := home / name)]
         if caches_only and not caches and not remarks:
             remarks = [f"{label}: nothing is preprocessed from it in {root}"]
@@ -99,10 +95,23 @@ def _label(name: str, data_dir: str, there: dict[str, list[pathlib.Path]]) -> st
             f"{where}: {len(inside)} configurations of it are prepared in {data_dir}; name one: "
             f"{', '.join(inside)}"
         )
+    _check_not_removed(label, data_dir)
     # For its errors: an unknown name is told from a set that is not prepared
     store.builder(name, data_dir, path="NAME")
     prepared = f"; of this set there is {', '.join(inside)}" if inside else ""
     raise UserError(f"{where}: is not prepared in {data_dir}{prepared}")
+
+
+def _check_not_removed(label: str, data_dir: str) -> None:
+    """UserError where another process is at work on a set, which is not there any more, or yet."""
+    if {"", ".", ".."} & {*label.split("/")}:  # leads to no folder of a set
+        return
+    home = pathlib.Path(data_dir, label)
+    with contextlib.ExitStack() as locks:
+        if home.is_dir() and _lock(locks, home) is False:
+            raise UserError(
+                f"{label}: is just being prepared by another process, or removed, in {home}"
+            )
 
 
 def _check_no_link(places: Sequence[pathlib.Path]) -> None:
@@ -115,10 +124,15 @@ def _check_no_link(places: Sequence[pathlib.Path]) -> None:
             )
 
 
-def _lock_set(locks: contextlib.ExitStack, label: str, home: pathlib.Path) -> None:
-    """Keeps others from preparing the set; UserError where one does."""
-    journal = home / scan.NAME
-    free = [locks.enter_context(staging.alone(path)) for path in (home, journal) if path.exists()]
+def _lock_set(
+    locks: contextlib.ExitStack, label: str, home: pathlib.Path, folders: Sequence[pathlib.Path]
+) -> None:
+    """Keeps others from preparing and opening the set; UserError where one does, or removes it."""
+    free = [_lock(locks, home)]
+    # Asked again under the lock
+    if free[0] is None or (free[0] and not all(folder.exists() for folder in folders)):
+        raise UserError(f"{label}: another process has just removed it from {home}")
+    free.append(_lock(locks, home / scan.NAME) is not False)
     if all(free):
         # Where the disk knows no locks, a fresh folder in the making tells
         staging.remove_abandoned(home)
@@ -126,6 +140,25 @@ def _lock_set(locks: contextlib.ExitStack, label: str, home: pathlib.Path) -> No
         raise UserError(
             f"{label}: is just being prepared by another process, or removed, in {home}"
         )
+    for folder in folders:
+        _lock_unused(locks, folder)
+
+
+def _lock(locks: contextlib.ExitStack, path: pathlib.Path) -> bool | None:
+    """Locks what is at a path; whether nobody else has, None where nothing is there."""
+    try:
+        return locks.enter_context(staging.alone(path, make=False))
+    except FileNotFoundError:
+        return None
+
+
+def _lock_unused(locks: contextlib.ExitStack, path: pathlib.Path) -> None:
+    """Keeps others from a folder; UserError where one uses or removes it."""
+    free = _lock(locks, path)
+    if free is None:
+        raise UserError(f"{path}: another process has just removed it")
+    if not free:
+        raise UserError(f"{path}: in use by another process, such as a training")
 
 
 def _caches(

@@ -46,18 +46,21 @@ def folder(parent: str | os.PathLike, name: str) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def alone(path: str | os.PathLike, waits: Callable[[], None] | None = None) -> Iterator[bool]:
+def alone(
+    path: str | os.PathLike, waits: Callable[[], None] | None = None, *, make: bool = True
+) -> Iterator[bool]:
     """Locks a folder or file for the block; whether nobody else has it, by a lock of his.
 
     Args:
         path: is made, a folder, where it is not there.
         waits: called when somebody else has the lock, who is then waited for. Without it nobody is
             waited for.
+        make: False raises FileNotFoundError where nothing is at the path.
 
     Where the disk knows no locks, it is taken to be free.
     """
     while True:
-        if not os.path.isfile(path):
+        if make and not os.path.isfile(path):
             os.makedirs(path, exist_ok=True)
         # The folder itself is locked: a lock file would be left behind
         handle = os.open(path, os.O_RDONLY)
@@ -97,6 +100,27 @@ def hold(path: str | os.PathLike) -> None:
         _held[key] = os.open(key, os.O_RDONLY)
         # Shared, for several trainings read one cache; `remove` asks for an exclusive lock
         _flock(_held[key], fcntl.LOCK_SH)
+
+
+def use(path: str | os.PathLike) -> bool:
+    """Keeps a folder from being removed as long as this process lives; whether it is there.
+
+    As `hold`, but nothing is made. Who is just removing the folder is waited for. One that cannot
+    be locked, for its permissions, is taken as it is.
+    """
+    key = os.path.realpath(path)
+    while key not in _held or not _is_at(_held[key], key):
+        try:
+            handle = os.open(key, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        if key in _held:
+            os.close(_held.pop(key))
+        _held[key] = handle
+        _flock(handle, fcntl.LOCK_SH)
+    return True
 
 
 def remove(path: pathlib.Path) -> bool:

@@ -6,7 +6,7 @@ import logging
 import os
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import tensorflow_datasets as tfds
 
@@ -86,15 +86,22 @@ def needs_download(made: tfds.core.DatasetBuilder) -> bool:
 
 
 def prepare(
-    made: tfds.core.DatasetBuilder, manual_dir: str | None = None, *, replace: bool = False
+    made: tfds.core.DatasetBuilder,
+    manual_dir: str | None = None,
+    *,
+    replace: bool = False,
+    wanted: Callable[[], bool] | None = None,
 ) -> bool:
     """Prepares the set unless it is there already; True if it did. With `replace`, also then.
+
+    `wanted` is asked instead, under the lock, where it is given: whether to make the set. What it
+    raises passes.
 
     Atomic: the set appears whole, with its digest, or not at all. Of several processes that prepare
     it at once, one does and the others wait for it; where files cannot be locked, the first to end
     gives the set its place.
     """
-    if is_prepared(made) and not replace:
+    if is_prepared(made) and not replace and wanted is None:
         if not made.info.splits:  # the builder is older than the set, which another process made
             made.info.read_from_directory(made.data_path)
         shards.check(made)
@@ -108,7 +115,7 @@ def prepare(
     try:
         # Asked again under the lock: the process that was waited for has made the set.
         with _alone(place.parent):
-            fresh = replace or not is_prepared(made)
+            fresh = wanted() if wanted else replace or not is_prepared(made)
             fresh = fresh and _make(made, place, manual_dir, replace=replace)
     # Ctrl-C among them: a preparation that is given up leaves no empty folders
     except BaseException:

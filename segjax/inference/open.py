@@ -24,18 +24,25 @@ class Trained:
     state: State
 
 
-def open_parts(folder: pathlib.Path, places: Mapping[str, str] | None = None) -> Parts:
+def open_parts(
+    folder: pathlib.Path, places: Mapping[str, str] | None = None, *, needs_data: bool = True
+) -> Parts:
     """What a trained folder's config names, before a checkpoint is read.
 
     Args:
         folder: the work folder.
         places: where the data are on this machine, as `workdir.open_existing` takes them.
+        needs_data: whether the data set has to be known here: config and checkpoint are enough to
+            predict, and a set of the user's own is known only where it is prepared.
 
     Raises: UserError where there is no such folder, no checkpoint, or its config is damaged.
     """
     config = workdir.open_existing(folder, places)
     checkpoint.require(folder, "latest")
-    return experiments.name_parts(config)
+    parts = experiments.name_parts(config, trained=True)
+    if needs_data:
+        parts.data.check_known()
+    return parts
 
 
 def load_trained(
@@ -51,12 +58,13 @@ def load_trained(
     Args:
         folder: the work folder.
         kind: 'best' or 'latest'.
-        parts: what `open_parts` gave, where it was called already.
+        parts: what `open_parts` gave, where it was called already; without, the data set need not
+            be known here.
         places: where the data are, otherwise.
         spread: whether batches of evaluation are shared out, over as many of this process's devices
             as divide them; else one device takes them, whatever number it was trained on.
     """
-    parts = parts or open_parts(folder, places)
+    parts = parts or open_parts(folder, places, needs_data=False)
     config = parts.config
     # One device takes any batch: that of training need not fit the devices that are here.
     experiment = experiments.build(

@@ -24,10 +24,11 @@ def predict(
     output: pathlib.Path,
     kind: str,
     places: Mapping[str, str] | None = None,
-) -> tuple[int, list[str]]:
+) -> tuple[int, list[str], int]:
     """Predicts every case; writes predictions.csv and pictures.
 
-    Returns how many cases there were, and the files and folders of the output that were written.
+    Returns how many cases there were, the files and folders of the output that were written, and
+    the step of the checkpoint.
 
     Every case is read before the first is written, so that a bad file costs nothing.
 
@@ -38,7 +39,7 @@ def predict(
         kind: 'best' or 'latest' checkpoint.
         places: a `data_dir` or `cache_dir` in place of the saved ones.
     """
-    parts = open_parts(folder, places)
+    parts = open_parts(folder, places, needs_data=False)
     predictor = parts.task.predictor()
     found = find_files(inputs, predictor.suffixes, predictor.kind)
     cases = predictor.cases(found)
@@ -67,7 +68,8 @@ def predict(
     files.write_table(output / TABLE, predictor.columns, list(cases), np.array(rows))
     # Only what is there is named: a task need not write all that it may write
     made = sorted({pathlib.Path(name).parts[0] for name, _ in written})
-    return len(cases), [TABLE, *(name for name in made if (output / name).exists())]
+    there = [TABLE, *(name for name in made if (output / name).exists())]
+    return len(cases), there, int(trained.state.step)
 
 
 def find_files(inputs: Sequence[str], suffixes: Sequence[str], kind: str) -> list[pathlib.Path]:

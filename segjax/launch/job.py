@@ -166,6 +166,9 @@ def _fit(made: Experiment, runs: Sequence[Run], devices: Any, **options: Any) ->
             run.memory = from_saved(ended)
     # A run that ended but lacks its table or report is finished without a step
     training = [run for run in runs if workdir.read_done(run.folder) is None]
+    for run in runs:
+        if run not in training:
+            run.say(f"{run.folder}: trained to its end already; evaluates and reports again")
     if training:
         fit.fit(made, training, devices, **options)
     rest = [run.folder for run in runs if run not in training]
@@ -184,7 +187,7 @@ def finish(
     trained = Trained(run.folder, run.experiment, devices, state)
     values = evaluate.evaluate(trained, "validation", evaluator)
     processes.wait()  # what process 0 wrote is there for all
-    report.write(run.folder, trained)
+    report.write(run.folder, trained, ended=True)
     if processes.is_first():
         if run.experiment.config.log.tensorboard:
             add_pictures(run.folder, int(state.step))

@@ -19,6 +19,7 @@ from segjax.files import write_text
 BATCH = 8  # also of fewer images, which come several times then; as many as devices mostly are
 SIDE = 128  # pixels of the longer side of a photograph
 PATCH = 96  # pixels of a slice
+LOOKED_AT = 50  # photographs, by which classes are ordered
 COARSER = 1.6  # times the plan's pixels at most, where a patch is to show as much with fewer
 
 LOSSES = {
@@ -75,6 +76,57 @@ def _tasks(made: Any) -> dict[str, Any]:
     return found
 
 
+def _largest_first(made: Any, masks: Sequence[str]) -> list[str]:
+    """Masks by their mean area, so that one within another comes later, and is not painted over."""
+    if len(masks) < 2:
+        return list(masks)
+    source = store.open_split(made, "train", tuple(masks))
+    some = range(0, len(source), max(1, len(source) // LOOKED_AT))
+    areas = dict.fromkeys(masks, 0.0)
+    for example in (source[index] for index in some):
+        for name in masks:
+            areas[name] += float((example[name] > 0).mean())
+    return sorted(masks, key=lambda name: -areas[name])
+
+
+def shrunk(data: str, data_dir: str) -> str:
+    """What to say where photographs are larger than the network sees them; '' where they are not.
+
+    By the first one of the training split.
+    """
+    made = store.ensure_prepared(data, data_dir)
+    if fields.is_volumes(made):
+        return ""
+    height, width = _first_size(made)
+    if max(height, width) <= SIDE:
+        return ""
+    patches = (
+        f", task_options.full_size=({height}, {width}) trains on patches instead"
+        if fields.masks(made)
+        else ""
+    )
+    return (
+        f"photographs of {height} x {width} pixels are brought to {SIDE} x {SIDE}, which costs "
+        f"detail: size=PIXELS behind the file's name changes it{patches}"
+    )
+
+
+def _first_size(made: Any) -> tuple[int, int]:
+    height, width = store.open_split(made, "train", ("image",))[0]["image"].shape[:2]
+    return height, width
+
+
+def _size_lines(made: Any) -> str:
+    """A comment on the size of the photographs, where the network sees them smaller."""
+    height, width = _first_size(made)
+    if max(height, width) <= SIDE:
+        return ""
+    return (
+        f"    # The first photograph has {height} x {width} pixels; task_options.full_size = "
+        f"({height}, {width})\n    # trains on patches of image_size instead of shrinking it\n"
+    )
+
+
 def _header(path: pathlib.Path, what: str, losses: Sequence[str], more: str = "") -> str:
     return f'''"""{what}
 
@@ -109,10 +161,11 @@ def _common(data: str, data_dir: str) -> str:
 
 
 def _segmentation(path, data, data_dir, made) -> str:
-    masks, losses = fields.masks(made), LOSSES["segmentation"]
+    masks, losses = _largest_first(made, fields.masks(made)), LOSSES["segmentation"]
     within = f', within="{fields.ANNOTATED}"' if fields.has_annotated(made) else ""
     outputs = 1 if len(masks) == 1 else len(masks) + 1
     targets = _listed(masks)
+    order = "  # where classes overlap, the later one counts" if len(masks) > 1 else ""
     what = f"Outlines {', '.join(masks)} on the photographs of {data}."
     return (
         _header(path, what, losses, ", size=PIXELS")
@@ -131,9 +184,10 @@ def get_config(arg=None):
     args = parse_arg(arg, loss="{losses[0]}", steps=600, size={SIDE})
     config = base()
     config.task = "segmentation"
-    config.task_options = task_options(config.task, targets=({targets}){within})
+    config.task_options = task_options(config.task, targets=({targets}){within}){order}
     config.model = spec("models", "CellposeUNet", features=(8, 16, 32, 64), outputs={outputs})
     config.loss.update(segmentation_loss(args["loss"]))  # with the partner of its paper
+{_size_lines(made)}\
     config.data.image_size = (args["size"], args["size"])
     config.data.augment = augmentations(config.task, flip_horizontal=0.5, rotate=15.0)
 {_common(data, data_dir)}\
@@ -172,6 +226,7 @@ def get_config(arg=None):
     config.data.image_size = (args["size"], args["size"])
     config.data.augment = augmentations(config.task, flip_horizontal=0.5, translate=0.1)
 {_common(data, data_dir)}\
+    config.evaluate.best, config.evaluate.best_mode = "distance_pixels", "min"
     return quick_optimizer(config, steps=args["steps"], learning_rate=3e-3)
 
 '''

@@ -35,6 +35,11 @@ COLUMNS = (
     "paper_sd",
 )
 CURVES, CONVERGENCE = "figures/validation_curves.png", "figures/convergence.png"
+CASES = (
+    "a point is a case, averaged over seeds; the box holds the middle half of them, with the "
+    "median as a line; the diamond is the mean"
+)
+CURVED = "During training, at the working size: the mean over seeds; the band spans the seeds"
 DETAILS = (
     "setting",
     "seeds",
@@ -112,6 +117,8 @@ def markdown_text(
         figures: the pictures that there are, by their paths below the report's folder.
     """
     lines = [f"# Sweep of {sweep.source}", ""]
+    if sweep.setting:
+        lines += [f"The first setting: {sweep.setting}.", ""]
     if sweep.versions:
         lines += [f"Trained with {', '.join(sweep.versions)}.", ""]
     if missing := texts.unfinished(sweep):
@@ -129,10 +136,10 @@ def markdown_text(
         lines += [f"## {texts.heading(metric)}", ""]
         lines += texts.table(*texts.filled(DETAILS, _details(sweep, comparison, metric)))
         lines += [texts.interval_text(metric) + _reference_text(sweep, comparison), ""]
-        lines += _image(figures, file_of(metric), f"{metric.case_heading}, case by case")
+        lines += _image(figures, file_of(metric), f"{metric.case_heading}: {CASES}")
     if CURVES in figures:
         lines += ["## Validation over the training", ""]
-        lines += _image(figures, CURVES, "Mean over seeds; the band spans the seeds")
+        lines += _image(figures, CURVES, CURVED)
     lines += ["## Convergence", "", *convergence, ""]
     lines += _image(figures, CONVERGENCE, "Share of models that end at a value or below it")
     return "\n".join(lines)
@@ -147,7 +154,7 @@ def _reference_text(sweep: Sweep, comparison: Comparison) -> str:
 
 
 def _image(figures: list[str], name: str, caption: str) -> list[str]:
-    return [f"![{caption}]({name})", ""] if name in figures else []
+    return [f"![{caption}]({name})", "", f"{caption}.", ""] if name in figures else []
 
 
 def _label(row: Row, sweep: Sweep) -> str:
@@ -170,6 +177,13 @@ def _overview(sweep: Sweep, comparison: Comparison) -> list[list[str]]:
         table.append([_label(row, sweep), str(len(row.seeds)), *cells])
         if any(paper):
             table.append(["*the paper's own*", "", *paper])
+    values = [sweep.baseline.get(metric.name) for metric in sweep.metrics]
+    if any(value is not None for value in values):
+        shown = [
+            "" if v is None else texts.number(v, m)
+            for v, m in zip(values, sweep.metrics, strict=True)
+        ]
+        table.append(["baseline, without a network", "", *shown])
     return table
 
 

@@ -2,9 +2,11 @@
 
 import pathlib
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from segjax.config import files, sweeps
 from segjax.config.validation import paper_figures
@@ -45,6 +47,8 @@ class Sweep:
     done: dict[str, tuple[int, int]]  # label -> finished points and all points
     versions: tuple[str, ...] = ()  # of segjax, that trained the points
     patients: np.ndarray | None = None  # of each case, where some are of one
+    baseline: Mapping[str, float] = field(default_factory=dict)  # without a network, by metric
+    setting: str = ""  # what the points train, in words
 
 
 @dataclass(frozen=True)
@@ -92,10 +96,19 @@ def read(workdir: pathlib.Path) -> Sweep:
     rows = tuple(_row(group, columns, cases) for group in groups.values())
     total = Counter(sweeps.row_label(point, given) for point in points)
     counts = {label: (len(groups.get(label, ())), total[label]) for label in total}
-    versions = _versions([folder_of(workdir, point) for point in done])
-    patients = patients_of(read_json(folder_of(workdir, done[0]) / TABLE), cases)
+    first = read_json(folder_of(workdir, done[0]) / TABLE)
     return Sweep(
-        source, headline_of(task), metrics, cases, dropped, rows, counts, versions, patients
+        source,
+        headline_of(task),
+        metrics,
+        cases,
+        dropped,
+        rows,
+        counts,
+        versions=_versions([folder_of(workdir, point) for point in done]),
+        patients=patients_of(first, cases),
+        baseline=_baseline(first) if not dropped else {},
+        setting=_setting(config, folder_of(workdir, done[0])),
     )
 
 
@@ -109,6 +122,26 @@ def _versions(folders: list[pathlib.Path]) -> tuple[str, ...]:
                 commit = f" (commit {content['commit']})" if content.get("commit") else ""
                 found[f"segjax {content['segjax']}{commit}"] = None
     return tuple(found)
+
+
+def _baseline(result: Mapping) -> dict[str, float]:
+    """The metrics of the baseline, where there is one; older results call it `trivial`."""
+    found = result.get("baseline", result.get("trivial"))
+    numbers = found.items() if isinstance(found, dict) else ()
+    return {name: float(value) for name, value in numbers if isinstance(value, (int, float))}
+
+
+def _setting(config: ConfigDict, folder: pathlib.Path) -> str:
+    """Task, data, network, size and length of a point, as far as its files say them."""
+    try:
+        steps = read_json(folder / ENVIRONMENT)["total_steps"]
+        height, width = config.data.image_size
+        return (
+            f"{config.task}, {config.data.name}: {config.model.name}, {height} x {width} pixels, "
+            f"{steps} steps of {config.data.batch_size} at most"
+        )
+    except (UserError, AttributeError, KeyError, TypeError, ValueError):
+        return ""
 
 
 def headline_of(task: Task) -> Metric:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import jax
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from segjax import files
 from segjax.errors import UserError
@@ -16,6 +17,7 @@ from segjax.inference.open import Trained, load_trained
 from segjax.report import run_text
 from segjax.report.run_text import Split
 from segjax.report.tables import patients_of, read_json, read_table
+from segjax.tasks.base import remarks
 from segjax.train import workdir
 from segjax.train.logs import read_rows
 
@@ -23,11 +25,13 @@ MOVED_ON = "No pictures of cases: the prepared set has changed since this table;
 # What the report shows of metrics_<split>.json and of env.json.
 RESULT = ("split", "step", "count", "metrics")
 ENVIRONMENT = ("libraries", "devices", "device_kind", "commit", "parameters", "total_steps")
+# One colour a split in all panels, also where it is alone.
+COLOURS = {"train": "tab:blue", "validation": "tab:orange"}
 HIDDEN = ("learning_rate", "images_per_second", "gradient_norm")
 
 
-def curves_figure(rows: list[dict]) -> Figure:
-    """One panel a quantity, training and validation together."""
+def curves_figure(rows: list[dict], best: int | None = None) -> Figure:
+    """One panel a quantity, training and validation together, and the step that was chosen."""
     series: dict[str, dict[str, list]] = {}
     for row in rows:
         if row["value"] is not None:
@@ -41,16 +45,21 @@ def curves_figure(rows: list[dict]) -> Figure:
     for axes, name in zip(panels, names, strict=False):
         for split, points in series[name].items():
             steps, values = zip(*((p["step"], p["value"]) for p in points), strict=True)
-            axes.plot(steps, values, ".-", label=split, linewidth=1.0, markersize=3)
+            look = {"label": split, "color": COLOURS.get(split), "linewidth": 1.0, "markersize": 3}
+            axes.plot(steps, values, ".-", **look)
+        if best is not None:
+            axes.axvline(best, color="0.6", linewidth=0.8, linestyle="--", zorder=0)
         axes.set_title(name, fontsize=9)
         axes.set_xlabel("step", fontsize=8)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.tick_params(labelsize=7)
         axes.legend(fontsize=7)
     for axes in panels[len(names) :]:
         axes.set_visible(False)
+    chosen = "" if best is None else f" The dashed line is the checkpoint that was chosen, {best}."
     figure.set_label(
         "Over the training, a panel a quantity: of the training, means since the last log (with "
-        "augmentation); of the validation, of its cases."
+        f"augmentation); of the validation, of its cases, at the working size.{chosen}"
     )
     return figure
 
@@ -59,8 +68,12 @@ def write(
     folder: pathlib.Path,
     trained: Trained | None = None,
     places: Mapping[str, str] | None = None,
+    *,
+    ended: bool = False,
 ) -> pathlib.Path:
     """Writes figures/ and report.md of a work folder; returns the report's path.
+
+    `ended` says that the training has come to its end, where that is not written down yet.
 
     With several processes all call it, since reading a checkpoint takes all; the first one writes.
     """
@@ -69,8 +82,9 @@ def write(
     rows = read_rows(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else []
     if not any(row["value"] is not None for row in rows):
         raise UserError(f"{folder}: no value in metrics.jsonl; train first")
-    pictures = {"learning_curves": curves_figure(rows)}
     results = {path: _read_result(path) for path in sorted(folder.glob("metrics_*.json"))}
+    best = next((r["step"] for r in results.values() if r["split"] == "validation"), None)
+    pictures = {"learning_curves": curves_figure(rows, best)}
     environment = read_json(folder / "env.json", *ENVIRONMENT)
     splits: dict[pathlib.Path, Split] = {}
     validations = len({row["step"] for row in rows if row["split"] == "validation"})
@@ -84,18 +98,27 @@ def write(
         trained = trained or load_trained(folder, places=places, spread=True)
         made, state = trained.experiment, trained.state
         splits[path] = run_text.split_of(result, made.task, validations)
-        if result.get("data_digest") not in (None, made.data.digest):
+        closed = made.data.obstacle()
+        if not closed and result.get("data_digest") not in (None, made.data.digest):
             continue  # its cases are no longer those of the table
         names, columns = read_table(folder / f"predictions_{split}.csv")
-        patients = patients_of(result, names)
         splits[path] = dataclasses.replace(
-            splits[path], names=names, columns=columns, patients=patients
+            splits[path],
+            names=names,
+            columns=columns,
+            patients=patients_of(result, names),
+            remarks=remarks(made.task, columns)
+            + [f"No pictures of cases: {closed}"] * bool(closed),
+            has_test="test" in made.data.splits and made.data.has("test"),
         )
-        figures = made.task.figures(made, state, split, columns, names, trained.devices)
-        pictures |= {f"{name}_{split}": figure for name, figure in figures.items()}
+        if not closed:
+            figures = made.task.figures(made, state, split, columns, names, trained.devices)
+            pictures |= {f"{name}_{split}": figure for name, figure in figures.items()}
     if jax.process_index() == 0:
         with _naming(folder / "env.json"):
-            lines = run_text.head(config, environment)
+            ended = ended or workdir.read_done(folder) is not None
+            done = None if ended else max(row["step"] for row in rows)
+            lines = run_text.head(config, environment, done)
         for path, split in splits.items():
             with _naming(path):
                 lines += run_text.section(split, config)

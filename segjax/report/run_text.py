@@ -25,6 +25,8 @@ class Split:
         result: of metrics_<split>.json.
         names, columns: the table of its cases; none where the data have changed since.
         patients: of each case, where some are of one.
+        remarks: of the task, on the table.
+        has_test: whether the set has a split `test`.
         metrics: of the task.
         explained: sentences on columns that are no metric, and on the baseline.
         validations: how many there were to choose the checkpoint among.
@@ -37,6 +39,8 @@ class Split:
     names: Sequence[str] = ()
     columns: Columns | None = None
     patients: np.ndarray | None = None
+    remarks: Sequence[str] = ()
+    has_test: bool = False
 
 
 def split_of(result: Mapping, task: Task, validations: int) -> Split:
@@ -44,8 +48,8 @@ def split_of(result: Mapping, task: Task, validations: int) -> Split:
     return Split(result, task.metrics, explained(task), validations)
 
 
-def head(config: ConfigDict, environment: Mapping) -> list[str]:
-    """What was trained, how, and with what."""
+def head(config: ConfigDict, environment: Mapping, done: int | None = None) -> list[str]:
+    """What was trained, how, and with what; `done` is the last step of a run that goes on still."""
     libraries = environment["libraries"]
     # Earlier versions did not write down which one they were
     version = f"segjax {environment['segjax']}, " if "segjax" in environment else ""
@@ -58,11 +62,12 @@ def head(config: ConfigDict, environment: Mapping) -> list[str]:
         *([f"- begun with `{config.model_init}`"] if config.model_init else []),
         f"- {config.optimizer.name}, learning rate {config.optimizer.learning_rate:g} "
         f"({config.schedule.name}), batch {config.data.batch_size}, "
-        f"{_size(config.data.image_size)} pixels" + (f", {examples} examples" if examples else ""),
+        f"{_size(config.data.image_size)} pixels" + (f", epochs of {examples}" if examples else ""),
         f"- {environment['parameters']:,} parameters, {environment['total_steps']} steps at most, "
         f"seed {config.seed}",
         f"- {len(environment['devices'])} x {environment['device_kind']}, {version}"
         f"jax {libraries['jax']}, flax {libraries['flax']}{commit}",
+        *([] if done is None else [f"- **not at its end: logged up to step {done}**"]),
         "",
     ]
 
@@ -83,7 +88,7 @@ def _size(size: Sequence[int]) -> str:
 def section(split: Split, config: ConfigDict) -> list[str]:
     """The table of a split, and what is particular to its cases."""
     result = split.result
-    rows = [_row(split, name, value, config.paper) for name, value in result["metrics"].items()]
+    rows = [_row(split, name, result["metrics"][name], config.paper) for name in shown(split)]
     return [
         f"## {result['split']}: {texts.counted(round(result['count']), 'case')}, checkpoint of "
         f"step {result['step']}",
@@ -95,7 +100,7 @@ def section(split: Split, config: ConfigDict) -> list[str]:
 
 def explanation(splits: Sequence[Split], config: ConfigDict) -> list[str]:
     """What all figures are, and what can be concluded from them."""
-    named = {name: split for split in splits for name in split.result["metrics"]}
+    named = {name: split for split in splits for name in shown(split)}
     if not named:
         return []
     lines = texts.sentences([metric_of(split, name) for name, split in named.items()])
@@ -104,7 +109,10 @@ def explanation(splits: Sequence[Split], config: ConfigDict) -> list[str]:
         lines.append(f"**baseline**: {known['baseline']}.")
     there = dict.fromkeys(name for split in splits for name in split.columns or ())
     if told := [f"`{name}`, {known[name]}" for name in there if name in known]:
-        lines.append(f"`predictions_<split>.csv` has a row a case: {'; '.join(told)}.")
+        lines.append(
+            "`predictions_<split>.csv` has a row a case: the figures above that are means, and "
+            f"{'; '.join(told)}."
+        )
     return [
         "## What the figures are",
         "",
@@ -122,6 +130,21 @@ def explanation(splits: Sequence[Split], config: ConfigDict) -> list[str]:
             ]
         ),
         "",
+    ]
+
+
+def shown(split: Split) -> list[str]:
+    """The names of the values that a report shows: those of the table's columns, and the losses.
+
+    How many cases have no value is said below the table.
+    """
+    known = {metric.name: metric for metric in split.metrics}
+    return [
+        name
+        for name in split.result["metrics"]
+        if name not in known
+        or split.columns is None
+        or (known[name].given(split.columns) and known[name].statistic is not not_finite)
     ]
 
 
@@ -173,7 +196,7 @@ def _figure(value: float | tuple) -> str:
 def _remarks(split: Split, config: ConfigDict) -> list[str]:
     """Cases that are left out, that are few, or that chose the checkpoint."""
     result, count = split.result, round(split.result["count"])
-    lines = _left_out(split)
+    lines = [*split.remarks, *_left_out(split)]
     if split.patients is None:
         lines += texts.few(count)
     else:
@@ -182,8 +205,8 @@ def _remarks(split: Split, config: ConfigDict) -> list[str]:
         how = texts.counted(split.validations, "validation")
         other = (
             "`segjax evaluate --split test` looks at cases that chose nothing."
-            if "test" in config.data.splits
-            else "keep cases apart to say how good the network is."
+            if split.has_test
+            else "the set has no split `test`: keep cases apart to say how good the network is."
         )
         lines.append(
             f"The checkpoint was chosen by these very cases (the best `{config.evaluate.best}` of "

@@ -44,8 +44,9 @@ def number(value: float, metric: Metric, sign: str = "") -> str:
 
 
 def interval(summary: Summary, metric: Metric) -> str:
-    """`low to high`; a dash where there is none."""
-    if math.isnan(summary.low):
+    """`low to high`; a dash where there is none, or nothing is known of the spread."""
+    # Equal ends, as of a single case, say that nothing is known of the spread
+    if math.isnan(summary.low) or summary.low == summary.high:
         return UNKNOWN
     return f"{number(summary.low, metric)} to {number(summary.high, metric)}"
 
@@ -138,6 +139,22 @@ def reaching(lines: Sequence[str]) -> list[str]:
     return ["**How far this reaches**", "", *(f"- {line}" for line in lines)]
 
 
+def smallest_p(sweep: Sweep) -> list[str]:
+    """A line where no difference of these rows can pass the test, however large it is."""
+    units = len(sweep.cases) if sweep.patients is None else len({*sweep.patients})
+    comparisons = len(sweep.rows) - 1
+    # All 2^n ways of changing signs are equally likely, and two of them are the most extreme
+    least = comparisons * 2.0 / 2**units
+    if not comparisons or least < LEVEL:
+        return []
+    noun = "case" if sweep.patients is None else "patient"
+    needed = math.floor(math.log2(comparisons * 2.0 / LEVEL)) + 1
+    return [
+        f"With {counted(units, noun)} no corrected p can fall below {min(least, 1):.3g}: this "
+        f"report cannot show any difference. At least {needed} {noun}s are needed."
+    ]
+
+
 def reach(sweep: Sweep) -> list[str]:
     """What the number of cases and seeds lets one conclude."""
     cases, seeds = len(sweep.cases), max(len(row.seeds) for row in sweep.rows)
@@ -151,6 +168,7 @@ def reach(sweep: Sweep) -> list[str]:
             "A difference without a star is not shown to be there, nor shown to be absent: more "
             "cases would tell."
         )
+    lines += smallest_p(sweep)
     lines += few(independent, "case" if sweep.patients is None else "patient")
     lines += [
         together(sweep.patients),

@@ -165,8 +165,9 @@ class Task(Protocol):
         headline: the name of the metric that stands for all.
         scored: columns of the table that every validation during training has.
         columns: header of the table after `image`, in its order; what a table lacks is left out.
-        explained: sentences for reports, of columns that are no metric and of `baseline`; a task
-            may leave it out.
+        explained: sentences for reports, of columns that are no metric, of `baseline`, and of what
+            the final `table` is of; a task may leave it out.
+        remarks: of a table's columns, lines on what a reader may overlook; a task may leave it out.
         augmentations: those that a config may switch on, with their defaults, as a function.
     """
 
@@ -268,6 +269,37 @@ class Task(Protocol):
 def explained(task: Task) -> Mapping[str, str]:
     """The sentences of a task on its columns and its baseline; none where it leaves them out."""
     return getattr(task, "explained", {})
+
+
+def remarks(task: Task, columns: Columns) -> list[str]:
+    """What a task remarks on the columns of a table; nothing where it leaves that out."""
+    return list(getattr(task, "remarks", lambda columns: ())(columns))
+
+
+def never_predicted(names: Sequence[str], columns: Columns, predicted: str, true: str) -> list[str]:
+    """A line on each class that is in the truth, and was predicted in no case.
+
+    Args:
+        names: of the classes.
+        columns: of a table.
+        predicted, true: beginnings of the columns of areas or volumes.
+    """
+    return [
+        f"{name} was predicted in no case."
+        for name in names
+        if {f"{predicted}_{name}", f"{true}_{name}"} <= {*columns}
+        and not np.any(columns[f"{predicted}_{name}"])
+        and np.any(columns[f"{true}_{name}"])
+    ]
+
+
+def never_annotated(names: Sequence[str], columns: Columns, true: str) -> list[str]:
+    """A line on each class of which no case of a table has anything; else as `never_predicted`."""
+    return [
+        f"{name} is annotated in no case, and counts as found wherever it is not predicted."
+        for name in names
+        if f"{true}_{name}" in columns and not np.any(columns[f"{true}_{name}"])
+    ]
 
 
 def check_fields(fields: Sequence[str], features: Mapping[str, Any], where: str) -> None:

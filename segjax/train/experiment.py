@@ -165,11 +165,17 @@ class Experiment:
         return evaluate
 
 
-def name_parts(config: ConfigDict) -> Parts:
-    """Finds what a config names; UserError for what is wrong in its fields, names and options."""
+def name_parts(config: ConfigDict, *, trained: bool = False) -> Parts:
+    """Finds what a config names; UserError for what is wrong in its fields, names and options.
+
+    Args:
+        config: a whole one.
+        trained: whether it is of a trained work folder, whose data may be elsewhere (`Dataset`).
+    """
     check_fields(config)
-    task, data = make_task(config), Dataset(config.data)
-    task.check_features(data.features, f"config.data.name={config.data.name!r}")
+    task, data = make_task(config), Dataset(config.data, trained=trained)
+    if data.is_known:
+        task.check_features(data.features, f"config.data.name={config.data.name!r}")
     check_strengths(config.data.augment, task.augmentations())
     return Parts(config, task, data, models.make_model(config), bind(config.loss, task.offers))
 

@@ -43,6 +43,8 @@ class Progress:
         yield
         self._say(f"compiled the training step in {time.perf_counter() - began:.1f} s")
         self._bar.set_description("training")
+        # Its clock starts here: compiling is no sign of how long a step takes
+        self._bar.unpause()
 
     def stepped(self) -> None:
         """One step more."""
@@ -86,6 +88,7 @@ def describe(runs: Sequence[Run], done: int) -> None:
         run.say(
             f"{config.task}, {config.data.name} ({data.count('train')} to train on, "
             f"{data.count('validation')} to validate): {config.model.name} with "
-            f"{made.parameters:,} parameters, {made.total_steps} steps of {config.data.batch_size}"
+            f"{made.parameters:,} parameters, {made.total_steps} steps of {config.data.batch_size} "
+            f"at {' x '.join(map(str, config.data.image_size))} pixels"
             f"{begun}, {config.dtype}, {len(devices)} x {devices[0].device_kind}{together}"
         )

@@ -220,3 +220,17 @@ def test_the_listing_tells_the_state_of_every_config(data_dir, tmp_path):
     # Other tests make sets of their own in the shared folder, which have no configs
     named = [name for name in states if "/" in name]
     assert named == [name for name, _ in store.listing(str(tmp_path))]
+
+
+def test_whether_a_set_is_wanted_is_asked_under_the_lock(tmp_path):
+    made = store.builder("synthetic_fundus/48px_1_1_1", str(tmp_path))
+    free = []
+
+    def wanted():
+        with staging.alone(tmp_path / "synthetic_fundus" / "48px_1_1_1") as alone:
+            free.append(alone)
+        return len(free) == 1
+
+    assert store.prepare(made, wanted=wanted) is True
+    assert store.prepare(made, wanted=wanted) is False
+    assert free == [False, False] and store.is_prepared(made)

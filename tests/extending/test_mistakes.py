@@ -172,11 +172,10 @@ def test_a_name_of_something_else(tmp_path, data_dir, capfd, path, value, messag
     assert errors.count("\n") == 1 and message in errors
 
 
-def test_an_option_of_a_loss_among_its_arrays_is_explained(tmp_path, data_dir, capfd):
+def test_an_option_of_a_loss_among_its_arrays_is_explained(tmp_path, data_dir, monkeypatch, capfd):
     (tmp_path / "mine.py").write_text("def loss(logits, labels, alpha=0.5):\n    return logits\n")
-    shutil.copy(FILE, tmp_path / "classification.py")
+    monkeypatch.chdir(tmp_path)
     given = command("train", tmp_path / "run", data_dir)
-    given[given.index(str(FILE))] = str(tmp_path / "classification.py")
     assert main([*given, "--config.loss.cross_entropy.name=mine:loss"]) == 2
     errors = capfd.readouterr().err
     assert errors.count("\n") == 1 and "config.loss.cross_entropy.name='mine:loss': " in errors

@@ -1,9 +1,12 @@
 """`segjax new` writes experiment files that build, for each kind of set."""
 
+import cv2
+import numpy as np
 import pytest
 
 from segjax.cli import main
 from segjax.config import files
+from segjax.data.png import write_png
 from segjax.launch import new, sweep
 from segjax.train import experiment
 from tests.data.folders import test_volumes
@@ -48,10 +51,35 @@ def test_masks(folder, capfd):
     assert config.data.batch_size == 8 and config.evaluate.best == "dice"
 
 
+def test_a_class_within_another_comes_later_and_is_not_painted_over(tmp_path, capfd):
+    """By their names cup would come first, and the disc around it be written over it."""
+    for kind in ("photos", "drawn"):
+        (tmp_path / kind).mkdir()
+    random = np.random.default_rng(0)
+    for index in range(6):
+        image = random.integers(0, 255, (160, 180, 3)).astype(np.uint8)
+        write_png(tmp_path / "photos" / f"eye{index}.png", image)
+        for name, radius in (("disc", 40), ("cup", 15)):
+            mask = np.zeros((160, 180), np.uint8)
+            cv2.circle(mask, (90, 80), radius, 255, -1)
+            write_png(tmp_path / "drawn" / f"eye{index}_{name}.png", mask)
+    given = ["--images", str(tmp_path / "photos"), "--masks", str(tmp_path / "drawn")]
+    data = ["--data_dir", str(tmp_path / "data")]
+    assert main(["data", "prepare", "folder", *given, "--name", "eyes", *data]) == 0
+    path = tmp_path / "eyes.py"
+    capfd.readouterr()
+    assert main(["new", str(path), "--data", "eyes", *data]) == 0
+    said = capfd.readouterr().out
+    assert "photographs of 160 x 180 pixels are brought to 128 x 128" in said
+    assert "full_size=(160, 180)" in said and "160 x 180 pixels" in path.read_text()
+    config = files.load(str(path), {})
+    assert tuple(config.task_options.targets) == ("disc", "cup")
+
+
 def test_points(folder, capfd):
     assert main(["new", "eyes.py", "--data", "eyes", "--task", "localization"]) == 0
     config = built(folder / "eyes.py")
-    assert config.task_options.target == "fovea" and config.evaluate.best == "loss"
+    assert config.task_options.target == "fovea" and config.evaluate.best == "distance_pixels"
 
 
 def test_volumes_follow_their_plan(tmp_path, monkeypatch, capfd):

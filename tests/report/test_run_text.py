@@ -1,5 +1,6 @@
 """The text of a run's report: only columns that hold something, and what each figure is."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -48,7 +49,6 @@ def test_units_directions_deviations_and_intervals():
         "mean Dice ↑",
         "R-AED ↑",
         "far (mm) ↓",
-        "lost (cases) ↓",
         "loss ↓",
         "loss/dice ↓",
     ]
@@ -62,8 +62,8 @@ def test_units_directions_deviations_and_intervals():
     assert float(value) == pytest.approx(1 / (finite.mean() + 0.1), abs=1e-3)
     assert shown_sd == "" and interval == f"{low:.3f} to {high:.3f}"
     assert rows["far (mm) ↓"][1] == f"{np.std(finite, ddof=1):.2f}"
-    # A count and a mean over batches have no deviation over cases
-    assert rows["lost (cases) ↓"] == ["1.00", "", ""] and rows["loss ↓"] == ["0.500", "", ""]
+    # A mean over batches has no deviation over cases; how many have no distance is said below
+    assert rows["loss ↓"] == ["0.500", "", ""]
 
 
 def test_columns_of_the_baseline_and_the_paper_where_there_are_any():
@@ -91,15 +91,12 @@ def test_few_cases_are_said_to_be_few(count, said):
 def test_the_choice_of_the_checkpoint_and_cases_that_are_left_out():
     config = base()
     config.evaluate.best = "far"
-    with config.unlocked():
-        config.data.splits = ConfigDict({"train": "a", "validation": "b"})
     made = split(result={"split": "validation"})
     text = "\n".join(run_text.section(made, config))
     assert "chosen by these very cases (the best `far` of 4 validations), which flatters" in text
     assert "keep cases apart" in text
-    with config.unlocked():
-        config.data.splits = ConfigDict({"train": "a", "validation": "b", "test": "c"})
-    text = "\n".join(run_text.section(made, config))
+    with_test = dataclasses.replace(made, has_test=True)
+    text = "\n".join(run_text.section(with_test, config))
     assert "`segjax evaluate --split test` looks at cases that chose nothing" in text
     assert "far: 1 of 30 cases have no finite value and are left out" in text
     assert "chosen by" not in "\n".join(run_text.section(split(), config))
@@ -135,7 +132,7 @@ def test_the_head_shows_inputs_of_terms_the_version_and_sizes():
     environment |= {"devices": ["a"], "device_kind": "cpu", "examples": 44, "segjax": "9.9"}
     text = "\n".join(run_text.head(config, environment))
     assert "1 x dice, 0.4 x focal (logits = auxiliary_logits)" in text
-    assert "64 x 96 pixels, 44 examples" in text and "segjax 9.9, jax 1" in text
+    assert "64 x 96 pixels, epochs of 44" in text and "segjax 9.9, jax 1" in text
     assert "commit" not in text
     # As earlier versions left it
     old = {name: value for name, value in environment.items() if name not in ("segjax", "examples")}

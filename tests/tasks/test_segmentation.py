@@ -16,6 +16,7 @@ from segjax.errors import UserError
 from segjax.recipes.loss_terms import segmentation_losses
 from segjax.recipes.loss_terms import term as loss_term
 from segjax.tasks import binding
+from segjax.tasks.images import STORED
 from segjax.tasks.metric import values_of
 from segjax.tasks.segmentation import Segmentation
 from tests.data.augment.test_photographs import EVERYTHING
@@ -149,19 +150,21 @@ def test_metrics_and_table_agree(targets, within):
     scores = task.scores(*jax.tree.map(jnp.asarray, (predictions, fields)))
     assert set(scores) == set(task.scored)
     columns = {**scores, **task.rows(predictions, fields)}
+    # Of the photographs as they are stored, which are not at hand here
+    columns |= {f"limit_{target}": np.ones(len(columns["mean_dice"])) for target in targets}
     rows = np.stack([np.asarray(columns[name]) for name in task.columns], axis=-1)
     metrics = values_of(task.metrics, columns)
     assert metrics["dice"] == pytest.approx(rows[:, -2].mean(), rel=1e-6)
     assert task.columns[-2] == "mean_dice" and rows[2, -2] == 1.0 and 0.3 < rows[0, -2] < 1
     for index, target in enumerate(targets):
         here = [fields["labels"][0] == index + 1, predictions["labels"][0] == index + 1]
-        column = rows[0, 3 * index : 3 * index + 3]
+        column = rows[0, 4 * index : 4 * index + 3]
         np.testing.assert_allclose(column[:2], [mask.mean() for mask in here])
         counted = [mask[:, :8] if within else mask for mask in here]
         both = (counted[0] & counted[1]).sum()
         assert column[2] == pytest.approx(2 * both / sum(mask.sum() for mask in counted))
         if len(targets) > 1:
-            assert metrics[f"dice/{target}"] == pytest.approx(rows[:, 3 * index + 2].mean())
+            assert metrics[f"dice/{target}"] == pytest.approx(rows[:, 4 * index + 2].mean())
     assert task.headline in metrics
 
 
@@ -207,7 +210,8 @@ def test_figures_show_best_median_and_worst(example):
 
     def open_case(index):
         opened.append(int(index))
-        return example["image"], record, {"logits": logits if index else -jnp.ones_like(logits)}
+        stored = record | {STORED: example}
+        return example["image"], stored, {"logits": logits if index else -jnp.ones_like(logits)}
 
     columns = {"mean_dice": np.array([0.1, 0.9, 0.5])}
     figures = task.case_figures(open_case, columns, ["a", "b", "c"])

@@ -20,7 +20,8 @@ def test_a_run_says_what_it_trains_and_goes_on_line_by_line(data_dir, tmp_path, 
     first, *lines = [line for line in capfd.readouterr().err.splitlines() if line]
     assert re.fullmatch(
         r"localization, synthetic_fundus/48px_24_10_8 \(24 to train on, 10 to validate\): "
-        r"tests\.train\.tiny:Normed with [\d,]+ parameters, 7 steps of 8, float32, 8 x cpu",
+        r"tests\.train\.tiny:Normed with [\d,]+ parameters, "
+        r"7 steps of 8 at 32 x 32 pixels, float32, 8 x cpu",
         first,
     )
     assert lines[0] == "compiling the training step"
@@ -37,16 +38,18 @@ def test_a_run_that_goes_on_says_from_where(data_dir, tmp_path, capfd):
         (tmp_path / "run" / name).unlink()
     capfd.readouterr()
     assert main(runs.words(tmp_path / "run", data_dir)) == 0
-    assert ", 2 steps of 8, from step 2, float32" in capfd.readouterr().err
+    assert ", 2 steps of 8 at 32 x 32 pixels, from step 2, float32" in capfd.readouterr().err
 
 
 def test_the_last_line_names_what_was_written(data_dir, tmp_path, capfd):
     assert main(runs.words(tmp_path / "run", data_dir)) == 0
     last = capfd.readouterr().out.splitlines()[-1]
-    assert last.startswith("wrote ") and last.endswith(str(tmp_path / "run"))
-    for name in re.findall(r"[\w.]+/?(?=[, ])", last):
-        if "." in name or name.endswith("/"):
-            assert (tmp_path / "run" / name).exists(), name
+    folder, names = last.split(" has ")
+    assert folder == str(tmp_path / "run")
+    for name in names.replace(" and ", ", ").split(", "):
+        assert (tmp_path / "run" / name).exists(), name
+    assert main(runs.words(tmp_path / "run", data_dir)) == 0
+    assert "trained to its end already" in capfd.readouterr().err
 
 
 def test_the_first_step_does_not_count_in_the_rate_of_images(data_dir, tmp_path):

@@ -131,7 +131,8 @@ def test_the_report_shows_schedules_metrics_and_cases(run):
     assert 0 < content["baseline"]["dice"] < 0.2
     assert cv2.imread(str(run / "figures" / "cases_validation.png")) is not None
     header, *rows = (run / "predictions_validation.csv").read_text().splitlines()
-    assert header == "image,true_area_optic_disc,area_optic_disc,dice_optic_disc,mean_dice,jaccard"
+    each = [f"{kind}_optic_disc" for kind in ("true_area", "area", "dice", "limit")]
+    assert header.split(",") == ["image", *each, "mean_dice", "jaccard"]
     scores = [float(row.split(",")[-2]) for row in rows]
     assert content["metrics"]["dice"] == pytest.approx(np.mean(scores), abs=1e-4)
 
@@ -159,9 +160,18 @@ def test_the_table_judges_the_masks_that_predict_writes(run, data_dir, tmp_path)
         assert labels.shape == mask.shape == (48, 48)
         both, either = (labels & mask).sum(), (labels | mask).sum()
         wanted = {"dice_optic_disc": 2 * both / (both + either), "jaccard": both / either}
+        wanted |= {"true_area_optic_disc": mask.mean(), "area_optic_disc": labels.mean()}
+        # The annotation through 32 pixels: areas that cover at least half of a pixel, and back
+        small = cv2.resize(mask.astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA) > 0.499
+        exact = cv2.INTER_NEAREST_EXACT
+        back = cv2.resize(small.astype(np.uint8), (48, 48), interpolation=exact) > 0
+        wanted["limit_optic_disc"] = 2 * (back & mask).sum() / (back.sum() + mask.sum())
         for column, value in wanted.items():
             assert found[name][column] == pytest.approx(value, abs=1e-5)
-    means = json.loads((run / "metrics_validation.json").read_text())["metrics"]
+    result = json.loads((run / "metrics_validation.json").read_text())
+    share = np.array([mask.mean() for mask in masks.values()])
+    assert result["baseline"]["dice"] == pytest.approx(np.mean(2 * share / (1 + share)))
+    means = result["metrics"]
     assert means["dice"] == pytest.approx(np.mean([row["mean_dice"] for row in found.values()]))
 
 

@@ -15,6 +15,8 @@ from segjax.errors import UserError
 
 RELEASE = "1.0.0"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+# Folders that segjax keeps beside the sets.
+RESERVED = ("preprocessed", "plans")
 
 
 class FolderSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -71,6 +73,8 @@ def check_name(name: str, known: list[str]) -> None:
         )
     if name in known:
         raise UserError(f"--name {name}: segjax has a set of this name; take another")
+    if name in RESERVED:
+        raise UserError(f"--name {name}: segjax keeps a folder of this name there; take another")
 
 
 def source_of(content: Content) -> dict:

@@ -6,7 +6,7 @@
 import hashlib
 import pathlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,15 +106,20 @@ def of_one_kind(
         default: the name of a single class that nobody has named.
         where: the flag and folder, for messages.
 
-    Raises: UserError for masks whose values are not told apart, or another number of `names`.
+    Raises: UserError for masks whose values are not told apart, or another number of `names`, and
+        where nothing, or everything, is inside.
     """
     _check_few(found)
     several = [set(levels.pixels) for levels in found.values() if len({*levels.pixels} - {0}) > 1]
     values = sorted(set().union(*(levels.pixels for levels in found.values())) - {0})
     if not values:
-        raise UserError(f"{where}: all masks are empty")
+        raise UserError(f"{where}: all masks are empty{_in_alpha(found)}")
     # Of one value each, as 0/1 here and 0/255 there: inside or outside
     if not several and (len(values) == 1 or set(values) <= {1, IGNORED}):
+        if not any(0 in levels.pixels for levels in found.values()):
+            raise UserError(
+                f"{where}: every pixel of every mask is inside, for none is 0{_in_alpha(found)}"
+            )
         return Coding("inside", {_single(names, default, where): (1,)})
     # Beside an index in one mask: else it may be the inside of masks that are 0 and 255
     ignored = (IGNORED,) if any(IGNORED in each for each in several) else ()
@@ -157,9 +162,13 @@ def by_table(path: pathlib.Path, found: Mapping[pathlib.Path, Levels], where: st
     coloured = is_coloured(path)
     values: dict[str, tuple[int, ...]] = {}
     ignored: list[int] = []
+    first: dict[int, str] = {}
     for row in rows:
         value = _value_of(path, row, coloured)
         name = str(row["class"])
+        if (other := first.setdefault(value, name)) != name:
+            what = f"{'colour' if coloured else 'value'} {_written(value, coloured)}"
+            raise UserError(f"{path}: gives the {what} to both {other!r} and {name!r}")
         if name.lower() in IGNORE_NAMES:
             ignored.append(value)
         elif name.lower() not in BACKGROUND_NAMES:
@@ -215,6 +224,17 @@ def _colour(path: pathlib.Path, row: tables.Row) -> int:
 
 def _written(value: int, coloured: bool) -> str:
     return f"#{value:06x}" if coloured else str(value)
+
+
+def _in_alpha(found: Iterable[pathlib.Path]) -> str:
+    """What to say where masks differ in their alpha channel only; '' where they have none."""
+    drawn = next((path for path in found if images.has_drawn_alpha(path)), None)
+    if drawn is None:
+        return ""
+    return (
+        f"; the drawing seems to lie in the alpha channel of {drawn.name}, which is not read: "
+        f"`magick {drawn.name} -alpha extract new.png` makes a mask of it"
+    )
 
 
 def _single(names: Sequence[str], default: str, where: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from segjax.checks import nearest
 from segjax.data import tables
-from segjax.data.folders.listing import shown
+from segjax.data.folders.listing import counted, shown
 from segjax.errors import UserError
 
 NAMES = ("name", "image", "image name", "image id", "image no", "imageid", "file") + (
@@ -54,9 +54,11 @@ def read(path: pathlib.Path, images: Mapping[str, pathlib.Path], flag: str) -> T
     wanted = {header: (header,) for header in headers if header != name} | {"name": (name,)}
     rows = tables.rows_by_name(path, tables.read_table(path, wanted))
     if lacking := [file.name for key, file in images.items() if key not in rows]:
-        raise UserError(f"{flag} {path}: {len(lacking)} images have no row: {shown(lacking)}")
+        many = counted(lacking, "image has", "images have")
+        raise UserError(f"{flag} {path}: {many} no row: {shown(lacking)}")
     if more := [str(row["name"]) for key, row in rows.items() if key not in images]:
-        raise UserError(f"{flag} {path}: {len(more)} rows name no image: {shown(more)}")
+        many = counted(more, "row names", "rows name")
+        raise UserError(f"{flag} {path}: {many} no image: {shown(more)}")
     return Table(path, tuple(h for h in headers if h != name), rows)
 
 
@@ -68,7 +70,10 @@ def points(
     Columns `x` and `y` are one point, called `point`; `fovea_x` and `fovea_y` one called `fovea`.
     Coordinates that are all at most 1 are fractions of width and height, unless `units` says
     pixels.
+
+    Raises: UserError for a table without points, or with one axis of a point only.
     """
+    _check_whole(table)
     pairs = _pairs(table.headers)
     if not pairs:
         raise UserError(
@@ -100,17 +105,39 @@ def _pairs(headers: Sequence[str]) -> dict[str, tuple[str, str]]:
         axis = re.fullmatch(r"(?:(.*?)[\s_\-.]*)x(?:[\s_\-.]*coordinate)?", header.strip(), re.I)
         if axis is None:
             continue
-        other = [h for h in headers if h.strip().lower() == _with_y(header).lower()]
-        if other:
-            pairs[(axis[1] or "point").strip(" _-.").lower() or "point"] = (header, other[0])
+        if other := _found(headers, _other_axis(header)):
+            pairs[(axis[1] or "point").strip(" _-.").lower() or "point"] = (header, other)
     return pairs
 
 
-def _with_y(header: str) -> str:
-    """The header of the other axis: the last x that stands for one becomes y."""
+def _check_whole(table: Table) -> None:
+    """UserError for a column of one axis without that of the other.
+
+    Only where x or y stands apart, as in `disc_x`, `disc X` and `discX`: `sex` and `day` are words.
+    """
+    apart = re.compile(r"(?:|.*[\s_\-.]|.*[a-z](?=[XY]))[xyXY](?:[\s_\-.]*(?i:coordinate))?")
+    for header in table.headers:
+        if apart.fullmatch(header.strip()):
+            other = _other_axis(header)
+            if _found(table.headers, other) is None:
+                raise UserError(
+                    f"--points {table.path}: has a column {header!r}, but none {other!r}; the "
+                    f"headers are {', '.join(table.headers)}"
+                )
+
+
+def _found(headers: Sequence[str], wanted: str) -> str | None:
+    """A header that differs by spaces, marks and the size of letters at most."""
+    same = (h for h in headers if tables.normalised(h) == tables.normalised(wanted))
+    return next(same, None)
+
+
+def _other_axis(header: str) -> str:
+    """The header of the other axis: the last x that stands for one becomes y, and y x."""
     text = header.strip()
-    place = [m.start() for m in re.finditer(r"x(?=[\s_\-.]*coordinate$|$)", text, re.I)][-1]
-    return text[:place] + ("y" if text[place] == "x" else "Y") + text[place + 1 :]
+    place = [m.start() for m in re.finditer(r"[xy](?=[\s_\-.]*coordinate$|$)", text, re.I)][-1]
+    other = {"x": "y", "X": "Y", "y": "x", "Y": "X"}[text[place]]
+    return text[:place] + other + text[place + 1 :]
 
 
 def labels(
@@ -127,9 +154,9 @@ def labels(
             continue
         cells = {name: row[column] for name, row in table.rows.items()}
         if empty := [str(table.rows[name]["name"]) for name, c in cells.items() if c is None]:
+            many = counted(empty, "image has", "images have")
             raise UserError(
-                f"--labels {table.path}: {len(empty)} images have nothing under {column!r}: "
-                f"{shown(empty)}"
+                f"--labels {table.path}: {many} nothing under {column!r}: {shown(empty)}"
             )
         names = _classes(cells.values())
         if len(names) > MOST_LABELS:
@@ -180,7 +207,8 @@ def groups(
         )
     cells = {name: table.rows[name][how] for name in images}
     if empty := [name for name, cell in cells.items() if cell is None]:
-        raise UserError(f"--group {how!r}: {len(empty)} images have none: {shown(empty)}")
+        many = counted(empty, "image has", "images have")
+        raise UserError(f"--group {how!r}: {many} none: {shown(empty)}")
     return {name: _text(cell) for name, cell in cells.items()}
 
 
@@ -201,7 +229,6 @@ def _by_pattern(
         else:
             found[name] = match["group"]
     if lacking:
-        raise UserError(
-            f"--group {pattern!r}: does not fit {len(lacking)} images: {shown(lacking)}"
-        )
+        many = counted(lacking, "image", "images")
+        raise UserError(f"--group {pattern!r}: does not fit {many}: {shown(lacking)}")
     return found

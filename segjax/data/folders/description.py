@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from segjax.data.folders.layout import IGNORE
-from segjax.data.folders.listing import shown
+from segjax.data.folders.listing import counted, shown
 from segjax.data.folders.photographs import Photographs
 from segjax.data.folders.splitting import SPLITS
-from segjax.data.folders.volumes import Volumes
+from segjax.data.folders.volumes import TEST, Volumes
 from segjax.data.ignored import IGNORED
 
 
@@ -17,6 +17,12 @@ def of_photographs(found: Photographs) -> Iterator[str]:
     """One line for each thing that was understood."""
     sizes = Counter(found.sizes.values())
     yield f"images       {len(found.images)} in {found.request.images}, {_sizes(sizes)}"
+    if found.turned:
+        many = counted(found.turned, "image is turned by its", "images are turned by their")
+        yield (
+            f"orientation  {many} orientation tag; masks and points are taken as they are for the "
+            "upright picture"
+        )
     if found.masks:
         yield f"masks        {found.pattern} in {found.request.masks}"
     for name, each in found.masks.items():
@@ -40,14 +46,7 @@ def of_photographs(found: Photographs) -> Iterator[str]:
         counts = Counter(index.values())
         each = shown(f"{label} {counts[place]}" for place, label in enumerate(names))
         yield f"labels       {name}: {each}"
-    members = Counter(found.groups.values())
-    if len(members) < len(found.groups):
-        least, most = min(members.values()), max(members.values())
-        yield f"groups       {len(members)} by {found.request.group}, {least} to {most} images each"
-    for names in list(found.same)[:3]:
-        yield f"same image   {shown(names)}: pixel by pixel, kept in one split"
-    if len(found.same) > 3:
-        yield f"             and {len(found.same) - 3} more"
+    yield from _together(found, "image", "pixel")
     yield f"splits       {_splits(found, 'images')}"
 
 
@@ -82,25 +81,41 @@ def of_volumes(found: Volumes) -> Iterator[str]:
             f"left out     {_percent(ignored / voxels)} of all voxels, of the label {number[0]} "
             f"({IGNORE})"
         )
-    members = Counter(found.groups.values())
-    if len(members) < len(found.groups):
-        least, most = min(members.values()), max(members.values())
-        yield f"groups       {len(members)} by {found.request.group}, {least} to {most} cases each"
-    if found.unlabelled:
+    yield from _together(found, "case", "voxel")
+    if number := found.unlabelled:
         yield (
-            f"imagesTs     {found.unlabelled} volumes without labels, not stored; segjax predict "
-            "takes them"
+            f"imagesTs     {number} volume{'s' * (number > 1)} without labels, not stored; segjax "
+            f"predict takes {'them' if number > 1 else 'it'}"
         )
     yield f"splits       {_splits(found, 'cases')}"
 
 
+def _together(found: Photographs | Volumes, what: str, least_part: str) -> Iterator[str]:
+    """What is kept in one split: groups, and images of one content."""
+    members = Counter(found.groups.values())
+    if len(members) < len(found.groups):
+        least, most = min(members.values()), max(members.values())
+        each = f"{least} to {most}" if least < most else f"{least}"
+        each += f" {what}{'s' * (most > 1)} each"
+        yield f"groups       {len(members)} by {found.request.group}, {each}"
+    for names in list(found.same)[:3]:
+        alike = f"{least_part} by {least_part}"
+        yield f"same image   {shown(names)}: {alike}, kept in one split"
+    if len(found.same) > 3:
+        yield f"             and {len(found.same) - 3} more"
+
+
 def _splits(found: Photographs | Volumes, what: str) -> str:
     counts = Counter(found.splits.values())
-    each = ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split])
+    each = [f"{split} {counts[split]}" for split in SPLITS if counts[split]]
     if found.request.split is not None:
-        return f"{each}, by {found.request.split}"
+        return f"{', '.join(each)}, by {found.request.split}"
+    # Those of labelsTs are the split `test`, in which nothing else is then
+    given = (
+        f"; {each.pop()} from labels{TEST}" if isinstance(found, Volumes) and found.tests else ""
+    )
     whole = "whole groups" if len(set(found.groups.values())) < len(found.groups) else what
-    return f"{each}: {whole} drawn with seed {found.request.seed}"
+    return f"{', '.join(each)}: {whole} drawn with seed {found.request.seed}{given}"
 
 
 def _sizes(sizes: Counter) -> str:

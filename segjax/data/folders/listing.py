@@ -1,11 +1,13 @@
 """The files of a folder, and how messages list some of them."""
 
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from segjax.data import images as read
 from segjax.errors import UserError
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif")
+PAGED = (".tif", ".tiff", ".gif")
 DICOM = (".dcm", ".dicom", ".ima")
 VOLUMES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 MOST_SHOWN = 10
@@ -14,7 +16,8 @@ MOST_SHOWN = 10
 def pictures(folder: pathlib.Path, flag: str) -> dict[str, pathlib.Path]:
     """Every picture below a folder, by its path there; hidden files are passed over.
 
-    Raises: UserError where the folder is missing, holds none, or holds DICOM files or volumes.
+    Raises: UserError where the folder is missing, holds none, or holds DICOM files, volumes, or
+        files of several pages or frames.
     """
     if not folder.is_dir():
         raise UserError(f"{flag} {folder}: no such folder")
@@ -25,6 +28,7 @@ def pictures(folder: pathlib.Path, flag: str) -> dict[str, pathlib.Path]:
             continue
         _refuse_others(path, flag)
         if path.suffix.lower() in PICTURES:
+            _refuse_several(path)
             found[inside.as_posix()] = path
     if not found:
         raise UserError(f"{flag} {folder}: holds no pictures ({', '.join(PICTURES)})")
@@ -44,6 +48,13 @@ def _refuse_others(path: pathlib.Path, flag: str) -> None:
         )
 
 
+def _refuse_several(path: pathlib.Path) -> None:
+    """UserError for a picture of which reading would take the first page or frame only."""
+    if path.suffix.lower() in PAGED and (pages := read.count_pages(path)) > 1:
+        what = "frames" if path.suffix.lower() == ".gif" else "pages"
+        raise UserError(f"{path}: holds {pages} {what}; save each as a file of its own")
+
+
 def _is_dicom(path: pathlib.Path) -> bool:
     """Whether a file without extension is DICOM, by its mark behind the preamble."""
     if path.suffix:
@@ -61,6 +72,11 @@ def by_stem(found: dict[str, pathlib.Path], flag: str) -> dict[str, pathlib.Path
             raise UserError(f"{flag}: two images are called {path.stem!r}: {images[name]}, {path}")
         images[name] = path
     return images
+
+
+def counted(names: Collection[object], one: str, several: str) -> str:
+    """How many of what, as the number wants it: `1 image has`, `2 images have`."""
+    return f"{len(names)} {one if len(names) == 1 else several}"
 
 
 def shown(names: Iterable[object], most: int = MOST_SHOWN) -> str:

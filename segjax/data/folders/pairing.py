@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from segjax.data.folders.listing import shown, shown_names
+from segjax.data.folders.listing import counted, shown, shown_names
 from segjax.errors import UserError
 
 # Between the name of an image and what a mask adds to it: `17` is no part of `170_mask`.
@@ -79,10 +79,11 @@ def is_mask(inside: str, pattern: str) -> bool:
 def _by_convention(
     images: Mapping[str, pathlib.Path], masks: Mapping[str, pathlib.Path]
 ) -> Pairing | None:
-    """The first of the conventions by which most masks have an image."""
+    """The first of the conventions by which most masks have an image, or most images a mask."""
     nested = sum("/" in name for name in masks) * 2 > len(masks)
     stems = [_stem(name) for name in masks]
-    if sum(stem.lower() in images for stem in stems) * 2 >= len(masks):
+    same = [stem.lower() for stem in stems if stem.lower() in images]
+    if len(same) * 2 >= len(masks) or len({*same}) * 2 >= len(images):
         return _by_pattern(images, masks, "{class}/{name}.*" if nested else "{name}.*")
     affixes = _affixes(images, stems)
     patterns = [f"{before}{{name}}{after}.*" for before, after in affixes]
@@ -185,12 +186,13 @@ def _stem(name: str) -> str:
 def _check(images, masks, folder: pathlib.Path, found: Pairing) -> None:
     """UserError for masks that belong to no image, and images that have no mask at all."""
     taken = {path for files in found.masks.values() for path in files.values()}
+    wrong = []
     if strangers := [name for name, path in masks.items() if path not in taken]:
-        raise UserError(
-            f"{folder}: {len(strangers)} masks have no image by {found.pattern}: {shown(strangers)}"
-        )
+        many = counted(strangers, "mask has", "masks have")
+        wrong.append(f"{many} no image by {found.pattern}: {shown(strangers)}")
     known = set().union(*found.masks.values())
     if lacking := [path.name for name, path in images.items() if name not in known]:
-        raise UserError(
-            f"{folder}: {len(lacking)} images have no mask by {found.pattern}: {shown(lacking)}"
-        )
+        many = counted(lacking, "image has", "images have")
+        wrong.append(f"{many} no mask by {found.pattern}: {shown(lacking)}")
+    if wrong:
+        raise UserError(f"{folder}: {'; '.join(wrong)}")

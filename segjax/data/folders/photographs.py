@@ -69,6 +69,7 @@ class Photographs:
         groups: of each image; its own name where nobody has said.
         splits: of each image.
         same: images that are equal pixel by pixel.
+        turned: images that an orientation noted in the file has turned.
         digests: of each image and its masks.
     """
 
@@ -78,6 +79,7 @@ class Photographs:
     splits: Mapping[str, str]
     groups: Mapping[str, str]
     same: Sequence[Sequence[str]]
+    turned: Sequence[str]
     digests: Mapping[str, str]
     masks: Mapping[str, MaskField] = field(default_factory=dict)
     pattern: str = ""
@@ -167,9 +169,10 @@ def understood(request: Request, journal: scan.Journal) -> Photographs:
     }
     seen = scan.pictures(journal, images.values())
     sizes = {name: seen[path].size for name, path in images.items()}
+    turned = [name for name, path in images.items() if seen[path].turned]
     found: dict = {"digests": {name: seen[path].content for name, path in images.items()}}
     if pairs:
-        found |= _of_masks(request, journal, pairs, images, sizes, found["digests"])
+        found |= _of_masks(request, journal, pairs, (sizes, turned), found["digests"])
     if "points" in given:
         points, found["units"] = columns.points(given["points"], sizes, request.units)
         found["points"] = _as_fields(points, found.get("masks", {}))
@@ -190,6 +193,7 @@ def understood(request: Request, journal: scan.Journal) -> Photographs:
         splits,
         groups,
         same,
+        turned,
         pattern=pairs.pattern if pairs else "",
         **found,
     )
@@ -219,16 +223,19 @@ def _files(request: Request) -> tuple[dict[str, pathlib.Path], dict[str, pathlib
     return listing.by_stem(images, "--images"), masks
 
 
-def _of_masks(request, journal, pairs, images, sizes, digests) -> dict:
+def _of_masks(request, journal, pairs, images, digests) -> dict:
     """Fields of masks, the share of each, and digests that stand for images and masks."""
+    sizes, turned = images
     files = {path: name for found in pairs.masks.values() for name, path in found.items()}
     coloured = request.colours is not None and coding.is_coloured(request.colours)
     levels = scan.masks(journal, files, coloured=coloured)
     for path, name in files.items():
         if levels[path].size != sizes[name]:
             (width, height), size = levels[path].size, sizes[name]
+            upright = ", upright by its orientation tag" if name in turned else ""
             raise UserError(
                 f"{path}: the mask has {width}x{height} pixels, its image {size[0]}x{size[1]}"
+                f"{upright}"
             )
     fields = _mask_fields(request, pairs, levels)
     shares = {}
@@ -289,8 +296,5 @@ def _splits(request, groups, same) -> dict[str, str]:
         return splitting.by_shares(splitting.joined(groups, same), request.shares, request.seed)
     splits = splitting.by_list(request.split, list(groups))
     splitting.check_groups(splits, groups)
-    for names in same:
-        if len({splits[name] for name in names}) > 1:
-            written = ", ".join(f"{name} in {splits[name]}" for name in names[: listing.MOST_SHOWN])
-            raise UserError(f"{request.split}: one image on both sides, pixel by pixel: {written}")
+    splitting.check_same(splits, same, str(request.split), "pixel")
     return splits

@@ -52,24 +52,51 @@ def prepare(
     with scan.Journal(home / scan.NAME) as journal:
         content = understood(request, journal)
     print("\n".join(described(content)))
+    if dry_run:
+        _draw(home, content)
+        return None, False
+    # Before the lock, for who may not write there, and where there is nothing to wait for
+    if not _is_wanted(name, data_dir, content, overwrite=overwrite):
+        _draw(home, content)
+        return store.builder(name, data_dir), False
+
+    def wanted() -> bool:
+        """Asked under the lock: who was waited for may have made a set of this name."""
+        new = _is_wanted(name, data_dir, content, overwrite=overwrite)
+        # The sheet of a set that stays is left as it is
+        if new:
+            _draw(home, content)
+        return new
+
+    made = builder.of(name, content)(data_dir=data_dir, file_format=store.FORMAT)
+    fresh = store.prepare(made, replace=overwrite, wanted=wanted)
+    if not fresh:  # where files cannot be locked, another process was faster
+        _is_wanted(name, data_dir, content, overwrite=False)
+    return store.builder(name, data_dir), fresh
+
+
+def _is_wanted(name: str, data_dir: str, content: Content, *, overwrite: bool) -> bool:
+    """Whether a set is to be made, for none is there that was made of this content.
+
+    Raises: UserError where one was made of something else and may not be replaced.
+    """
     there = own.folder_of(name, data_dir)
-    changes = _changes(own.source(there), content) if there is not None else ""
-    # Before the sheet is drawn: that of a set that stays is left as it is
-    if changes and not (overwrite or dry_run):
+    if there is None:
+        return True
+    changes = _changes(own.source(there), content)
+    if changes and not overwrite:
         raise UserError(
             f"{there}: was prepared from something else: {changes}; --overwrite prepares it "
             "again, another --name makes a second set"
         )
+    return bool(changes)
+
+
+def _draw(home: pathlib.Path, content: Content) -> None:
+    """The contact sheet of a folder, beside its set."""
     sheet = home / SHEET
     write_contact_sheet(sheet, list(_shown(content)), classes=content.metadata["classes"])
     print(f"wrote {sheet}")
-    if dry_run:
-        return None, False
-    if there is not None and not changes:
-        return store.builder(name, data_dir), False
-    made = builder.of(name, content)(data_dir=data_dir, file_format=store.FORMAT)
-    store.prepare(made, replace=there is not None)
-    return store.builder(name, data_dir), True
 
 
 def _check_apart(sources: Mapping[str, pathlib.Path], home: pathlib.Path) -> None:

@@ -26,10 +26,11 @@ AT_ONCE = 64  # files a thread pool is given, which bounds what waits to be writ
 
 @dataclass(frozen=True)
 class Seen:
-    """What one picture is: (width, height), and a hash of its pixels."""
+    """What one picture is: (width, height), a hash of its pixels, was it turned by its tag."""
 
     size: tuple[int, int]
     content: str
+    turned: bool = False
 
 
 class Journal:
@@ -101,16 +102,16 @@ def _in_threads(files: list, read: Callable, kind: str) -> Iterator[tuple[pathli
 
 
 def pictures(journal: Journal, files: Iterable[pathlib.Path]) -> dict[pathlib.Path, Seen]:
-    """Size and content of images."""
-    found = journal.found(files, "images", _picture)
-    return {path: Seen(tuple(size), content) for path, (size, content) in found.items()}
+    """Size, content and orientation of images."""
+    found = journal.found(files, "pictures", _picture)
+    return {path: Seen(tuple(size), *more) for path, (size, *more) in found.items()}
 
 
 def _picture(path: pathlib.Path) -> list:
-    array = images.read_image(path)
+    array, turned = images.read_turned(path)
     content = hashlib.sha256(f"{array.shape}".encode())
     content.update(np.ascontiguousarray(array))
-    return [[array.shape[1], array.shape[0]], content.hexdigest()]
+    return [[array.shape[1], array.shape[0]], content.hexdigest(), turned]
 
 
 def masks(

@@ -8,7 +8,7 @@ import numpy as np
 
 from segjax.checks import nearest
 from segjax.data import tables
-from segjax.data.folders.listing import shown
+from segjax.data.folders.listing import counted, shown
 from segjax.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -35,13 +35,16 @@ class Wanted:
         return {"validation": self.validation, "test": self.test}
 
 
-def by_shares(groups: Mapping[str, str], shares: Mapping[str, float], seed: int) -> dict[str, str]:
+def by_shares(
+    groups: Mapping[str, str], shares: Mapping[str, float], seed: int, what: str = "image"
+) -> dict[str, str]:
     """The split of each image: whole groups are held out until a split has its share of images.
 
     Args:
         groups: by name of the image the group it belongs to; its own name where it has none.
         shares: of all images, for `validation` and perhaps `test`; the rest is for training.
         seed: of the order in which groups are drawn.
+        what: is split, one of it, for messages.
 
     Raises: UserError where a split that has a share would be empty.
     """
@@ -50,9 +53,11 @@ def by_shares(groups: Mapping[str, str], shares: Mapping[str, float], seed: int)
         members.setdefault(group, []).append(name)
     held = [split for split in ("test", "validation") if shares.get(split, 0) > 0]
     if len(members) < len(held) + 1:
-        what = "image" if len(members) == len(groups) else "group of images"
+        one, several = (what, f"{what}s")
+        if len(members) < len(groups):
+            one, several = f"group of {what}s", f"groups of {what}s"
         raise UserError(
-            f"{len(members)} {what}{'s' if len(members) > 1 else ''}: too few for the splits "
+            f"{counted(members, one, several)}: too few for the splits "
             f"{', '.join(['train', *reversed(held)])}, of which each wants one; --validation and "
             "--test set their shares"
         )
@@ -73,7 +78,10 @@ def by_shares(groups: Mapping[str, str], shares: Mapping[str, float], seed: int)
 
 
 def by_list(
-    path: pathlib.Path, names: Sequence[str], fixed: Mapping[str, str] | None = None
+    path: pathlib.Path,
+    names: Sequence[str],
+    fixed: Mapping[str, str] | None = None,
+    what: str = "image",
 ) -> dict[str, str]:
     """The split of each image by a table with the columns name and split.
 
@@ -81,6 +89,7 @@ def by_list(
         path: of the table.
         names: of all images, in lower case.
         fixed: the splits of images that need no row.
+        what: is split, one of it, for messages.
 
     Raises: UserError for a split of another name, images without a row (up to ten), rows without
         image, or no image for training or validation.
@@ -88,9 +97,11 @@ def by_list(
     rows = tables.rows_by_name(path, tables.read_table(path, LIST_COLUMNS))
     found = {name: split for name, split in (fixed or {}).items() if name not in rows}
     if lacking := [name for name in names if name not in rows and name not in found]:
-        raise UserError(f"{path}: {len(lacking)} images have no row: {shown(lacking)}")
+        many = counted(lacking, f"{what} has", f"{what}s have")
+        raise UserError(f"{path}: {many} no row: {shown(lacking)}")
     if more := [str(row["name"]) for name, row in rows.items() if name not in set(names)]:
-        raise UserError(f"{path}: {len(more)} rows name no image: {shown(more)}")
+        many = counted(more, "row names", "rows name")
+        raise UserError(f"{path}: {many} no {what}: {shown(more)}")
     for name in sorted(set(names) - set(found)):
         given = str(rows[name]["split"]).lower()
         found[name] = WORDS.get(given, given)
@@ -101,7 +112,7 @@ def by_list(
             )
     for split in ("train", "validation"):
         if split not in found.values():
-            raise UserError(f"{path}: no image for the split {split}")
+            raise UserError(f"{path}: no {what} for the split {split}")
     return found
 
 
@@ -115,6 +126,23 @@ def check_groups(splits: Mapping[str, str], groups: Mapping[str, str]) -> None:
                 f"the group {group!r} is on both sides: {other} in {splits[other]}, {name} in "
                 f"{splits[name]}"
             )
+
+
+def check_same(
+    splits: Mapping[str, str], same: Sequence[Sequence[str]], where: str, what: str
+) -> None:
+    """UserError naming images of one content that are in several splits.
+
+    Args:
+        splits: of each image.
+        same: names of images that are equal.
+        where: the splits were said, for messages.
+        what: they are equal by, a pixel or a voxel.
+    """
+    for names in same:
+        if len({splits[name] for name in names}) > 1:
+            written = shown(f"{name} in {splits[name]}" for name in names)
+            raise UserError(f"{where}: one image on both sides, {what} by {what}: {written}")
 
 
 def joined(groups: Mapping[str, str], same: Sequence[Sequence[str]]) -> dict[str, str]:

@@ -11,7 +11,7 @@ import json
 import pathlib
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,12 +53,12 @@ def find_cases(folder: pathlib.Path, layout: Layout, part: str = TRAINING) -> di
             channels.setdefault(match[1], {})[int(match[2])] = path
         else:
             channels.setdefault(name, {})[-1] = path
-    if lacking := [name for name in channels if name not in labels]:
-        shown = listing.shown(lacking)
-        raise UserError(f"{places[1]}: {len(lacking)} images have no labels: {shown}")
+    if lacking := _as_cases([name for name in channels if name not in labels], layout):
+        many = listing.counted(lacking, "case has", "cases have")
+        raise UserError(f"{places[1]}: {many} no labels: {listing.shown(lacking)}")
     if lacking := [name for name in labels if name not in channels]:
-        shown = listing.shown(lacking)
-        raise UserError(f"{places[0]}: {len(lacking)} labels have no image: {shown}")
+        many = listing.counted(lacking, "case has", "cases have")
+        raise UserError(f"{places[0]}: {many} no image: {listing.shown(lacking)}")
     if part == TRAINING:
         _check_listed(folder, layout, places[1], layout.labels)
     _check_listed(folder, layout, places[0], layout.images if part == TRAINING else layout.tests)
@@ -87,14 +87,22 @@ def find_tests(folder: pathlib.Path, layout: Layout) -> tuple[dict[str, Case], i
         return find_cases(folder, layout, TEST), 0
     if images:
         _check_listed(folder, layout, folder / f"images{TEST}", layout.tests)
-    channels: dict[str, list[int]] = {}
-    for name in images:
+    return {}, len(_as_cases(list(images), layout))
+
+
+def _as_cases(names: Sequence[str], layout: Layout) -> list[str]:
+    """The cases of files without labels, by the names of the files without their ending."""
+    files: dict[str, dict[str, int]] = {}
+    for name in names:
         match = CHANNEL.fullmatch(name)
-        place = (match[1], int(match[2])) if match else (name, 0)
-        channels.setdefault(place[0], []).append(place[1])
+        case, channel = (match[1], int(match[2])) if match else (name, 0)
+        files.setdefault(case, {})[name] = channel
     # Names that end in four digits, but for no channel, are cases of one file each
     whole = [*range(len(layout.modalities))]
-    return {}, sum(1 if sorted(found) == whole else len(found) for found in channels.values())
+    found = []
+    for case, channels in files.items():
+        found += [case] if sorted(channels.values()) == whole else channels
+    return found
 
 
 def _check_listed(
@@ -105,9 +113,9 @@ def _check_listed(
     stems = [CHANNEL.fullmatch(name.removesuffix(layout.ending)) for name in there]
     there |= {f"{match[1]}{layout.ending}" for match in stems if match}
     if lacking := [name for name in names if name not in there]:
+        many = listing.counted(lacking, "file that is", "files that are")
         raise UserError(
-            f"{folder / DESCRIPTION}: names {len(lacking)} files that are not in {place.name}: "
-            f"{listing.shown(lacking)}"
+            f"{folder / DESCRIPTION}: names {many} not in {place.name}: {listing.shown(lacking)}"
         )
 
 
@@ -148,12 +156,16 @@ class Request(splitting.Wanted):
 
 @dataclass(frozen=True)
 class Seen:
-    """What one case is: voxels and spacing `(z, y, x)`, voxels by stored label, a hash."""
+    """What one case is: voxels and spacing `(z, y, x)`, voxels by stored label, two hashes.
+
+    That of `content` stands for image and labels, that of `image` for the voxels of the image.
+    """
 
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
     labels: Mapping[int, int]
     content: str
+    image: str
 
 
 @dataclass(frozen=True)
@@ -165,6 +177,7 @@ class Volumes:
         cases: by name.
         seen: what is in them.
         splits, groups: of each case.
+        same: cases whose images are equal voxel by voxel.
         unlabelled: how many volumes of imagesTs have no labels, and are not stored.
     """
 
@@ -174,7 +187,13 @@ class Volumes:
     seen: Mapping[str, Seen]
     splits: Mapping[str, str]
     groups: Mapping[str, str]
+    same: Sequence[Sequence[str]] = ()
     unlabelled: int = 0
+
+    @property
+    def tests(self) -> list[str]:
+        """The cases of labelsTs."""
+        return [n for n, case in self.cases.items() if case.labels.parent.name == f"labels{TEST}"]
 
     @property
     def digests(self) -> dict[str, str]:
@@ -234,8 +253,17 @@ def understood(request: Request, journal: scan.Journal) -> Volumes:
     # By file names alone: a case of labelsTs may be of a patient of labelsTr
     names = {name: request.manual_dir / case.labels.name for name, case in cases.items()}
     groups = columns.groups(request.group, names, request.manual_dir, [])
-    splits = _splits(request, groups, dict.fromkeys(tests, "test"))
-    return Volumes(request, layout, cases, found, splits, groups, unlabelled)
+    same = _same_images(found)
+    splits = _splits(request, groups, dict.fromkeys(tests, "test"), same)
+    return Volumes(request, layout, cases, found, splits, groups, same, unlabelled)
+
+
+def _same_images(seen: Mapping[str, Seen]) -> list[list[str]]:
+    """Names of cases whose images are the same, voxel by voxel."""
+    names: dict[str, list[str]] = {}
+    for name, each in seen.items():
+        names.setdefault(each.image, []).append(name)
+    return [same for same in names.values() if len(same) > 1]
 
 
 def _look_at_all(
@@ -250,11 +278,11 @@ def _look_at_all(
     # A case is read again where one of its files has changed, or what they mean: all are part of
     # what it is kept by
     meant = f"{len(layout.modalities)} {sorted(layout.values.items())}"
-    kinds = {path: f"case {meant} {_status(case)}" for path, case in by_image.items()}
+    kinds = {path: f"case and image {meant} {_status(case)}" for path, case in by_image.items()}
     found = {}
     for path, kind in tqdm(kinds.items(), desc="reading cases", disable=not sys.stderr.isatty()):
-        shape, spacing, labels, content = journal.one(path, kind, read)
-        seen = Seen(tuple(shape), tuple(spacing), dict(map(tuple, labels)), content)
+        shape, spacing, labels, *hashes = journal.one(path, kind, read)
+        seen = Seen(tuple(shape), tuple(spacing), dict(map(tuple, labels)), *hashes)
         if {*seen.labels} == {IGNORED}:
             raise UserError(f"{by_image[path].labels}: all of its voxels are labelled {IGNORE}")
         found[by_image[path].name] = seen
@@ -262,13 +290,19 @@ def _look_at_all(
 
 
 def _splits(
-    request: Request, groups: Mapping[str, str], tests: Mapping[str, str]
+    request: Request,
+    groups: Mapping[str, str],
+    tests: Mapping[str, str],
+    same: Sequence[Sequence[str]],
 ) -> dict[str, str]:
-    """The split of each case; those of labelsTs are `tests`, unless a table says otherwise."""
+    """The split of each case; those of labelsTs are `tests`, unless a table says otherwise.
+
+    Images of one content are never on both sides.
+    """
     if request.split is not None:
         by_lower = {name.lower(): name for name in groups}
         fixed = {name.lower(): split for name, split in tests.items()}
-        found = splitting.by_list(request.split, list(by_lower), fixed)
+        found = splitting.by_list(request.split, list(by_lower), fixed, "case")
         splits = {by_lower[name]: split for name, split in found.items()}
     else:
         if tests and request.test:
@@ -276,8 +310,12 @@ def _splits(
                 f"--test {request.test:g}: labels{TEST} holds the {len(tests)} test cases already"
             )
         drawn = {name: group for name, group in groups.items() if name not in tests}
-        splits = splitting.by_shares(drawn, request.shares, request.seed) | tests
+        kept = [[n for n in names if n in drawn] for names in same]
+        joint = splitting.joined(drawn, [names for names in kept if names])
+        splits = splitting.by_shares(joint, request.shares, request.seed, "case") | tests
     splitting.check_groups(splits, groups)
+    where = str(request.split or request.manual_dir / f"images{TEST}")
+    splitting.check_same(splits, same, where, "voxel")
     return splits
 
 
@@ -298,12 +336,15 @@ def _read(case: Case, layout: Layout):
 
 
 def _look(case: Case, layout: Layout) -> list:
-    """Shape, spacing, voxels by label and a hash of a case."""
+    """Shape, spacing, voxels by label and the hashes of a case."""
     image, labels = _read(case, layout)
     counts = np.bincount(labels.array.reshape(-1), minlength=256)
     content = hashlib.sha256(np.ascontiguousarray(image.array))
     content.update(np.ascontiguousarray(labels.array))
     content.update(image.affine.tobytes())
+    # Of the voxels alone: a copy may have another header
+    voxels_only = hashlib.sha256(f"{image.array.shape}".encode())
+    voxels_only.update(np.ascontiguousarray(image.array))
     voxels = [[int(label), int(counts[label])] for label in np.flatnonzero(counts)]
     spacing = [float(size) for size in image.spacing]
-    return [list(labels.array.shape), spacing, voxels, content.hexdigest()]
+    return [list(labels.array.shape), spacing, voxels, content.hexdigest(), voxels_only.hexdigest()]

@@ -79,7 +79,8 @@ class ImageEvaluator:
         """The columns of this process's rows that are not computed inside the step."""
         local = {name: self._devices.local_rows(array) for name, array in predictions.items()}
         fields = self._source.fields_of(batch)
-        made = self._task.rows(local, fields) | self._task.judged(local, self._examples(number))
+        judged, everywhere = self._task.judged(local, self._examples(number), baseline)
+        made = self._task.rows(local, fields) | judged
         found = {("own", name): values for name, values in made.items()}
         for (_, name), values in found.items():
             if np.shape(values) != np.shape(batch["weight"]):
@@ -88,7 +89,7 @@ class ImageEvaluator:
                     f"{list(np.shape(values))} for {len(batch['weight'])} cases"
                 )
         if baseline is not None:
-            scores = self._task.baseline_scores(baseline, fields)
+            scores = self._task.baseline_scores(baseline, fields) | everywhere
             found |= {("baseline", name): values for name, values in scores.items()}
         return found
 

@@ -20,6 +20,9 @@ from segjax.tasks.images.prediction import ImagePredictor
 from segjax.tasks.metric import Columns, Metric
 from segjax.types import Array, Float
 
+# Among the fields of a case that is drawn: the example of the data set.
+STORED = "stored"
+
 
 class ImageTask(abc.ABC):
     """A task whose examples are RGB photographs, resized to one size (`base.Task`).
@@ -74,16 +77,20 @@ class ImageTask(abc.ABC):
         """Further columns of a final table, made on the host, `[n]` each."""
         return {}
 
-    def judged(self, predictions: Mapping, examples: Iterable[Mapping]) -> dict[str, np.ndarray]:
+    def judged(
+        self, predictions: Mapping, examples: Iterable[Mapping], answer: Any
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Columns of a final table that take the photographs as they are stored, `[n]` each.
 
-        They take the place of those of `scores`, which are of the working size.
+        They take the place of those of `scores` and `rows`, which are of the working size; the
+        second ones of those of `baseline_scores`.
 
         Args:
             predictions: of the step, on the host.
             examples: of the data set, read as they are asked for.
+            answer: what the baseline learned; None where it is not asked for.
         """
-        return {}
+        return {}, {}
 
     def augmented(self, keys: Array, fields: Fields, strengths: Mapping[str, float]) -> dict:
         """The fields of a batch, augmented, each example with its own key."""
@@ -115,7 +122,10 @@ class ImageTask(abc.ABC):
     def case_figures(
         self, open_case: Callable, columns: Columns, names: Sequence[str]
     ) -> dict[str, Any]:
-        """Figures by name. `open_case(i)` gives image i, its fields, and the model's outputs."""
+        """Figures by name. `open_case(i)` gives image i, its fields, and the model's outputs.
+
+        Among the fields is the example as it is stored, as `STORED`.
+        """
         return {}
 
     # --- what all share ------------------------------------------------------------------------
@@ -226,7 +236,7 @@ class ImageTask(abc.ABC):
         def open_case(index: int):
             example = source[int(index)]
             fields = {name: array[None] for name, array in self.record(example, size).items()}
-            return example["image"], fields, apply(fields["image"])
+            return example["image"], fields | {STORED: example}, apply(fields["image"])
 
         return self.case_figures(open_case, columns, names)
 

@@ -60,10 +60,10 @@ class Localization(ImageTask):
             "distance",
             ("distance",),
             higher_is_better=False,
+            title="normalised distance",
             reported=False,
-            unit="sides",
-            description="From the predicted to the annotated point, where each side of a "
-            "photograph counts 1; the mean over cases.",
+            description="From the predicted to the annotated point, where width and height of a "
+            "photograph count 1 each; the mean over cases.",
         ),
         Metric(
             "distance_pixels",
@@ -71,7 +71,8 @@ class Localization(ImageTask):
             title="distance in pixels",
             higher_is_better=False,
             unit="px of the original",
-            description="The same distance in pixels of the photograph as it is stored.",
+            description="The same distance in pixels of the photograph as it is stored; the mean "
+            "over cases.",
         ),
         Metric(
             "distance_widths",
@@ -87,7 +88,8 @@ class Localization(ImageTask):
         "baseline": "always answers the mean position of the training points, without a network",
         "true_x": "x of the annotated point, in px of the original from its left edge",
         "true_y": "y of the annotated point, in px of the original from its upper edge",
-        "predicted_x": "x of the predicted point, likewise",
+        "predicted_x": "x of the predicted point, likewise; where it is the middle of a pixel of "
+        "the heat map, it is no more exact than that pixel is wide",
         "predicted_y": "y of the predicted point, likewise",
     }
     scored = ("distance", "distance_pixels", "distance_widths")
@@ -196,7 +198,10 @@ class Localization(ImageTask):
         numbers = isinstance(answer, list) and all(isinstance(v, int | float) for v in answer)
         check_baseline(numbers and np.shape(answer) == (2,) and np.isfinite(answer).all())
         offset = _normalised(fields) - np.array([answer])
-        return {"distance": np.linalg.norm(offset, axis=-1)}
+        return {
+            "distance": np.linalg.norm(offset, axis=-1),
+            "distance_pixels": np.linalg.norm(offset * fields["size"], axis=-1),
+        }
 
     def write_pictures(
         self,

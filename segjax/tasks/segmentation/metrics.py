@@ -14,6 +14,14 @@ OVERLAP = {
         "the size of the photograph; validations during training are at the working size.",
     ),
 }
+# Of each target: how much of the annotation is left by the working size.
+LIMIT = (
+    "Dice limit",
+    "",
+    True,
+    "Dice of the annotation itself, brought to the working size and back: no network can get "
+    "further at this size. `task_options.full_size` trains on patches of larger photographs.",
+)
 # Measured on the host, if a config asks, at the working size.
 TOPOLOGY = {
     "cl_dice": (
@@ -47,16 +55,28 @@ def of(targets: Sequence[str], *, topology: bool) -> tuple[Metric, ...]:
         for kind, (title, unit, higher, description) in (OVERLAP | measured).items()
         for target in targets
     )
+    title, unit, higher, description = LIMIT
+    limits = tuple(
+        Metric(
+            f"limit/{target}" if several else "limit",
+            (f"limit_{target}",),
+            title=f"{title} {target}",
+            higher_is_better=higher,
+            reported=False,
+            description=description,
+        )
+        for target in targets
+    )
     jaccard = Metric(
         "jaccard",
         ("jaccard",),
-        title="mean Jaccard" if several else "Jaccard",
+        title="mean Jaccard" if several else f"Jaccard {targets[0]}",
         reported=False,
         description="The common area by the united area, at the sizes of Dice"
         + ("; the mean over the targets." if several else "."),
     )
     if not several:
-        return (*each, jaccard)
+        return (*each, jaccard, *limits)
     over = "The mean of {} over the targets."
     dice = Metric("dice", ("mean_dice",), title="mean Dice", description=over.format("Dice"))
     means = tuple(
@@ -71,16 +91,17 @@ def of(targets: Sequence[str], *, topology: bool) -> tuple[Metric, ...]:
         )
         for kind, (title, unit, higher, _) in measured.items()
     )
-    return (*each, dice, jaccard, *means)
+    return (*each, dice, jaccard, *means, *limits)
 
 
 def explained(targets: Sequence[str]) -> dict[str, str]:
     """Sentences on the areas of each target and on the baseline."""
     areas = {"true_area": "annotated as", "area": "predicted to be"}
     return {
-        "baseline": "calls every pixel the class, without a network (at the working size)",
+        "baseline": "calls every pixel the class, without a network",
+        "table": "masks at the size of the photographs",
         **{
-            f"{name}_{target}": f"share of the image that is {what} {target}, at the working size"
+            f"{name}_{target}": f"share of the image that is {what} {target}"
             for target in targets
             for name, what in areas.items()
         },

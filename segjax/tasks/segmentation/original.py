@@ -1,6 +1,6 @@
-"""Overlap at the size of the photographs, of predictions made at the working size."""
+"""Overlap and areas at the size of the photographs, of predictions made at the working size."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -22,33 +22,56 @@ def overlaps(
         counted: bool `[h, w]`, the pixels that count.
         classes: how many there are, without the background.
     """
+    return _scores([(predicted == k, true == k) for k in range(1, classes + 1)], counted)
+
+
+def _scores(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], counted: np.ndarray
+) -> tuple[list[float], list[float]]:
     dices, jaccards = [], []
-    for k in range(1, classes + 1):
-        here, there = (predicted == k) & counted, (true == k) & counted
+    for here, there in pairs:
+        here, there = here & counted, there & counted
         both, total = np.count_nonzero(here & there), here.sum() + there.sum()
         dices.append(2 * both / total if total else 1.0)
         jaccards.append(both / (total - both) if total else 1.0)
     return dices, jaccards
 
 
-def judged(
-    predicted: Sequence[np.ndarray],
-    examples: Iterable[Mapping],
-    labels_of: Callable[[Mapping], tuple[np.ndarray, np.ndarray]],
-    targets: Sequence[str],
-) -> dict[str, np.ndarray]:
-    """The columns of `Segmentation.scores` at the size of each photograph.
+def columns_of(
+    scores: tuple[Sequence[float], Sequence[float]], targets: Sequence[str]
+) -> dict[str, float]:
+    """The columns of Dice and Jaccard, and their means over the targets."""
+    dices, jaccards = scores
+    each = {f"dice_{target}": value for target, value in zip(targets, dices, strict=True)}
+    return each | {"mean_dice": float(np.mean(dices)), "jaccard": float(np.mean(jaccards))}
+
+
+def row(
+    predicted: np.ndarray, shrunk: np.ndarray, stored: Mapping[str, np.ndarray], targets
+) -> dict[str, float]:
+    """The columns of one photograph.
 
     Args:
-        predicted: class indices `[h, w]` at the working size, one image each.
-        examples: as many of the data set.
-        labels_of: class indices of an example and the pixels that count, at its own size.
+        predicted: class indices `[h, w]` at the working size.
+        shrunk: those of the annotation at the working size.
+        stored: `labels` and `counted` `[h, w]` at the size of the photograph.
         targets: names of the classes.
     """
-    rows = []
-    for labels, example in zip(predicted, examples, strict=True):
-        true, counted = labels_of(example)
-        dices, jaccards = overlaps(enlarged(labels, true.shape), true, counted, len(targets))
-        rows.append([*dices, np.mean(dices), np.mean(jaccards)])
-    names = [*(f"dice_{target}" for target in targets), "mean_dice", "jaccard"]
-    return dict(zip(names, np.array(rows, np.float64).T, strict=True))
+    true, counted = stored["labels"], stored["counted"]
+    large = enlarged(predicted, true.shape)
+    found = columns_of(overlaps(large, true, counted, len(targets)), targets)
+    limits, _ = overlaps(enlarged(shrunk, true.shape), true, counted, len(targets))
+    for k, target in enumerate(targets, start=1):
+        found |= {
+            f"true_area_{target}": float(np.mean(true == k)),
+            f"area_{target}": float(np.mean(large == k)),
+            f"limit_{target}": limits[k - 1],
+        }
+    return found
+
+
+def row_of_everything(stored: Mapping[str, np.ndarray], targets: Sequence[str]) -> dict[str, float]:
+    """The columns of the baseline, which calls every pixel each class."""
+    true, counted = stored["labels"], stored["counted"]
+    pairs = [(np.ones_like(counted), true == k) for k in range(1, len(targets) + 1)]
+    return columns_of(_scores(pairs, counted), targets)

@@ -17,12 +17,11 @@ from segjax.data.resizing import resize_image, resize_mask
 from segjax.errors import UserError
 from segjax.metrics import betti_error, cl_dice, dice, jaccard
 from segjax.ops.tiling import tiled
-from segjax.tasks.base import Fields, check_baseline
+from segjax.tasks.base import Fields, check_baseline, never_annotated, never_predicted
 from segjax.tasks.deep_supervision import Scales, scales
-from segjax.tasks.images import ImageTask
+from segjax.tasks.images import STORED, ImageTask
 from segjax.tasks.metric import Columns
-from segjax.tasks.segmentation import metrics
-from segjax.tasks.segmentation.original import judged
+from segjax.tasks.segmentation import metrics, original
 from segjax.types import Array, Float, Int
 
 TARGETS = "names of mask fields, several joined by + as one class"
@@ -90,7 +89,7 @@ class Segmentation(ImageTask):
         self.explained = metrics.explained(self.targets)
         self.scored = (*(f"dice_{target}" for target in self.targets), "mean_dice", "jaccard")
         self.predicted = tuple(f"area_{target}" for target in self.targets)
-        kinds = ("true_area", "area", "dice")
+        kinds = ("true_area", "area", "dice", "limit")
         each = [f"{kind}_{target}" for target in self.targets for kind in kinds]
         self.columns = (*each, *self._topology_columns(), "mean_dice", "jaccard")
 
@@ -231,13 +230,18 @@ class Segmentation(ImageTask):
                 columns |= {f"{name}_{target}": values for name, values in found.items()}
         return columns
 
-    def judged(self, predictions: Mapping, examples: Iterable[Mapping]) -> dict[str, np.ndarray]:
-        """Dice and Jaccard at the size of each photograph: of the masks that `predict` writes."""
-
-        def labels_of(example: Mapping) -> tuple[np.ndarray, np.ndarray]:
-            return self._labels(example, example["image"].shape[:2])
-
-        return judged(predictions["labels"], examples, labels_of, self.targets)
+    def judged(
+        self, predictions: Mapping, examples: Iterable[Mapping], answer: Any
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Overlap and areas at the size of each photograph: of the masks that `predict` writes."""
+        own, baseline = [], []
+        for labels, example in zip(predictions["labels"], examples, strict=True):
+            true, counted = self._labels(example, example["image"].shape[:2])
+            stored = {"labels": true, "counted": counted}
+            shrunk, _ = self._labels(example, labels.shape)
+            own.append(original.row(labels, shrunk, stored, self.targets))
+            baseline.append(original.row_of_everything(stored, self.targets))
+        return _stacked(own), _stacked(baseline) if answer is not None else {}
 
     def baseline(self, source: Callable[[], Resident | Streamed]) -> list[int]:
         """Every pixel, for each class by itself."""
@@ -250,6 +254,14 @@ class Segmentation(ImageTask):
         columns = {f"dice_{t}": found[0] for t, found in zip(self.targets, each, strict=True)}
         means = (np.mean(scores, axis=0) for scores in zip(*each, strict=True))
         return columns | dict(zip(("mean_dice", "jaccard"), means, strict=True))
+
+    def remarks(self, columns: Columns) -> list[str]:
+        """Structures that were never predicted, or are never there."""
+        lines = never_predicted(self.targets, columns, "area", "true_area")
+        absent = never_annotated(self.targets, columns, "true_area")
+        if absent and len(self.targets) > 1:
+            absent.append("Where classes overlap, the later one of `targets` counts.")
+        return lines + absent
 
     def write_pictures(
         self,
@@ -273,8 +285,17 @@ class Segmentation(ImageTask):
             image, fields, outputs = open_case(index)
             predicted = np.asarray(self.predict(outputs)["labels"])[0]
             label = f"{title}: {names[index]}, Dice {scores[index]:.3f}"
-            panels.append((label, image, fields["labels"][0], predicted))
-        return {"cases": pictures.cases_figure(panels)}
+            # The annotation as it was drawn, not as the network saw it
+            stored = fields.get(STORED)
+            size = image.shape[:2]
+            true = fields["labels"][0] if stored is None else self._labels(stored, size)[0]
+            panels.append((label, image, true, predicted))
+        return {"cases": pictures.cases_figure(panels, self.targets)}
+
+
+def _stacked(rows: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
+    """Columns of rows."""
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 def _at_least(least: Sequence[int], size: object) -> bool:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from segjax.tasks.segmentation.pictures import SHOWN, draw_contours
+from segjax.tasks.segmentation.pictures import SHOWN, add_legend, draw_contours
 
 # Where slices are taken, as shares of the extent of the foreground.
 HEIGHTS = (0.15, 0.5, 0.85)
@@ -21,8 +20,11 @@ def slices_shown(*volumes: np.ndarray) -> list[int]:
     return [int(there[round(share * (len(there) - 1))]) for share in HEIGHTS]
 
 
-def cases_figure(panels: Sequence[Panel]) -> Figure:
-    """A row of slices a case: (title, image [d, h, w], true labels or None, predicted labels)."""
+def cases_figure(panels: Sequence[Panel], classes: Sequence[str] = ()) -> Figure:
+    """A row of slices a case: (title, image [d, h, w], true labels or None, predicted labels).
+
+    Of several classes each has a colour of its own.
+    """
     height, width = panels[0][1].shape[1:]
     size = (2.6 * len(HEIGHTS), 2.6 * height / width * len(panels) + 0.3 * len(panels) + 0.3)
     figure = Figure(figsize=size, layout="constrained")
@@ -33,18 +35,15 @@ def cases_figure(panels: Sequence[Panel]) -> Figure:
         for axes, index in zip(row, slices_shown(*volumes), strict=True):
             # Never an empty range of grey values, which an image of one value would have
             axes.imshow(image[index], cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
-            for labels, (colour, style) in zip((true, predicted), SHOWN.values(), strict=True):
+            for labels, kind in zip((true, predicted), SHOWN, strict=True):
                 if labels is not None:
-                    draw_contours(axes, labels[index], image.shape[1:], colour, style)
-            axes.text(2, 2, f"slice {index}", color="white", fontsize=6, va="top")
+                    draw_contours(axes, labels[index], image.shape[1:], kind, len(classes))
+            axes.text(2, 2, f"slice {index} of {len(image)}", color="white", fontsize=6, va="top")
             axes.set_axis_off()
         row[0].set_title(title, fontsize=8, loc="left")
-    shown = SHOWN if panels[0][2] is not None else {"predicted": SHOWN["predicted"]}
-    handles = [Line2D([], [], color=c, linestyle=s, label=n) for n, (c, s) in shown.items()]
-    legend = figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=7)
-    legend.get_frame().set_facecolor("0.6")
+    add_legend(figure, SHOWN if panels[0][2] is not None else ("predicted",), classes)
     figure.set_label(
         "Three slices of the cases with the highest, the median and the lowest mean Dice: outlines "
-        "of the annotated structures green, of the predicted ones white and dashed."
+        "of the annotated structures solid, of the predicted ones dashed."
     )
     return figure

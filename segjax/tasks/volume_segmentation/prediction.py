@@ -92,7 +92,7 @@ class VolumePredictor:
         # Slices lie along the axis of the coarsest spacing
         shown = np.moveaxis(image[..., 0], int(np.argmax(volume.spacing)), 0)
         drawn = np.moveaxis(labels, int(np.argmax(volume.spacing)), 0)
-        figure = pictures.cases_figure([(name, shown, None, drawn)])
+        figure = pictures.cases_figure([(name, shown, None, drawn)], self._task.classes)
         writing.write_figure(output / "overlays" / f"{name}.png", figure)
         millilitres = float(np.prod(volume.spacing)) / 1000
         classes = range(1, self._task.num_classes)

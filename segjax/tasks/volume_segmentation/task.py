@@ -19,7 +19,14 @@ from segjax.data.augment import (
 from segjax.data.ignored import IGNORED
 from segjax.data.pipeline import gather
 from segjax.data.volumes.patches import ResidentPatches, StreamedPatches, cut_region
-from segjax.tasks.base import Devices, Experiment, Fields, check_fields
+from segjax.tasks.base import (
+    Devices,
+    Experiment,
+    Fields,
+    check_fields,
+    never_annotated,
+    never_predicted,
+)
 from segjax.tasks.deep_supervision import Scales, scales
 from segjax.tasks.metric import Columns
 from segjax.tasks.volume_segmentation import metrics
@@ -313,6 +320,11 @@ class VolumeSegmentation:
         # No keys: without strengths nothing is drawn, and the patch is merely cut out
         return self.augmented(None, gather(arrays, batch), {})
 
+    def remarks(self, columns: Columns) -> list[str]:
+        """Structures that were never predicted, or are never there."""
+        lines = never_predicted(self.classes, columns, "volume", "true_volume")
+        return lines + never_annotated(self.classes, columns, "true_volume")
+
     def figures(
         self,
         experiment: Experiment,
@@ -330,7 +342,7 @@ class VolumeSegmentation:
         ranked = ranked_cases(scores).items()
         titled = {f"{rank}: {names[i]}, mean Dice {scores[i]:.3f}": i for rank, i in ranked}
         evaluator = self.evaluator(experiment, split, devices)
-        return {"cases": pictures.cases_figure(evaluator.panels(state, titled))}
+        return {"cases": pictures.cases_figure(evaluator.panels(state, titled), self.classes)}
 
 
 def rectified_from_depth(

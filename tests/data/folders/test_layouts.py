@@ -84,7 +84,7 @@ def test_an_image_of_four_axes_on_another_grid_than_its_labels(brains, capfd):
                     {"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/BRATS_001.nii.gz"}
                 ]
             },
-            "names 1 files that are not in imagesTr: a.nii.gz",
+            "names 1 file that is not in imagesTr: a.nii.gz",
         ),
         (
             {
@@ -92,10 +92,10 @@ def test_an_image_of_four_axes_on_another_grid_than_its_labels(brains, capfd):
                     {"image": "./imagesTr/BRATS_001.nii.gz", "label": "./labelsTr/b.nii.gz"}
                 ]
             },
-            "names 1 files that are not in labelsTr: b.nii.gz",
+            "names 1 file that is not in labelsTr: b.nii.gz",
         ),
         ({"training": ["./imagesTr/a.nii.gz"]}, "training: takes objects with image and label"),
-        ({"test": ["./imagesTs/c.nii.gz"]}, "names 1 files that are not in imagesTs: c.nii.gz"),
+        ({"test": ["./imagesTs/c.nii.gz"]}, "names 1 file that is not in imagesTs: c.nii.gz"),
     ],
 )
 def test_files_that_are_listed_and_not_there(brains, capfd, listed, message):
@@ -128,7 +128,10 @@ def test_test_images_with_labels_are_the_split_test(brains, capfd):
     label_tests(brains)
     assert prepare(brains) == 0
     shown = capfd.readouterr().out
-    assert "splits       train 4, validation 1, test 5" in shown and "imagesTs" not in shown
+    assert (
+        "splits       train 4, validation 1: cases drawn with seed 0; test 5 from labelsTs" in shown
+        and "imagesTs" not in shown
+    )
     tests = records(brains, "test")
     assert sorted(tests) == [f"BRATS_{n + 50:03d}" for n in range(CASES)]
     np.testing.assert_array_equal(tests["BRATS_052"]["labels"], labels_of(52).T)
@@ -156,7 +159,7 @@ def test_a_table_need_not_name_the_tests_and_may_move_them(brains):
 
 def test_what_is_wrong_with_test_images(brains, capfd):
     label_tests(brains, range(3))
-    refused(brains, capfd, "labelsTs: 2 images have no labels: BRATS_053, BRATS_054")
+    refused(brains, capfd, "labelsTs: 2 cases have no labels: BRATS_053, BRATS_054")
     label_tests(brains)
     words = ("--test", "0.2")
     refused(brains, capfd, "--test 0.2: labelsTs holds the 5 test cases already", words=words)
@@ -181,7 +184,7 @@ def test_labels_of_tests_without_images(brains, capfd):
     label_tests(brains)
     (brains / "imagesTs" / "BRATS_051.nii.gz").unlink()
     change(brains, test=None)
-    refused(brains, capfd, "imagesTs: 1 labels have no image: BRATS_051")
+    refused(brains, capfd, "imagesTs: 1 case has no image: BRATS_051")
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,8 @@ def test_a_class_may_have_the_separator_in_its_name():
 @pytest.mark.parametrize(
     "images, masks, pattern, message",
     [
-        (["a", "b"], ["a.png"], None, "1 images have no mask by {name}.*: b.png"),
-        (["a"], ["a.png", "c.png"], None, "1 masks have no image by {name}.*: c.png"),
+        (["a", "b"], ["a.png"], None, "1 image has no mask by {name}.*: b.png"),
+        (["a"], ["a.png", "c.png"], None, "1 mask has no image by {name}.*: c.png"),
         (["a", "b"], ["x.png", "y.png"], None, "no rule was found by which masks (x.png, y.png)"),
         (["a"], ["a.png"], "{name}_m.png", "'{name}_m.png' fits none by which masks (a.png)"),
         (["a"], ["a.png"], "mask.png", "takes {name}, and perhaps {class}"),
@@ -112,3 +112,21 @@ def test_at_most_ten_are_listed():
 def test_masks_among_images_are_told_by_the_pattern():
     assert is_mask("17_mask.png", "{name}_mask.png") and is_mask("a/17_mask.PNG", "a/{name}_mask.*")
     assert not is_mask("17.png", "{name}_mask.png")
+
+
+def test_the_same_name_is_found_where_all_images_have_it_and_most_masks_no_image():
+    with pytest.raises(UserError) as error:
+        found(["p12", "p13"], [f"p{n:02d}.png" for n in range(14)])
+    names = ", ".join(f"p{n:02d}.png" for n in range(10))
+    wanted = f"masks: 12 masks have no image by {{name}}.*: {names} and 2 more"
+    assert str(error.value) == wanted
+
+
+@pytest.mark.parametrize("ending", ["", "_mask"])
+def test_masks_without_image_and_images_without_mask_are_both_listed(ending):
+    with pytest.raises(UserError) as error:
+        found(["p3", "p4", "q"], [f"p{n}{ending}.png" for n in range(5)])
+    surplus = ", ".join(f"p{n}{ending}.png" for n in range(3))
+    pattern = f"by {{name}}{ending}.*"
+    wanted = f"masks: 3 masks have no image {pattern}: {surplus}; 1 image has no mask {pattern}: q"
+    assert str(error.value) == f"{wanted}.png"

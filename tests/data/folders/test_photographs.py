@@ -224,7 +224,7 @@ def test_labels_and_groups(tmp_path, images, capfd):
     assert prepare(tmp_path, "--labels", labels, "--group", "patient", "--validation", "0.4") == 0
     shown = capfd.readouterr().out
     assert "labels       grade: 0 4, 1 3, 2 3" in shown and "eye: left 5, right 5" in shown
-    assert "groups       5 by patient, 2 to 2 images each" in shown
+    assert "groups       5 by patient, 2 images each" in shown
     train, held = records(tmp_path, "train"), records(tmp_path, "validation")
     assert not {e["group"] for e in train.values()} & {e["group"] for e in held.values()}
     assert len(held) == 4

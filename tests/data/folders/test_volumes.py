@@ -71,7 +71,7 @@ def test_cases_become_a_set_that_can_be_planned(folder, capfd):
         "voxels       4x5x6 to 4x5x6, median 4x5x6, slices first",
         "spacing      3x1x1 to 3x1x1 mm",
         "class        tumour: label 2; in 6 of 6 cases",
-        "groups       3 by pat{group}_*, 2 to 2 cases each",
+        "groups       3 by pat{group}_*, 2 cases each",
         "splits       train 4, validation 2: whole groups drawn with seed 0",
         "prepared: ",
     ):
@@ -121,7 +121,7 @@ def test_the_description_of_version_1(folder, capfd):
     training.append({"image": "./imagesTr/gone.nii.gz", "label": "./labelsTr/gone.nii.gz"})
     describe(folder, **version_1)
     assert prepare(folder, name="other") == 2
-    assert "names 1 files that are not in labelsTr: gone.nii.gz" in capfd.readouterr().err
+    assert "names 1 file that is not in labelsTr: gone.nii.gz" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -168,11 +168,11 @@ def test_the_description_of_version_1(folder, capfd):
         (lambda f: describe(f, file_ending=".mha"), "no files *.mha; it holds pat0_000"),
         (
             lambda f: (f / "labelsTr" / "pat1_002.nii.gz").unlink(),
-            "2 images have no labels: pat1_002_0000, pat1_002_0001",
+            "labelsTr: 1 case has no labels: pat1_002\n",
         ),
         (
             lambda f: [(f / "imagesTr" / f"pat1_002_000{c}.nii.gz").unlink() for c in (0, 1)],
-            "1 labels have no image: pat1_002",
+            "imagesTr: 1 case has no image: pat1_002",
         ),
         (
             lambda f: (f / "imagesTr" / "pat1_002_0001.nii.gz").unlink(),
@@ -214,3 +214,11 @@ def test_what_is_wrong_is_one_line(folder, capfd, change, message):
 def test_flags_of_photographs_are_not_those_of_volumes(folder, capfd):
     assert prepare(folder, "--masks", folder) == 2
     assert "--masks: goes with `segjax data prepare folder`" in capfd.readouterr().err
+
+
+def test_too_few_cases_are_called_cases(folder, capfd):
+    for n in range(1, 6):
+        for path in [*folder.glob(f"*/pat{n // 2}_{n:03d}*")]:
+            path.unlink()
+    assert prepare(folder) == 2
+    assert ": 1 case: too few for the splits train, validation" in capfd.readouterr().err

@@ -28,8 +28,8 @@ def refused(folder, capfd, message, *words, **options):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda f: (f / "masks" / "p3.png").unlink(), "1 images have no mask by {name}.*: p3.png"),
-        (lambda f: (f / "images" / "p3.png").unlink(), "1 masks have no image by {name}.*: p3.png"),
+        (lambda f: (f / "masks" / "p3.png").unlink(), "1 image has no mask by {name}.*: p3.png"),
+        (lambda f: (f / "images" / "p3.png").unlink(), "1 mask has no image by {name}.*: p3.png"),
         (
             lambda f: mask(f / "masks" / "p2.png", size=(8, 8)),
             "p2.png: the mask has 8x8 pixels, its",
@@ -93,7 +93,7 @@ def test_flags(folder, capfd, words, message):
             [("p0", 1, 2)],
             "4 images have no row: p1.png, p2.png, p3.png, p4.png",
         ),
-        (("name", "x", "y"), [(f"p{n}", 1, 2) for n in range(6)], "1 rows name no image: p5"),
+        (("name", "x", "y"), [(f"p{n}", 1, 2) for n in range(6)], "1 row names no image: p5"),
         (
             ("name", "x", "y"),
             [(f"p{n}", 1, 2 + 9 * n) for n in range(5)],

@@ -5,6 +5,7 @@ lines and SIGABRT; no Python code runs any more in them. The process that was st
 only waits: it passes signals on, holds such a dump back, and says in one line what happened.
 """
 
+import contextlib
 import mmap
 import os
 import re
@@ -37,21 +38,30 @@ def run(work: Callable[[], int | None]) -> int:
     errors, errors_in = os.pipe()
     alive, alive_in = os.pipe()  # at its end when this process is
     ending = mmap.mmap(-1, 1)  # shared: the status that the child was leaving with, 0 for none
+    # A thread takes them: a handler of Python's would wait until a blocking read is over, where the
+    # signal comes right before it
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     child = os.fork()
     if child == 0:
+        # Also where whoever started this process had blocked them
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         # The ends of the other process: a pipe ends when nobody has its writing end any more
         os.close(errors)
         os.close(alive_in)
         return _child(work, errors_in, alive, ending)
     os.close(errors_in)
     os.close(alive)
-    before = {n: signal.signal(n, lambda number, frame: os.kill(child, number)) for n in SIGNALS}
+    ended = threading.Event()
+    passing = threading.Thread(target=_pass_signals_on, args=(child, ended), daemon=True)
+    passing.start()
     try:
         dump = _pass_on(errors)
         _, status = os.waitpid(child, 0)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        ended.set()
+        signal.pthread_kill(passing.ident, signal.SIGTERM)  # so that it looks
+        passing.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(alive_in)
     # Of two that fail together, the one that leaves later is aborted although it said why it ends
     code = ending[0] or os.waitstatus_to_exitcode(status)
@@ -62,6 +72,16 @@ def run(work: Callable[[], int | None]) -> int:
         sys.stderr.write(dump)
         print(f"segjax: ended by {signal.Signals(-code).name}", file=sys.stderr)
     return code if told else 1
+
+
+def _pass_signals_on(child: int, ended: threading.Event) -> None:
+    """Hands every signal that this process gets to the child, until it has ended."""
+    while True:
+        number = signal.sigwait(SIGNALS)
+        if ended.is_set():
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, number)
 
 
 def _pass_on(errors: int) -> str:

@@ -192,7 +192,10 @@ class Progress:
             disable=not sys.stderr.isatty(),
         )
         left = len(self.missing)
-        tqdm.write(f"{len(points)} points, {self._ended} done, {left} to run")
+        tqdm.write(
+            f"{len(points)} points, {self._ended} done, {left} to run; what each prints goes to "
+            f"{workdir / 'points'}/ID.txt"
+        )
 
     def __enter__(self) -> "Progress":
         return self
@@ -231,7 +234,8 @@ class Progress:
         # Imported here, for it loads matplotlib
         from segjax.report import sweep
 
-        print(f"wrote {sweep.write(self.workdir)}")
+        made = sweep.write(self.workdir)
+        print(f"wrote {made}, with report.csv, report.tex and figures/ beside it")
 
 
 def check_same(

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.usefixtures("command_settings")
 def test_a_work_folder_deleted_during_the_run(tmp_path, data_dir, monkeypatch, capfd, place, name):
     folder, usual = tmp_path / "run", getattr(place, name)
 
-    def deleting(*arguments):
+    def deleting(*arguments, **options):
         shutil.rmtree(folder)
-        return usual(*arguments)
+        return usual(*arguments, **options)
 
     monkeypatch.setattr(place, name, deleting)
     assert main(runs.words(folder, data_dir, train__steps=1)) == 1

@@ -235,5 +235,7 @@ def describe(run: Run) -> None:
             file=sys.stderr,
         )
     described["model_init"] = _begins_with(made, folder)
-    described["data"] = {"digest": None if begun else made.data.digest}
+    data = made.data
+    cases = {split: data.count(split) for split in data.splits if data.has(split)}
+    described["data"] = {"digest": None if begun else data.digest, "cases": cases}
     files.write_text(folder / workdir.ENVIRONMENT, json.dumps(described, indent=2) + "\n")

@@ -15,6 +15,8 @@ from segjax.report.results import Row, Sweep
 from segjax.tasks.metric import Metric
 
 LEVEL = 0.05
+# Fewer cases (or patients) get no interval: resamples of so few hardly leave their own range
+FEWEST = 5
 # Of the best row's median: a model that ends below it counts as one that failed to converge.
 FAILED_SHARE = 0.75
 
@@ -212,6 +214,7 @@ def summary_of(
         seed_values = statistics.mean(columns[0])
         if kept.any():
             mean = float(np.mean(cases[kept]))
+        if independent(kept, patients) >= FEWEST:
             low, high = stats.bootstrap_interval(cases[kept], clusters=_some(patients, kept))
         # A single case has no deviation
         if kept.sum() > 1:
@@ -226,13 +229,8 @@ def summary_of(
         # flatter it.
         if kept.any() and np.isfinite(seed_values).all():
             mean = float(np.mean(seed_values))
-            interval = stats.crossed_bootstrap_interval(
-                *finite,
-                statistic=metric.statistic,
-                unknown=metric.takes_unknown,
-                clusters=_some(patients, kept),
-            )
-            low, high = interval
+            if independent(kept, patients) >= FEWEST:
+                low, high = _statistic_interval(metric, finite, _some(patients, kept))
     count = int(kept.sum())
     return Summary(
         mean=mean,
@@ -244,6 +242,29 @@ def summary_of(
         left_out=len(kept) - count,
         not_finite=int(sum(np.count_nonzero(~np.isfinite(column)) for column in columns)),
         paper=next((paper[key] for key in metric.keys if key in paper), None),
+    )
+
+
+def independent(kept: np.ndarray, patients: np.ndarray | None) -> int:
+    """How many of the kept cases are independent: they themselves, or their patients."""
+    return int(kept.sum()) if patients is None else len({*patients[kept]})
+
+
+def _statistic_interval(
+    metric: Metric, columns: list[np.ndarray], patients: np.ndarray | None
+) -> tuple[float, float]:
+    """The interval of a statistic that is no mean: of one seed over cases, else over both."""
+    known = patients is None and np.isfinite(columns[0]).all()
+    if len(columns) == len(columns[0]) == 1 and known:
+        # As that of the mean which it is a function of
+        return stats.bootstrap_interval(
+            columns[0][0], statistic=lambda values, axis: metric.statistic(values)
+        )
+    return stats.crossed_bootstrap_interval(
+        *columns,
+        statistic=metric.statistic,
+        unknown=metric.takes_unknown,
+        clusters=patients,
     )
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from segjax.explore import plotting
 from segjax.report.comparison import cdf, failed_share, shown_cases, values_of
 from segjax.report.results import Row, Sweep
+from segjax.report.text import heading
 from segjax.tasks.metric import Metric
 
 GREY = "#888888"
@@ -94,7 +95,7 @@ def curves_figure(sweep: Sweep) -> Figure | None:
     lines = -(-len(names) // columns)
     width = 5.6 if columns == 1 else 3.6
     figure, grid = plotting.panels(lines, columns, width=width, height=2.8)
-    titles = {key: metric.heading for metric in sweep.metrics for key in metric.keys}
+    titles = {key: heading(metric) for metric in sweep.metrics for key in metric.keys}
     for axes, name in zip(grid.flat, names, strict=False):
         for index, row in enumerate(sweep.rows):
             steps, mean, low, high = seed_curves(row, name)
@@ -105,7 +106,7 @@ def curves_figure(sweep: Sweep) -> Figure | None:
                     axes.fill_between(
                         steps, low, high, color=style["color"], alpha=0.16, linewidth=0
                     )
-        plotting.describe(axes, titles.get(name, name), "step", "validation")
+        plotting.describe(axes, titles.get(name, name), "step", "mean over validation cases")
         axes.grid(color="#eeeeee", linewidth=0.6)
         axes.set_axisbelow(True)
     for axes in list(grid.flat)[len(names) :]:
@@ -172,7 +173,9 @@ def cdf_figure(sweep: Sweep, threshold: float) -> Figure:
     axes.set_ylim(-0.02, 1.02)
     axes.grid(color="#eeeeee", linewidth=0.6)
     plotting.describe(
-        axes, x=f"{sweep.headline.name} x of the best checkpoint", y="share of models at x or below"
+        axes,
+        x=f"{sweep.headline.heading} of the best checkpoint",
+        y="share of trainings at it or below",
     )
     _legend(figure, sweep, labels)
     return figure

@@ -39,7 +39,10 @@ CASES = (
     "a point is a case, averaged over seeds; the box holds the middle half of them, with the "
     "median as a line; the diamond is the mean"
 )
-CURVED = "During training, at the working size: the mean over seeds; the band spans the seeds"
+CURVED = (
+    "During training, at the network's input size: the mean over seeds; the band goes from the "
+    "lowest to the highest seed"
+)
 DETAILS = (
     "setting",
     "seeds",
@@ -131,26 +134,29 @@ def markdown_text(
     # A bare asterisk would begin a list of its own.
     lines += ["- " + "\\" * note.startswith(texts.STAR) + note for note in notes] + [""]
     lines += [*(f"- {line}" for line in texts.sentences(sweep.metrics)), ""]
-    lines += [*texts.reach(sweep), ""]
+    lines += [*texts.reach(sweep, comparison), ""]
+    if remarks := texts.remarked(sweep):
+        lines += ["**Remarks on the trainings**", "", *(f"- {line}" for line in remarks), ""]
     for metric in sweep.metrics:
         lines += [f"## {texts.heading(metric)}", ""]
         lines += texts.table(*texts.filled(DETAILS, _details(sweep, comparison, metric)))
-        lines += [texts.interval_text(metric) + _reference_text(sweep, comparison), ""]
+        told = texts.interval_text(metric, comparison.metrics[metric.name])
+        lines += [" ".join(told + _reference_text(sweep, comparison)), ""]
         lines += _image(figures, file_of(metric), f"{metric.case_heading}: {CASES}")
     if CURVES in figures:
         lines += ["## Validation over the training", ""]
         lines += _image(figures, CURVES, CURVED)
-    lines += ["## Convergence", "", *convergence, ""]
+    lines += ["## Trainings that failed", "", *convergence, ""]
     lines += _image(figures, CONVERGENCE, "Share of models that end at a value or below it")
     return "\n".join(lines)
 
 
-def _reference_text(sweep: Sweep, comparison: Comparison) -> str:
+def _reference_text(sweep: Sweep, comparison: Comparison) -> list[str]:
     if len(sweep.rows) < 2:
-        return ""
-    return (
-        f" Difference and p: against `{comparison.reference}`, over the cases that both rows have."
-    )
+        return []
+    return [
+        f"Difference and p: this row less `{comparison.reference}`, over the cases that both have."
+    ]
 
 
 def _image(figures: list[str], name: str, caption: str) -> list[str]:
@@ -177,14 +183,20 @@ def _overview(sweep: Sweep, comparison: Comparison) -> list[list[str]]:
         table.append([_label(row, sweep), str(len(row.seeds)), *cells])
         if any(paper):
             table.append(["*the paper's own*", "", *paper])
-    values = [sweep.baseline.get(metric.name) for metric in sweep.metrics]
-    if any(value is not None for value in values):
-        shown = [
-            "" if v is None else texts.number(v, m)
-            for v, m in zip(values, sweep.metrics, strict=True)
-        ]
-        table.append(["baseline, without a network", "", *shown])
+    if baseline := _baseline(sweep):
+        table.append(["baseline, without a network", "", *baseline])
     return table
+
+
+def _baseline(sweep: Sweep) -> list[str]:
+    """The baseline's cells; none where there is no baseline."""
+    values = [sweep.baseline.get(metric.name) for metric in sweep.metrics]
+    if all(value is None for value in values):
+        return []
+    return [
+        "" if value is None else texts.number(value, metric)
+        for value, metric in zip(values, sweep.metrics, strict=True)
+    ]
 
 
 def _details(sweep: Sweep, comparison: Comparison, metric: Metric) -> list[list[str]]:
@@ -279,7 +291,12 @@ def latex_text(sweep: Sweep, comparison: Comparison) -> str:
             lines.append(
                 _latex_line("\\textcolor{gray}{\\textit{\\quad the paper's own}}", "", *grey)
             )
-    notes = texts.notes(sweep, comparison)
+    if baseline := _baseline(sweep):
+        lines += [
+            "\\midrule",
+            _latex_line("Baseline, without a network", "", *map(escape, baseline)),
+        ]
+    notes = texts.notes(sweep, comparison) + texts.smallest_p(sweep) + [texts.chosen(sweep)]
     if missing := texts.unfinished(sweep):
         notes.append("Not done yet: " + "; ".join(missing) + ".")
     notes = [note.replace("In italics:", "In grey italics:") for note in notes]

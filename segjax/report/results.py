@@ -12,7 +12,7 @@ from segjax.config import files, sweeps
 from segjax.config.validation import paper_figures
 from segjax.errors import UserError
 from segjax.report.tables import Curves, patients_of, read_curves, read_json, read_table
-from segjax.tasks.base import Task
+from segjax.tasks.base import Task, remarks
 from segjax.tasks.metric import Metric
 from segjax.train import experiment
 from segjax.train.sweepdir import MANIFEST, folder_of, is_done, is_sweep, read_manifest
@@ -31,6 +31,8 @@ class Row:
     columns: dict[str, np.ndarray]
     reached: np.ndarray  # [seeds], the headline metric of each best checkpoint
     curves: tuple[Curves, ...]  # one a seed
+    steps: tuple[int, ...]  # of the best checkpoints, as far as they are known
+    remarks: tuple[tuple[str, ...], ...]  # of the task, on the table of each seed
     paper: dict[str, tuple[float, float]]  # mean, and standard deviation or nan
 
 
@@ -49,6 +51,7 @@ class Sweep:
     patients: np.ndarray | None = None  # of each case, where some are of one
     baseline: Mapping[str, float] = field(default_factory=dict)  # without a network, by metric
     setting: str = ""  # what the points train, in words
+    chosen_by: str = ""  # the value that their best checkpoints have the best of
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class _Point:
     columns: dict[str, np.ndarray]
     reached: float
     curves: Curves
+    step: int | None
+    remarks: tuple[str, ...]
     paper: dict[str, tuple[float, float]]
 
 
@@ -109,6 +114,7 @@ def read(workdir: pathlib.Path) -> Sweep:
         patients=patients_of(first, cases),
         baseline=_baseline(first) if not dropped else {},
         setting=_setting(config, folder_of(workdir, done[0])),
+        chosen_by=config.evaluate.best,
     )
 
 
@@ -138,7 +144,7 @@ def _setting(config: ConfigDict, folder: pathlib.Path) -> str:
         height, width = config.data.image_size
         return (
             f"{config.task}, {config.data.name}: {config.model.name}, {height} x {width} pixels, "
-            f"{steps} steps of {config.data.batch_size} at most"
+            f"{steps} steps of {config.data.batch_size} examples at most"
         )
     except (UserError, AttributeError, KeyError, TypeError, ValueError):
         return ""
@@ -189,25 +195,28 @@ def _read_point(folder: pathlib.Path, point: sweeps.Point, task: Task, given: st
     path = folder / "config.json"
     config = files.from_json(path)
     cases, columns = read_table(folder / PREDICTIONS)
+    reached, step = _headline(folder / TABLE, task.headline)
     return _Point(
         sweeps.row_label(point, given),
         int(point.get("seed", config.get("seed", 0))),
         cases,
         columns,
-        _headline(folder / TABLE, task.headline),
+        reached,
         read_curves(folder / "metrics.jsonl"),
+        step,
+        tuple(remarks(task, columns)),
         paper_figures(config, f"{path}: "),
     )
 
 
-def _headline(path: pathlib.Path, headline: str) -> float:
-    """The headline metric of a finished point."""
+def _headline(path: pathlib.Path, headline: str) -> tuple[float, int | None]:
+    """The headline metric of a finished point, and the step of its checkpoint, if it is known."""
     content = read_json(path)
-    metrics = content.get("metrics") if isinstance(content, dict) else None
+    metrics, step = content.get("metrics"), content.get("step")
     value = metrics.get(headline) if isinstance(metrics, dict) else None
     if not isinstance(value, (int, float)):
         raise UserError(f"{path}: damaged: no metric {headline!r}; evaluate again")
-    return float(value)
+    return float(value), step if isinstance(step, int) else None
 
 
 def _common_cases(workdir: pathlib.Path, points: list[_Point]) -> tuple[tuple[str, ...], int]:
@@ -236,5 +245,7 @@ def _row(points: list[_Point], names: list[str], cases: tuple[str, ...]) -> Row:
         columns,
         np.array([point.reached for point in points]),
         tuple(point.curves for point in points),
+        tuple(point.step for point in points if point.step is not None),
+        tuple(point.remarks for point in points),
         points[0].paper,
     )

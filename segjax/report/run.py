@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -15,9 +15,11 @@ from segjax.errors import UserError
 from segjax.inference.evaluate import changed_data
 from segjax.inference.open import Trained, load_trained
 from segjax.report import run_text
+from segjax.report import text as texts
 from segjax.report.run_text import Split
 from segjax.report.tables import patients_of, read_json, read_table
 from segjax.tasks.base import remarks
+from segjax.tasks.metric import Metric
 from segjax.train import workdir
 from segjax.train.logs import read_rows
 
@@ -30,8 +32,11 @@ COLOURS = {"train": "tab:blue", "validation": "tab:orange"}
 HIDDEN = ("learning_rate", "images_per_second", "gradient_norm")
 
 
-def curves_figure(rows: list[dict], best: int | None = None) -> Figure:
+def curves_figure(
+    rows: list[dict], best: int | None = None, metrics: Sequence[Metric] = ()
+) -> Figure:
     """One panel a quantity, training and validation together, and the step that was chosen."""
+    titles = {metric.name: texts.heading(metric) for metric in metrics}
     series: dict[str, dict[str, list]] = {}
     for row in rows:
         if row["value"] is not None:
@@ -49,7 +54,7 @@ def curves_figure(rows: list[dict], best: int | None = None) -> Figure:
             axes.plot(steps, values, ".-", **look)
         if best is not None:
             axes.axvline(best, color="0.6", linewidth=0.8, linestyle="--", zorder=0)
-        axes.set_title(name, fontsize=9)
+        axes.set_title(titles.get(name, name.replace("_", " ")), fontsize=9)
         axes.set_xlabel("step", fontsize=8)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.tick_params(labelsize=7)
@@ -59,7 +64,7 @@ def curves_figure(rows: list[dict], best: int | None = None) -> Figure:
     chosen = "" if best is None else f" The dashed line is the checkpoint that was chosen, {best}."
     figure.set_label(
         "Over the training, a panel a quantity: of the training, means since the last log (with "
-        f"augmentation); of the validation, of its cases, at the working size.{chosen}"
+        f"augmentation); of the validation, of its cases, at the network's input size.{chosen}"
     )
     return figure
 
@@ -79,21 +84,15 @@ def write(
     """
     config = workdir.open_existing(folder, places)
     workdir.check_writable(folder, "--workdir")
-    rows = read_rows(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else []
-    if not any(row["value"] is not None for row in rows):
-        raise UserError(f"{folder}: no value in metrics.jsonl; train first")
+    rows = _read_log(folder)
     results = {path: _read_result(path) for path in sorted(folder.glob("metrics_*.json"))}
     best = next((r["step"] for r in results.values() if r["split"] == "validation"), None)
-    pictures = {"learning_curves": curves_figure(rows, best)}
+    pictures: dict[str, Figure] = {}
     environment = read_json(folder / "env.json", *ENVIRONMENT)
     splits: dict[pathlib.Path, Split] = {}
     validations = len({row["step"] for row in rows if row["split"] == "validation"})
     for path, result in results.items():
         split = path.stem.removeprefix("metrics_")
-        if not workdir.of_one_evaluation(folder, split):
-            raise UserError(
-                f"{path}: is of another evaluation than predictions_{split}.csv; evaluate again"
-            )
         # Only when there is a table to draw cases of: the curves need no network
         trained = trained or load_trained(folder, places=places, spread=True)
         made, state = trained.experiment, trained.state
@@ -114,11 +113,15 @@ def write(
         if not closed:
             figures = made.task.figures(made, state, split, columns, names, trained.devices)
             pictures |= {f"{name}_{split}": figure for name, figure in figures.items()}
+    metrics = trained.experiment.task.metrics if trained else ()
+    pictures = {"learning_curves": curves_figure(rows, best, metrics)} | pictures
     if jax.process_index() == 0:
         with _naming(folder / "env.json"):
             ended = ended or workdir.read_done(folder) is not None
             done = None if ended else max(row["step"] for row in rows)
             lines = run_text.head(config, environment, done)
+        if ended and not results:
+            lines += [f"**No table: `segjax evaluate --workdir {folder}` makes it.**", ""]
         for path, split in splits.items():
             with _naming(path):
                 lines += run_text.section(split, config)
@@ -132,12 +135,34 @@ def write(
     return folder / "report.md"
 
 
+def _read_log(folder: pathlib.Path) -> list[dict]:
+    """The rows of metrics.jsonl; UserError where none has a value."""
+    rows = read_rows(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else []
+    if not any(row["value"] is not None for row in rows):
+        raise UserError(f"{folder}: no value in metrics.jsonl; train first")
+    return rows
+
+
 def _read_result(path: pathlib.Path) -> dict:
-    """What a metrics_<split>.json says; older ones call the baseline `trivial`."""
+    """What a metrics_<split>.json says, whose table has to lie beside it.
+
+    Older ones call the baseline `trivial`.
+    """
+    _check_table(path)
     result = read_json(path, *RESULT)
     if "baseline" not in result and "trivial" not in result:
         raise UserError(f"{path}: cannot read it: it has no 'baseline'; train or evaluate again")
     return {"baseline": result.get("trivial"), **result}
+
+
+def _check_table(path: pathlib.Path) -> None:
+    """UserError unless a metrics_<split>.json has its own predictions_<split>.csv beside it."""
+    split = path.stem.removeprefix("metrics_")
+    table = path.with_name(f"predictions_{split}.csv")
+    if not table.exists():
+        raise UserError(f"{table}: missing, the table of {path.name}; evaluate again")
+    if not workdir.of_one_evaluation(path.parent, split):
+        raise UserError(f"{path}: is of another evaluation than {table.name}; evaluate again")
 
 
 @contextlib.contextmanager

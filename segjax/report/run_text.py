@@ -13,7 +13,14 @@ from segjax.report.comparison import Summary, summary_of
 from segjax.tasks.base import Task, explained
 from segjax.tasks.metric import Columns, Metric
 
-COLUMNS = ("figure", "this run", "sd over cases", "95 % interval", "baseline")
+COLUMNS = (
+    "metric",
+    "this run",
+    "sd over cases",
+    "median (quartiles)",
+    "95 % interval",
+    "baseline",
+)
 PAPER = "the paper's own figure, on its own data"
 
 
@@ -55,14 +62,18 @@ def head(config: ConfigDict, environment: Mapping, done: int | None = None) -> l
     version = f"segjax {environment['segjax']}, " if "segjax" in environment else ""
     commit = f", commit {environment['commit']}" if environment["commit"] else ""
     examples = environment.get("examples")
+    cases = environment.get("data", {}).get("cases", {})
+    weighted = len(config.loss) > 1
     return [
         f"# {config.task}: {config.data.name}, {config.model.name}",
         "",
-        f"- loss: {', '.join(map(_term, config.loss.values()))}",
+        *([f"- cases: {', '.join(f'{n} {split}' for split, n in cases.items())}"] if cases else []),
+        f"- loss: {' + '.join(_term(term, weighted) for term in config.loss.values())}",
         *([f"- begun with `{config.model_init}`"] if config.model_init else []),
         f"- {config.optimizer.name}, learning rate {config.optimizer.learning_rate:g} "
         f"({config.schedule.name}), batch {config.data.batch_size}, "
-        f"{_size(config.data.image_size)} pixels" + (f", epochs of {examples}" if examples else ""),
+        f"{_size(config.data.image_size)} pixels"
+        + (f", {examples} examples an epoch" if examples else ""),
         f"- {environment['parameters']:,} parameters, {environment['total_steps']} steps at most, "
         f"seed {config.seed}",
         f"- {len(environment['devices'])} x {environment['device_kind']}, {version}"
@@ -72,11 +83,12 @@ def head(config: ConfigDict, environment: Mapping, done: int | None = None) -> l
     ]
 
 
-def _term(term: ConfigDict) -> str:
-    """A term of the loss, with its weight and where its arrays come from."""
+def _term(term: ConfigDict, weighted: bool) -> str:
+    """A term of the loss, with its weight where that says something, and its arrays' origin."""
     weight = term.weight.name if isinstance(term.weight, ConfigDict) else f"{term.weight:g}"
     inputs = ", ".join(f"{name} = {array}" for name, array in dict(term.get("inputs", {})).items())
-    return f"{weight} x {term.name}" + (f" ({inputs})" if inputs else "")
+    weight = f"{weight} x " if weighted or weight != "1" else ""
+    return f"{weight}{term.name}" + (f" ({inputs})" if inputs else "")
 
 
 def _size(size: Sequence[int]) -> str:
@@ -110,20 +122,20 @@ def explanation(splits: Sequence[Split], config: ConfigDict) -> list[str]:
     there = dict.fromkeys(name for split in splits for name in split.columns or ())
     if told := [f"`{name}`, {known[name]}" for name in there if name in known]:
         lines.append(
-            "`predictions_<split>.csv` has a row a case: the figures above that are means, and "
+            "`predictions_<split>.csv` has a row a case: the metrics above that are means, and "
             f"{'; '.join(told)}."
         )
     return [
-        "## What the figures are",
+        "## What the metrics are",
         "",
         *(f"- {line}" for line in lines),
         "",
         *texts.reaching(
             [
-                f"One training (seed {config.seed}). An interval (BCa or percentile bootstrap, "
-                "10,000 resamples) says what other cases of the same kind would give under this "
-                "very training. What another seed would give is not in it: `segjax sweep` with "
-                "several seeds shows that.",
+                f"One training (seed {config.seed}). An interval (bootstrap over cases, 10,000 "
+                "resamples; BCa, or percentiles of what is a mean of no single column) says what "
+                "other cases of the same kind would give under this very training. What another "
+                "seed would give is not in it: `segjax sweep` with several seeds shows that.",
                 *dict.fromkeys(texts.together(split.patients) for split in splits),
                 "Whether another method differs cannot be read off two intervals: the report of a "
                 "sweep tests it case by case.",
@@ -155,7 +167,8 @@ def metric_of(split: Split, name: str) -> Metric:
         return found
     term = name.removeprefix("loss/")
     what = f"The term `{term}` alone, before its weight." if term != name else (
-        "What training lowers: the sum of the terms by their weights, as a mean over cases."
+        "What training lowers: the sum of the terms by their weights, as a mean over cases. It "
+        "compares nothing but runs with the same loss."
     )  # fmt: skip
     return Metric(name, (name,), higher_is_better=False, description=what)
 
@@ -168,6 +181,7 @@ def _row(split: Split, name: str, value: float, paper: Mapping) -> list[str]:
         texts.heading(metric),
         texts.number(value, metric),
         "" if summary is None or math.isnan(summary.sd) else texts.number(summary.sd, metric),
+        _quartiles(split, metric),
         "" if summary is None else texts.interval(summary, metric),
         "" if own[0] is None else texts.number(own[0], metric),
         "" if own[1] is None else _figure(own[1]),
@@ -183,9 +197,25 @@ def _summary(split: Split, metric: Metric) -> Summary | None:
     if counts or split.columns is None or not metric.given(split.columns):
         return None
     counted = metric.counted(split.names)
-    columns = [np.asarray(split.columns[name], float)[None, counted] for name in metric.columns]
+    columns = [_column(split, name)[None, counted] for name in metric.columns]
     patients = None if split.patients is None else split.patients[counted]
     return summary_of(metric, columns, patients=patients) if counted.any() else None
+
+
+def _quartiles(split: Split, metric: Metric) -> str:
+    """The middle of the cases, which no single one of them can move far."""
+    if not metric.is_mean or split.columns is None or not metric.given(split.columns):
+        return ""
+    values = _column(split, metric.columns[0])[metric.counted(split.names)]
+    values = values[np.isfinite(values)]
+    if values.size < texts.FEWEST:
+        return ""
+    low, middle, high = (texts.number(v, metric) for v in np.percentile(values, [25, 50, 75]))
+    return f"{middle} ({low} to {high})"
+
+
+def _column(split: Split, name: str) -> np.ndarray:
+    return np.asarray(split.columns[name], float)
 
 
 def _figure(value: float | tuple) -> str:
@@ -210,7 +240,7 @@ def _remarks(split: Split, config: ConfigDict) -> list[str]:
         )
         lines.append(
             f"The checkpoint was chosen by these very cases (the best `{config.evaluate.best}` of "
-            f"{how}), which flatters; {other}"
+            f"{how}), which overestimates performance; {other}"
         )
     return [*(f"- {line}" for line in lines), ""] if lines else []
 

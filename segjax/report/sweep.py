@@ -7,6 +7,9 @@ from segjax.report import figures, formats, results, text
 from segjax.report.comparison import compare, failure_threshold
 from segjax.report.formats import file_of
 
+# The distribution of fewer trainings says no more than their values
+SEEDS = 5
+
 
 def write(
     workdir: pathlib.Path, *, against: str | None = None, failed_below: float | None = None
@@ -29,7 +32,8 @@ def write(
     drawn = {file_of(metric): figures.cases_figure(sweep, metric) for metric in sweep.metrics}
     if curves := figures.curves_figure(sweep):
         drawn[formats.CURVES] = curves
-    drawn[formats.CONVERGENCE] = figures.cdf_figure(sweep, threshold)
+    if max(len(row.seeds) for row in sweep.rows) >= SEEDS:
+        drawn[formats.CONVERGENCE] = figures.cdf_figure(sweep, threshold)
     # Pictures first, then the texts that name them
     for name, figure in drawn.items():
         files.write_figure(workdir / name, figure)

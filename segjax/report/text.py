@@ -7,6 +7,7 @@ import numpy as np
 
 from segjax.report.comparison import (
     FAILED_SHARE,
+    FEWEST,
     LEVEL,
     Comparison,
     Summary,
@@ -17,11 +18,12 @@ from segjax.report.results import Row, Sweep
 from segjax.tasks.metric import Metric
 
 FEWER, LEFT_OUT, STAR, UNKNOWN = "†", "‡", "*", "–"
+TOO_FEW = "too few cases"
 EACH_ROW = (
     "Each row of a table is a case of its own here: no two are known to be of one patient (own "
     "sets know it by `segjax data prepare … --group`)."
 )
-# Below it an interval is itself a rough guess
+# Below it an interval is narrower than it should be
 FEW = 20
 
 
@@ -45,8 +47,10 @@ def number(value: float, metric: Metric, sign: str = "") -> str:
 
 def interval(summary: Summary, metric: Metric) -> str:
     """`low to high`; a dash where there is none, or nothing is known of the spread."""
-    # Equal ends, as of a single case, say that nothing is known of the spread
-    if math.isnan(summary.low) or summary.low == summary.high:
+    if math.isnan(summary.low):
+        return UNKNOWN if math.isnan(summary.mean) else TOO_FEW
+    # Equal ends say that nothing is known of the spread
+    if summary.low == summary.high:
         return UNKNOWN
     return f"{number(summary.low, metric)} to {number(summary.high, metric)}"
 
@@ -129,14 +133,57 @@ def together(patients: np.ndarray | None) -> str:
 
 def few(number: int, noun: str = "case") -> list[str]:
     """A remark on an interval over so many cases or patients, where it is needed."""
-    if number == 1:
-        return [f"One {noun} says nothing of others: it has no interval."]
-    return [f"{number} {noun}s are few: the interval itself is rough."] if number < FEW else []
+    if number < FEWEST:
+        return [f"{counted(number, noun)}: too few for an interval."]
+    if number < FEW:
+        return [f"{number} {noun}s are few: such an interval holds less often than in 95 %."]
+    return []
 
 
 def reaching(lines: Sequence[str]) -> list[str]:
     """What can be concluded, as a list under its title."""
     return ["**How far this reaches**", "", *(f"- {line}" for line in lines)]
+
+
+def remarked(sweep: Sweep) -> list[str]:
+    """What the task remarks on the trainings: once what it says of all, else of which."""
+    said: dict[str, dict[str, list[int]]] = {}
+    for row in sweep.rows:
+        for seed, lines in zip(row.seeds, row.remarks, strict=True):
+            for line in lines:
+                said.setdefault(line, {}).setdefault(row.label, []).append(seed)
+    return [
+        line if of == {row.label: [*row.seeds] for row in sweep.rows} else f"{_of(of)}: {line}"
+        for line, of in said.items()
+    ]
+
+
+def _of(settings: dict[str, list[int]]) -> str:
+    """Settings with their seeds, in words."""
+    return "; ".join(
+        f"`{label}`, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        for label, seeds in settings.items()
+    )
+
+
+def reversed_by_seeds(sweep: Sweep, comparison: Comparison) -> list[str]:
+    """A line on differences that do not have the same sign under every seed."""
+    labels = [row.label for row in sweep.rows]
+    index = labels.index(comparison.reference)
+    turned: dict[str, list[str]] = {}
+    for metric in sweep.metrics:
+        summaries = comparison.metrics[metric.name]
+        reference = dict(zip(sweep.rows[index].seeds, summaries[index].seed_means, strict=True))
+        for row, summary in zip(sweep.rows, summaries, strict=True):
+            pairs = zip(row.seeds, summary.seed_means, strict=True)
+            signs = {math.copysign(1, v - reference[k]) for k, v in pairs if k in reference}
+            if row.label != comparison.reference and len(signs) > 1:
+                turned.setdefault(metric.heading, []).append(f"`{row.label}`")
+    return [
+        f"{heading}: the difference to `{comparison.reference}` has not the same sign under every "
+        f"seed for {', '.join(rows)}."
+        for heading, rows in turned.items()
+    ]
 
 
 def smallest_p(sweep: Sweep) -> list[str]:
@@ -155,7 +202,7 @@ def smallest_p(sweep: Sweep) -> list[str]:
     ]
 
 
-def reach(sweep: Sweep) -> list[str]:
+def reach(sweep: Sweep, comparison: Comparison) -> list[str]:
     """What the number of cases and seeds lets one conclude."""
     cases, seeds = len(sweep.cases), max(len(row.seeds) for row in sweep.rows)
     independent = cases if sweep.patients is None else len({*sweep.patients})
@@ -163,6 +210,9 @@ def reach(sweep: Sweep) -> list[str]:
         f"{counted(cases, 'validation case')}, {counted(seeds, 'seed')} a setting"
         + (". Nothing here says how much another seed would change." if seeds == 1 else " at most.")
     ]
+    if seeds > 1:
+        lines.append("Tests, and intervals of means, are under these very seeds.")
+    lines += reversed_by_seeds(sweep, comparison)
     if len(sweep.rows) > 1:
         lines.append(
             "A difference without a star is not shown to be there, nor shown to be absent: more "
@@ -172,9 +222,17 @@ def reach(sweep: Sweep) -> list[str]:
     lines += few(independent, "case" if sweep.patients is None else "patient")
     lines += [
         together(sweep.patients),
-        "The checkpoints were chosen by these same cases, which flatters all settings.",
+        chosen(sweep),
     ]
     return reaching(lines)
+
+
+def chosen(sweep: Sweep) -> str:
+    """By what the checkpoints were chosen."""
+    return (
+        f"The checkpoints were chosen by these same cases (the best `{sweep.chosen_by}`), which "
+        "overestimates the performance of all settings."
+    )
 
 
 def notes(sweep: Sweep, comparison: Comparison) -> list[str]:
@@ -204,7 +262,8 @@ def notes(sweep: Sweep, comparison: Comparison) -> list[str]:
         lines.append(
             f"{LEFT_OUT} Values that are infinite or unknown (as when a structure is missing from "
             "a prediction or from the truth) are left out of means, intervals and tests, in a "
-            "test the case from both rows; so such a mean flatters its row: " + "; ".join(parts)
+            "test the case from both rows; so such a mean overestimates its row: "
+            + "; ".join(parts)
         )
         lines[-1] += "."
     if sweep.dropped:
@@ -224,18 +283,23 @@ def _tests(sweep: Sweep) -> str:
     return f"changing {of_means}; where the value is no mean, exchanging {of_others}"
 
 
-def interval_text(metric: Metric) -> str:
-    """What the interval of a metric is over."""
-    if not metric.is_mean:
-        return (
-            "The interval is over seeds and cases (percentile bootstrap of both): another choice "
-            "of either. The test exchanges cases between the two rows: 10,000 times at random, or "
-            "in all ways where there are fewer."
+def interval_text(metric: Metric, summaries: Sequence[Summary]) -> list[str]:
+    """What the interval and the test of a metric are over."""
+    lines = []
+    if any(math.isfinite(summary.low) for summary in summaries):
+        lines.append(
+            "The interval is over cases (BCa bootstrap, 10,000 resamples): another choice of cases "
+            "under these very seeds."
+            if metric.is_mean
+            else "The interval is over seeds and cases (percentile bootstrap of both; of one seed, "
+            "over cases): another choice of either."
         )
-    return (
-        "The interval is over cases (BCa bootstrap, 10,000 resamples): another choice of cases "
-        "under these very seeds."
-    )
+    if not metric.is_mean:
+        lines.append(
+            "The test exchanges cases between the two rows: 10,000 times at random, or in all ways "
+            "where there are fewer."
+        )
+    return lines
 
 
 def _fewer(sweep: Sweep) -> list[Row]:
@@ -268,15 +332,39 @@ def convergence(sweep: Sweep, threshold: float, chosen: bool) -> list[str]:
     """The share of models of each row that failed to converge, and what that means."""
     side = "below" if sweep.headline.higher_is_better else "above"
     share = 1 - FAILED_SHARE if sweep.headline.higher_is_better else 1 / FAILED_SHARE - 1
-    far = f"{share:.0%} of the best row's median {side} it; `--failed-below` sets it"
-    origin = "as chosen" if chosen else far
+    far = f"{share:.0%} {side} the median of the setting whose median is best"
+    origin = "as chosen" if chosen else f"{far}; `--failed-below` sets it"
     lines = [
-        f"A model failed to converge when `{sweep.headline.name}` of its best checkpoint is {side} "
-        f"{threshold:.4g} ({origin}). Points that are not done are not counted.",
+        f"A training counts as failed when `{sweep.headline.name}` of its best checkpoint is "
+        f"{side} {threshold:.4g} ({origin}). Those that are not done are not counted.",
         "",
     ]
     for row in sweep.rows:
         failed = failed_share(row.reached, threshold, sweep.headline.higher_is_better)
         count = round(failed * len(row.reached))
-        lines.append(f"- `{row.label}`: {count} of {len(row.reached)} failed")
+        parts = [f"{count} of {len(row.reached)} failed"]
+        if row.steps:
+            parts.append(f"best checkpoints of {_steps(row)}")
+        if ends := _ends(row, sweep.headline):
+            parts.append(f"at the last validation of the training {ends}")
+        lines.append(f"- `{row.label}`: {'; '.join(parts)}")
     return lines
+
+
+def _steps(row: Row) -> str:
+    low, high = min(row.steps), max(row.steps)
+    return f"step {low}" if low == high else f"steps {low} to {high}"
+
+
+def _ends(row: Row, headline: Metric) -> str:
+    """Where the trainings of a row ended, not at their best: the lowest and the highest."""
+    curves = [curves[headline.name] for curves in row.curves if curves.get(headline.name)]
+    values = [curve[max(curve)] for curve in curves]
+    known = [value for value in values if math.isfinite(value)]
+    parts = []
+    if known:
+        low, high = (number(value, headline) for value in (min(known), max(known)))
+        parts.append(low if low == high else f"{low} to {high}")
+    if lost := len(values) - len(known):
+        parts.append(f"{lost} not finite")
+    return ", ".join(parts)

@@ -276,32 +276,6 @@ def remarks(task: Task, columns: Columns) -> list[str]:
     return list(getattr(task, "remarks", lambda columns: ())(columns))
 
 
-def never_predicted(names: Sequence[str], columns: Columns, predicted: str, true: str) -> list[str]:
-    """A line on each class that is in the truth, and was predicted in no case.
-
-    Args:
-        names: of the classes.
-        columns: of a table.
-        predicted, true: beginnings of the columns of areas or volumes.
-    """
-    return [
-        f"{name} was predicted in no case."
-        for name in names
-        if {f"{predicted}_{name}", f"{true}_{name}"} <= {*columns}
-        and not np.any(columns[f"{predicted}_{name}"])
-        and np.any(columns[f"{true}_{name}"])
-    ]
-
-
-def never_annotated(names: Sequence[str], columns: Columns, true: str) -> list[str]:
-    """A line on each class of which no case of a table has anything; else as `never_predicted`."""
-    return [
-        f"{name} is annotated in no case, and counts as found wherever it is not predicted."
-        for name in names
-        if f"{true}_{name}" in columns and not np.any(columns[f"{true}_{name}"])
-    ]
-
-
 def check_fields(fields: Sequence[str], features: Mapping[str, Any], where: str) -> None:
     """UserError, beginning with `where`, for the first field that a data set does not have."""
     for name in fields:

@@ -64,7 +64,16 @@ def write_manifest(folder, points, source="experiments/acdc/table2.py:paper"):
 
 
 def write_point(
-    folder, point, rows, *, columns=COLUMNS, cases=CASES, metrics=None, curves=(), **config
+    folder,
+    point,
+    rows,
+    *,
+    columns=COLUMNS,
+    cases=CASES,
+    metrics=None,
+    curves=(),
+    step=None,
+    **config,
 ):
     """One finished point. `rows` is [cases, columns]; `curves` lists (step, name, value)."""
     place = folder_of(folder, point)
@@ -72,13 +81,14 @@ def write_point(
     (place / "config.json").write_text(json.dumps(config_of(**config)))
     write_table(place / "predictions_validation.csv", columns, cases, np.asarray(rows))
     lines = [
-        {"step": step, "split": "validation", "name": name, "value": value, "count": 1}
-        for step, name, value in curves
+        {"step": at, "split": "validation", "name": name, "value": value, "count": 1}
+        for at, name, value in curves
     ]
     (place / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     metrics = {"dice": float(np.mean(rows))} if metrics is None else metrics
-    (place / "metrics_validation.json").write_text(json.dumps({"metrics": metrics}))
-    (place / "done.json").write_text('{"table": 0}')
+    result = {"metrics": metrics} | ({} if step is None else {"step": step})
+    (place / "metrics_validation.json").write_text(json.dumps(result))
+    (place / "done.json").write_text(json.dumps({"table": step or 0}))
     return place
 
 

@@ -121,7 +121,7 @@ def test_figures_show_the_numbers_and_stand_in_the_report(tmp_path):
     np.testing.assert_array_equal(clouds[0], again[0])
 
     drawn = figures.curves_figure(read)
-    assert [axes.get_title() for axes in drawn.axes] == ["dice", "Dice RV"]
+    assert [axes.get_title() for axes in drawn.axes] == ["dice", "Dice RV ↑"]
     steps, mean, low, high = figures.seed_curves(read.rows[0], "dice")
     np.testing.assert_allclose(steps, [0, 50, 100])
     np.testing.assert_allclose([mean, low, high], [[0, 0.05, 0.7], [0, 0, 0.7], [0, 0.1, 0.7]])
@@ -130,7 +130,21 @@ def test_figures_show_the_numbers_and_stand_in_the_report(tmp_path):
     sweep.write(tmp_path)
     text = (tmp_path / "report.md").read_text()
     written = {f"figures/{path.name}" for path in (tmp_path / "figures").iterdir()}
-    assert written == set(re.findall(r"\]\((.*?)\)", text)) and len(written) == 8
+    assert written == set(re.findall(r"\]\((.*?)\)", text)) and len(written) == 7
+    # A distribution needs more than two trainings a setting
+    assert "figures/convergence.png" not in written
+    told = "0 of 2 failed; at the last validation of the training 0.100, 1 not finite"
+    assert f"- `loss=region_wise`: {told}\n" in text
+
+
+def test_a_distribution_of_five_trainings_is_drawn(tmp_path):
+    points = [{"seed": seed} for seed in range(5)]
+    write_manifest(tmp_path, points)
+    for point in points:
+        write_point(tmp_path, point, VALUES[0, 0], step=10 + point["seed"])
+    report = sweep.write(tmp_path)
+    assert "figures/convergence.png" in report.read_text()
+    assert "best checkpoints of steps 10 to 14" in report.read_text()
 
 
 def test_without_curves_there_is_no_figure_of_them(tmp_path):

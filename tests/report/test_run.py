@@ -1,6 +1,7 @@
 """Files that a run wrote, read again: whole, or named."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -65,3 +66,21 @@ def test_cases_that_a_mean_leaves_out_are_counted():
         "both: 3 of 4 cases have no finite value and are left out",
     ]
     assert run_text._left_out(dataclasses.replace(split, metrics=metrics[2:])) == []
+
+
+def test_a_run_without_its_table_says_how_to_make_it(tmp_path, trained):
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / "metrics_validation.json").unlink()
+    report = run.write(tmp_path / "run").read_text()
+    assert f"`segjax evaluate --workdir {tmp_path / 'run'}` makes it" in report
+
+
+def test_panels_of_the_curves_have_units_and_directions():
+    rows = [
+        {"step": 1, "split": "validation", "name": name, "value": 2.0}
+        for name in ("hausdorff/LV", "gradient_share")
+    ]
+    metrics = [Metric("hausdorff/LV", ("a",), title="HD LV", unit="mm", higher_is_better=False)]
+    drawn = run.curves_figure(rows, metrics=metrics)
+    titles = [axes.get_title() for axes in drawn.axes if axes.get_visible()]
+    assert titles == ["HD LV (mm) ↓", "gradient share"]

@@ -44,7 +44,7 @@ def cells(lines):
 
 def test_units_directions_deviations_and_intervals():
     header, rows = cells(run_text.section(split(), base()))
-    assert header == ["figure", "this run", "sd over cases", "95 % interval"]
+    assert header == ["metric", "this run", "sd over cases", "median (quartiles)", "95 % interval"]
     assert list(rows) == [
         "mean Dice ↑",
         "R-AED ↑",
@@ -54,16 +54,18 @@ def test_units_directions_deviations_and_intervals():
     ]
     low, high = stats.bootstrap_interval(COLUMNS["mean_dice"])
     sd = np.std(COLUMNS["mean_dice"], ddof=1)
-    assert rows["mean Dice ↑"] == ["0.550", f"{sd:.3f}", f"{low:.3f} to {high:.3f}"]
+    quartiles = np.quantile(COLUMNS["mean_dice"], [0.5, 0.25, 0.75])
+    middle = "{:.3f} ({:.3f} to {:.3f})".format(*quartiles)
+    assert rows["mean Dice ↑"] == ["0.550", f"{sd:.3f}", middle, f"{low:.3f} to {high:.3f}"]
     finite = COLUMNS["distance"][:-1]
     given = COLUMNS["distance"][None]
     low, high = stats.crossed_bootstrap_interval(given, statistic=statistics.r_aed, unknown=True)
-    value, shown_sd, interval = rows["R-AED ↑"]
+    value, shown_sd, middle, interval = rows["R-AED ↑"]
     assert float(value) == pytest.approx(1 / (finite.mean() + 0.1), abs=1e-3)
-    assert shown_sd == "" and interval == f"{low:.3f} to {high:.3f}"
+    assert shown_sd == middle == "" and interval == f"{low:.3f} to {high:.3f}"
     assert rows["far (mm) ↓"][1] == f"{np.std(finite, ddof=1):.2f}"
     # A mean over batches has no deviation over cases; how many have no distance is said below
-    assert rows["loss ↓"] == ["0.500", "", ""]
+    assert rows["loss ↓"] == ["0.500", "", "", ""]
 
 
 def test_columns_of_the_baseline_and_the_paper_where_there_are_any():
@@ -71,20 +73,33 @@ def test_columns_of_the_baseline_and_the_paper_where_there_are_any():
     config.paper = {"dice": (0.91, 0.05)}
     made = split(result={"baseline": {"dice": 0.02}})
     header, rows = cells(run_text.section(made, config))
-    assert header[4:] == ["baseline", run_text.PAPER]
-    assert rows["mean Dice ↑"][3:] == ["0.020", "0.91 ± 0.05"]
-    assert rows["far (mm) ↓"][3:] == ["", ""]
+    assert header[5:] == ["baseline", run_text.PAPER]
+    assert rows["mean Dice ↑"][4:] == ["0.020", "0.91 ± 0.05"]
+    assert rows["far (mm) ↓"][4:] == ["", ""]
     without = split(columns=None, names=())
-    assert cells(run_text.section(without, base()))[0] == ["figure", "this run"]
+    assert cells(run_text.section(without, base()))[0] == ["metric", "this run"]
 
 
-@pytest.mark.parametrize("count, said", [(1, "One case says"), (7, "7 cases are few"), (20, None)])
+def test_the_interval_of_a_function_of_the_mean_is_that_of_the_mean():
+    """Of the same resamples: 1 / (d + 0.1) of both ends."""
+    columns = {**COLUMNS, "distance": np.abs(COLUMNS["mean_dice"])}
+    _, rows = cells(run_text.section(split(columns=columns), base()))
+    low, high = stats.bootstrap_interval(columns["distance"])
+    shown = [float(part) for part in rows["R-AED ↑"][-1].split(" to ")]
+    assert shown == pytest.approx([1 / (high + 0.1), 1 / (low + 0.1)], abs=6e-3)
+
+
+@pytest.mark.parametrize(
+    "count, said",
+    [(1, "1 case: too few"), (4, "4 cases: too few"), (7, "7 cases are few"), (20, None)],
+)
 def test_few_cases_are_said_to_be_few(count, said):
     columns = {name: values[:count] for name, values in COLUMNS.items()}
     made = split(result={"count": float(count)}, columns=columns, names=NAMES[:count])
     text = "\n".join(run_text.section(made, base()))
-    assert ("few" in text or "One case" in text) == (said is not None)
+    assert ("few" in text) == (said is not None)
     assert said is None or said in text
+    assert ("| too few cases |" in text) == (count < 5)
     assert f"## test: {count} case{'s' if count > 1 else ''}, checkpoint of step 12" in text
 
 
@@ -93,7 +108,9 @@ def test_the_choice_of_the_checkpoint_and_cases_that_are_left_out():
     config.evaluate.best = "far"
     made = split(result={"split": "validation"})
     text = "\n".join(run_text.section(made, config))
-    assert "chosen by these very cases (the best `far` of 4 validations), which flatters" in text
+    assert (
+        "chosen by these very cases (the best `far` of 4 validations), which overestimates" in text
+    )
     assert "keep cases apart" in text
     with_test = dataclasses.replace(made, has_test=True)
     text = "\n".join(run_text.section(with_test, config))
@@ -131,9 +148,13 @@ def test_the_head_shows_inputs_of_terms_the_version_and_sizes():
     environment = {"libraries": libraries, "parameters": 1000, "total_steps": 3, "commit": None}
     environment |= {"devices": ["a"], "device_kind": "cpu", "examples": 44, "segjax": "9.9"}
     text = "\n".join(run_text.head(config, environment))
-    assert "1 x dice, 0.4 x focal (logits = auxiliary_logits)" in text
-    assert "64 x 96 pixels, epochs of 44" in text and "segjax 9.9, jax 1" in text
-    assert "commit" not in text
+    assert "- loss: 1 x dice + 0.4 x focal (logits = auxiliary_logits)" in text
+    assert "64 x 96 pixels, 44 examples an epoch" in text and "segjax 9.9, jax 1" in text
+    assert "commit" not in text and "cases" not in text
+    del config.loss["other"]
+    environment["data"] = {"cases": {"train": 40, "test": 2}}
+    text = "\n".join(run_text.head(config, environment))
+    assert "- cases: 40 train, 2 test\n- loss: dice\n" in text
     # As earlier versions left it
     old = {name: value for name, value in environment.items() if name not in ("segjax", "examples")}
     assert re.search(r"1 x cpu, jax 1, flax 2$", "\n".join(run_text.head(config, old)), re.M)

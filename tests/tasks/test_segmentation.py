@@ -217,7 +217,7 @@ def test_figures_show_best_median_and_worst(example):
     figures = task.case_figures(open_case, columns, ["a", "b", "c"])
     assert opened == [1, 2, 0]
     titles = [axes.get_title() for axes in figures["cases"].axes]
-    assert titles == ["best: b, Dice 0.900", "median: c, Dice 0.500", "worst: a, Dice 0.100"]
+    assert titles == ["best: b, Dice 0.900", "middle: c, Dice 0.500", "worst: a, Dice 0.100"]
 
 
 @pytest.mark.parametrize(

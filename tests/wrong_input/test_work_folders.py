@@ -189,6 +189,13 @@ def test_no_log(refuses, tmp_path, trained):
     refuses("report", "run", names=["run", "no value in metrics.jsonl"])
 
 
+def test_a_table_without_its_cases(refuses, tmp_path, trained):
+    shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "run" / "predictions_validation.csv").unlink()
+    names = ["run/predictions_validation.csv: missing", "metrics_validation.json", "evaluate again"]
+    refuses("report", "run", names=names)
+
+
 @pytest.mark.parametrize("split, names", [("validaton", ["'validation'?"]), ("", ["''"])])
 def test_a_split_that_is_unknown(refuses, trained, split, names):
     words = ["evaluate", "--workdir", trained, "--split", split]

@@ -11,9 +11,9 @@ from segjax.ops import axis_logits
 
 
 def ranked_cases(distances: np.ndarray) -> dict[str, int]:
-    """Indices of the best, median and worst case by distance."""
+    """Indices of the best, a middle and the worst case by distance."""
     order = np.argsort(distances, kind="stable")
-    return {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
+    return {"best": order[0], "middle": order[len(order) // 2], "worst": order[-1]}
 
 
 def cases_figure(cases: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figure:
@@ -27,7 +27,8 @@ def cases_figure(cases: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figure:
         # The extent makes coordinates continuous pixels, as points have them: matplotlib's own put
         # the centre of the first pixel at 0.
         axes.imshow(image, extent=(0, width, height, 0))
-        for (x, y), colour, label in ((row[:2], "lime", "true"), (row[2:4], "white", "predicted")):
+        shown = (row[:2], "lime", "annotated"), (row[2:4], "white", "predicted")
+        for (x, y), colour, label in shown:
             axes.plot(x, y, "+", color=colour, markersize=18, markeredgewidth=2, label=label)
         axes.set_title(title, fontsize=9)
         axes.set_axis_off()
@@ -39,7 +40,7 @@ def cases_figure(cases: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figure:
     # Grey, for one of the crosses is white
     figure.legends[0].get_frame().set_facecolor("0.6")
     figure.set_label(
-        "The cases with the smallest, the median and the largest distance: annotated point green, "
+        "The cases with the smallest, a middle and the largest distance: annotated point green, "
         "predicted point white; px of the photograph."
     )
     return figure
@@ -70,12 +71,13 @@ def axis_logits_figure(
             _draw_axis(axes, np.asarray(logits)[0], float(true), size)
     grid[0, 0].set_title("x", fontsize=9)
     grid[0, 1].set_title("y", fontsize=9)
-    right.suptitle(
-        "softmax of the axis logits, finest scale first; true coordinate green", fontsize=9
-    )
+    right.suptitle("predicted probability of each position; annotated one green", fontsize=9)
+    for axes in grid[-1]:
+        axes.set_xlabel("pixels of the network's input", fontsize=7)
     figure.set_label(
-        "The median case: its heat map, and the probability of each position along x and y at "
-        "every scale of the multiscale loss."
+        "The middle case at the network's input size, with its heat map. Right: the predicted "
+        "probability of each position along x and y (softmax of the axis logits), a row a scale of "
+        "the multiscale loss, with its number of positions; each panel has a scale of its own."
     )
     return figure
 

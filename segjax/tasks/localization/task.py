@@ -228,7 +228,7 @@ class Localization(ImageTask):
         write_png(folder / "overlays" / f"{name}.png", drawn)
 
     def case_figures(self, open_case: Callable, columns: Columns, names: Sequence[str]) -> dict:
-        """Best, median and worst case; the axis logits of the median one; the losses' shapes."""
+        """Best, middle and worst case; the axis logits of the middle one; the losses' shapes."""
         from segjax.tasks.localization import pictures
         from segjax.tasks.localization.toy import toy_figure
 
@@ -240,7 +240,7 @@ class Localization(ImageTask):
             image, fields, outputs = open_case(index)
             label = f"{title}: {names[index]}, {pixels[index]:.1f} px of {image.shape[1]}"
             panels.append((label, image, places[index]))
-            if title == "median":
+            if title == "middle":
                 working = np.array(fields["image"].shape[2:0:-1])
                 point = places[index, :2] / fields["size"][0] * working
                 options = {"pool": self.pool, "reduce": self.reduce}

@@ -72,7 +72,7 @@ def toy_figure(classes: int = 256, target: int = 70) -> Figure:
     figure.supylabel("loss / largest loss")
     figure.set_label(
         "Not of this run: how each loss grows with the distance of a confident prediction from the "
-        "true position (Fig. 3 of the paper)."
+        "true position (Fig. 3 of the paper on this loss)."
     )
     return figure
 

@@ -2,7 +2,12 @@
 
 from collections.abc import Sequence
 
-from segjax.tasks.metric import Metric
+import numpy as np
+
+from segjax.tasks.metric import Columns, Metric
+
+# A remark is worth it below this mean.
+LOW_LIMIT = 0.9
 
 # Of each target: title, unit, whether higher is better, and what it is.
 OVERLAP = {
@@ -11,7 +16,7 @@ OVERLAP = {
         "",
         True,
         "Twice the common area by the sum of both areas, 1 where both are empty. In this table at "
-        "the size of the photograph; validations during training are at the working size.",
+        "the size of the photograph; validations during training are at the network's input size.",
     ),
 }
 # Of each target: how much of the annotation is left by the working size.
@@ -19,10 +24,10 @@ LIMIT = (
     "Dice limit",
     "",
     True,
-    "Dice of the annotation itself, brought to the working size and back: no network can get "
-    "further at this size. `task_options.full_size` trains on patches of larger photographs.",
+    "Dice of the annotation itself, brought to the network's input size and back: no network can "
+    "get further at this size. `task_options.full_size` trains on patches of larger photographs.",
 )
-# Measured on the host, if a config asks, at the working size.
+# Measured on the host, if a config asks, at the network's input size.
 TOPOLOGY = {
     "cl_dice": (
         "clDice",
@@ -92,6 +97,18 @@ def of(targets: Sequence[str], *, topology: bool) -> tuple[Metric, ...]:
         for kind, (title, unit, higher, _) in measured.items()
     )
     return (*each, dice, jaccard, *means, *limits)
+
+
+def limits(targets: Sequence[str], columns: Columns) -> list[str]:
+    """A line on each target that the network's input size keeps far from Dice 1."""
+    found = {name: columns.get(f"limit_{name}") for name in targets}
+    means = {name: np.nanmean(column) for name, column in found.items() if column is not None}
+    return [
+        f"{name}: Dice cannot exceed {mean:.3f} on average, since the network's input is smaller "
+        "than the photographs."
+        for name, mean in means.items()
+        if mean < LOW_LIMIT
+    ]
 
 
 def explained(targets: Sequence[str]) -> dict[str, str]:

@@ -13,15 +13,15 @@ from segjax.tasks.segmentation.original import enlarged
 
 # One colour a class on overlays; more classes go round.
 COLOURS = ((255, 255, 255), (80, 255, 120), (90, 200, 255), (255, 220, 80), (255, 120, 220))
-SHOWN = {"true": ("lime", "solid"), "predicted": ("white", "dashed")}
+SHOWN = {"annotated": ("lime", "solid"), "predicted": ("white", "dashed")}
 # Of several classes: a colour each that shows on grey and red, truth solid and prediction dashed.
 EACH = ("#56B4E9", "#F0E442", "#CC79A7", "#E69F00", "#00E0A0", "white")
 
 
 def ranked_cases(scores: np.ndarray) -> dict[str, int]:
-    """Indices of the best, median and worst case, higher scores being better."""
+    """Indices of the best, a middle and the worst case, higher scores being better."""
     order = np.argsort(-scores, kind="stable")
-    return {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
+    return {"best": order[0], "middle": order[len(order) // 2], "worst": order[-1]}
 
 
 def cases_figure(
@@ -43,7 +43,7 @@ def cases_figure(
         axes.set_axis_off()
     add_legend(figure, SHOWN, classes)
     figure.set_label(
-        "The cases with the highest, the median and the lowest mean Dice: outlines of the masks as "
+        "The cases with the highest, a middle and the lowest mean Dice: outlines of the masks as "
         "they were drawn solid, of the predicted ones dashed."
     )
     return figure

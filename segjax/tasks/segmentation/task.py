@@ -17,7 +17,8 @@ from segjax.data.resizing import resize_image, resize_mask
 from segjax.errors import UserError
 from segjax.metrics import betti_error, cl_dice, dice, jaccard
 from segjax.ops.tiling import tiled
-from segjax.tasks.base import Fields, check_baseline, never_annotated, never_predicted
+from segjax.tasks import amounts
+from segjax.tasks.base import Fields, check_baseline
 from segjax.tasks.deep_supervision import Scales, scales
 from segjax.tasks.images import STORED, ImageTask
 from segjax.tasks.metric import Columns
@@ -256,12 +257,11 @@ class Segmentation(ImageTask):
         return columns | dict(zip(("mean_dice", "jaccard"), means, strict=True))
 
     def remarks(self, columns: Columns) -> list[str]:
-        """Structures that were never predicted, or are never there."""
-        lines = never_predicted(self.targets, columns, "area", "true_area")
-        absent = never_annotated(self.targets, columns, "true_area")
-        if absent and len(self.targets) > 1:
-            absent.append("Where classes overlap, the later one of `targets` counts.")
-        return lines + absent
+        """Structures that are missing, far from their size, or too fine for the input size."""
+        lines = amounts.remarks(self.targets, columns, "area")
+        if len(self.targets) > 1 and {*lines} & {*map(amounts.absent, self.targets)}:
+            lines.append("Where classes overlap, the later one of `targets` counts.")
+        return lines + metrics.limits(self.targets, columns)
 
     def write_pictures(
         self,
@@ -277,7 +277,7 @@ class Segmentation(ImageTask):
         pictures.write_pictures(folder, name, image, np.asarray(prediction["labels"]))
 
     def case_figures(self, open_case: Callable, columns: Columns, names: Sequence[str]) -> dict:
-        """Best, median and worst case by mean Dice."""
+        """Best, middle and worst case by mean Dice."""
         from segjax.tasks.segmentation import pictures
 
         panels, scores = [], columns["mean_dice"]

@@ -15,7 +15,7 @@ def of(classes: Sequence[str], groups: Sequence[str]) -> tuple[Metric, ...]:
     for name in classes:
         for group in ("", *groups):
             found += _metrics_of(name, group, reported=bool(group) or not groups)
-    mean = "The mean of Dice over the classes."
+    mean = "The mean of Dice over the classes, without the background."
     return (*found, Metric("dice", ("mean_dice",), title="mean Dice", description=mean))
 
 
@@ -40,8 +40,8 @@ def _metrics_of(name: str, group: str, reported: bool) -> tuple[Metric, ...]:
             (f"dice_{name}",),
             title=f"Dice {title}",
             description="Twice the common volume by the sum of both volumes, 1 where both are "
-            "empty. In this table in the grid of the files; validations during training are in "
-            "the preprocessed grid.",
+            "empty. In this table in the voxel grid of the files; validations during training are "
+            "in the resampled one.",
             **shown,
         ),
         Metric(
@@ -50,9 +50,10 @@ def _metrics_of(name: str, group: str, reported: bool) -> tuple[Metric, ...]:
             title=f"HD {title}",
             unit="mm",
             higher_is_better=False,
-            description="Hausdorff distance: how far the point of one surface that is farthest "
-            "from the other lies from it; a few stray voxels decide it. A case where one of the "
-            "two is empty has none.",
+            description="Hausdorff distance in three dimensions, with the spacing of the file: "
+            "how far the point of one surface that is farthest from the other lies from it; a few "
+            "stray voxels decide it. A case where one of the two is empty has none, and is left "
+            "out of the mean.",
             **shown,
         ),
         Metric(

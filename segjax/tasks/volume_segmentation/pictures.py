@@ -43,7 +43,7 @@ def cases_figure(panels: Sequence[Panel], classes: Sequence[str] = ()) -> Figure
         row[0].set_title(title, fontsize=8, loc="left")
     add_legend(figure, SHOWN if panels[0][2] is not None else ("predicted",), classes)
     figure.set_label(
-        "Three slices of the cases with the highest, the median and the lowest mean Dice: outlines "
+        "Three slices of the cases with the highest, a middle and the lowest mean Dice: outlines "
         "of the annotated structures solid, of the predicted ones dashed."
     )
     return figure

@@ -19,13 +19,12 @@ from segjax.data.augment import (
 from segjax.data.ignored import IGNORED
 from segjax.data.pipeline import gather
 from segjax.data.volumes.patches import ResidentPatches, StreamedPatches, cut_region
+from segjax.tasks import amounts
 from segjax.tasks.base import (
     Devices,
     Experiment,
     Fields,
     check_fields,
-    never_annotated,
-    never_predicted,
 )
 from segjax.tasks.deep_supervision import Scales, scales
 from segjax.tasks.metric import Columns
@@ -321,9 +320,8 @@ class VolumeSegmentation:
         return self.augmented(None, gather(arrays, batch), {})
 
     def remarks(self, columns: Columns) -> list[str]:
-        """Structures that were never predicted, or are never there."""
-        lines = never_predicted(self.classes, columns, "volume", "true_volume")
-        return lines + never_annotated(self.classes, columns, "true_volume")
+        """Structures that were never predicted, are never there, or are far from their size."""
+        return amounts.remarks(self.classes, columns, "volume")
 
     def figures(
         self,
@@ -334,7 +332,7 @@ class VolumeSegmentation:
         names: Sequence[str],
         devices: Devices,
     ) -> Mapping[str, Any]:
-        """Slices of the best, median and worst case by mean Dice."""
+        """Slices of the best, middle and worst case by mean Dice."""
         from segjax.tasks.segmentation.pictures import ranked_cases
         from segjax.tasks.volume_segmentation import pictures
 

@@ -40,7 +40,7 @@ def _prepare_download(args: argparse.Namespace) -> None:
     else:
         _check_no_overwrite(args)
         fresh, remark = store.prepare(made), ""
-    _say_prepared(made, fresh, args.data_dir)
+    _say_prepared(args.name, made, fresh, args.data_dir)
     if remark:
         print(remark)
 
@@ -83,14 +83,19 @@ def _prepare_own(args: argparse.Namespace) -> None:
     given = args.name, args.set_name, said, args.data_dir
     made, fresh = folders.prepare(*given, overwrite=args.overwrite, dry_run=args.dry_run)
     if made is not None:
-        _say_prepared(made, fresh, args.data_dir)
+        _say_prepared(args.set_name, made, fresh, args.data_dir)
 
 
-def _say_prepared(made, fresh: bool, data_dir: str) -> None:
-    from segjax.data import tidy
+def _say_prepared(name: str, made, fresh: bool, data_dir: str) -> None:
+    from segjax.data import digest, tidy
+    from segjax.data.volumes import planning
 
-    counts = ", ".join(f"{name} {split.num_examples}" for name, split in made.info.splits.items())
+    splits = made.info.splits
+    counts = ", ".join(f"{split} {splits[split].num_examples}" for split in splits)
     print(f"{'prepared' if fresh else 'already prepared'}: {made.data_path} ({counts})")
+    for path, plan in planning.plans_of(name, (), data_dir).items() if fresh else ():
+        if plan.data != digest.of(made):
+            print(f"{path}: is a plan of other data; `segjax plan {name}` makes it anew")
     if removed := tidy.tidy(data_dir):
         print(removed)
 

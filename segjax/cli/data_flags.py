@@ -29,7 +29,9 @@ REMOVE = """\
   segjax data remove acdc --caches     # only what is preprocessed, which training makes again
 
 Nothing is asked. A generated set is made again when it is used; a download is needed once more.
-Plans, experiment files and runs stay."""
+Where no set of the name lies, what a refused, killed or dry run has left is removed.
+Plans, experiment files and runs stay; the plans of the set in DATA_DIR/plans are named.
+"""
 
 
 def add_data(verbs) -> None:

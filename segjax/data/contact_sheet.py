@@ -75,7 +75,8 @@ def contact_sheet(
     What a field is, its shape tells: a float field `[2]` is a point (x, y) in continuous pixels,
     drawn as a cross with its name; an integer or bool field `[h, w, 1]`, as high and wide as the
     image, is a mask, drawn as the contour of its non-zero pixels; a string, a number or a short
-    vector of integers goes into the caption. Anything else is left out.
+    vector of integers goes into the caption. Anything else is left out, and so is a string that
+    only says the name again.
 
     A volume, an example whose `image` is `[d, h, w, c]`, is shown by the slice with most foreground
     in its field `labels`, or the middle one. Slices lie across the axis of the largest `spacing`.
@@ -246,7 +247,9 @@ def _tile(
         if point.shape == (2,) and point.dtype.kind == "f" and np.isfinite(point).all():
             _cross(draw, np.floor(point * stretch) + (left, top), name, font, tile)
     for line, text in enumerate(_caption(example)):
-        draw.text((2, tile + 1 + line * LINE), _fit(text, tile - 4, font), INK, font)
+        # The font's space is hardly wider than the gap between two letters
+        spaced = text.replace(" ", "  ")
+        draw.text((2, tile + 1 + line * LINE), _fit(spaced, tile - 4, font), INK, font)
     return np.asarray(canvas)
 
 
@@ -274,16 +277,18 @@ def _cross(draw: ImageDraw.ImageDraw, place: np.ndarray, name: str, font, tile: 
 
 def _caption(example: Mapping[str, np.ndarray]) -> tuple[str, str]:
     """The image's name, and its class values."""
+    title = _text(np.asarray(example.get("image_id", "")))
     values = []
     for name, value in example.items():
         value = np.asarray(value)
-        if name == "image_id":
-            continue
         if value.ndim == 0 and value.dtype.kind in "iubfUSO":
-            values.append(f"{name} {_text(value)}")
+            text = _text(value)
+            # The name itself, and the group or the patient of an image that is alone in it
+            if value.dtype.kind in "iubf" or text.casefold() != title.casefold():
+                values.append(f"{name}: {text}")
         elif value.ndim == 1 and value.size <= 16 and value.dtype.kind in "iub":
-            values.append(f"{name} " + " ".join(str(int(v)) for v in value))
-    return _text(np.asarray(example.get("image_id", ""))), ", ".join(values)
+            values.append(f"{name}: " + " ".join(str(int(v)) for v in value))
+    return title, ", ".join(values)
 
 
 def _text(value: np.ndarray) -> str:

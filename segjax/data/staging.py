@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator
 ABANDONED = 24 * 3600.0  # seconds without a write after which another machine's folder is nobody's
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "unnamed"
 _PREFIX = ".making."
-_MADE = re.compile(rf"{re.escape(_PREFIX)}.+\.([A-Za-z0-9-]+)\.[A-Za-z0-9_]+")
+_MADE = re.compile(rf"{re.escape(_PREFIX)}(?P<name>.+)\.(?P<host>[A-Za-z0-9-]+)\.[A-Za-z0-9_]+")
 _LIBRARY = "incomplete."  # folders that TFDS writes into
+REPLACED = "replaced"  # within a folder in the making, what has made room for the new
 # Handles stay open as long as the process lives: the kernel drops a lock with its last handle
 _held: dict[str, int] = {}
 
@@ -43,6 +44,23 @@ def folder(parent: str | os.PathLike, name: str) -> Iterator[pathlib.Path]:
         shutil.rmtree(path, ignore_errors=True)
         # Last, so that nobody tidies what is being removed or moved
         os.close(lock)
+
+
+@contextlib.contextmanager
+def no_empty_folder(path: pathlib.Path) -> Iterator[None]:
+    """Removes a folder and those above it that the block has made, if it fails and leaves none in.
+
+    A block that gives up, by Ctrl-C among others, looks as if it had not begun.
+    """
+    # From the inside out, in which order they can be removed again while they are empty
+    absent = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        for folder in absent:
+            with contextlib.suppress(OSError):  # what another process made there meanwhile stays
+                folder.rmdir()
+        raise
 
 
 @contextlib.contextmanager
@@ -131,15 +149,30 @@ def remove(path: pathlib.Path) -> bool:
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return True
+    with _free(path) as free:
+        if free:
+            shutil.rmtree(path, ignore_errors=True)
+        return free and not path.exists()
+
+
+@contextlib.contextmanager
+def _free(path: pathlib.Path) -> Iterator[bool]:
+    """Whether no living process holds a folder, which is locked for the block."""
     lock = os.open(path, os.O_RDONLY)
     try:
         locked = _flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if locked is False or (locked is None and not is_old(path)):
-            return False
-        shutil.rmtree(path, ignore_errors=True)
-        return not path.exists()
+        yield locked is True or (locked is None and is_old(path))
     finally:
         os.close(lock)
+
+
+def made_in(parent: pathlib.Path) -> list[pathlib.Path]:
+    """The folders in the making in a folder, of the living and of the killed, by their names."""
+    return sorted(
+        path
+        for path in [*parent.glob(f"{_PREFIX}*"), *parent.glob(f"{_LIBRARY}*")]
+        if path.is_dir() and (_MADE.fullmatch(path.name) or path.name.startswith(_LIBRARY))
+    )
 
 
 def remove_abandoned(parent: pathlib.Path) -> int:
@@ -149,14 +182,31 @@ def remove_abandoned(parent: pathlib.Path) -> int:
     that TFDS wrote, where locks may not be seen, a day after its last write besides.
     """
     removed = 0
-    for path in [*parent.glob(f"{_PREFIX}*"), *parent.glob(f"{_LIBRARY}*")]:
-        made = _MADE.fullmatch(path.name)
-        if not path.is_dir() or not (made or path.name.startswith(_LIBRARY)):
-            continue
-        ours = made is not None and made[1] == _HOST
+    for path in made_in(parent):
         with contextlib.suppress(OSError):  # its owner is just putting it in its place
-            removed += (ours or is_old(path)) and remove(path)
+            removed += _may_be_nobodys(path) and remove(path)
     return removed
+
+
+def put_back(parent: pathlib.Path) -> list[pathlib.Path]:
+    """Moves back what killed processes had set aside and not replaced yet; its places."""
+    found = []
+    for path in made_in(parent):
+        made = _MADE.fullmatch(path.name)
+        if made is None or not (path / REPLACED).is_dir() or not _may_be_nobodys(path):
+            continue
+        place = parent / made["name"]
+        with contextlib.suppress(OSError), _free(path) as free:  # as above
+            if free and not place.exists():
+                os.rename(path / REPLACED, place)
+                found.append(place)
+    return found
+
+
+def _may_be_nobodys(path: pathlib.Path) -> bool:
+    """Whether a lock tells if a folder in the making is abandoned, or else its age."""
+    made = _MADE.fullmatch(path.name)
+    return (made is not None and made["host"] == _HOST) or is_old(path)
 
 
 def is_old(folder: pathlib.Path) -> bool:

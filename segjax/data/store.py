@@ -109,20 +109,13 @@ def prepare(
     if needs_download(made):
         check_manual(made, manual_dir)
     place = pathlib.Path(made.data_path)
-    # From the inside out, in which order they can be removed again while they are empty
-    absent = [folder for folder in place.parents if not folder.exists()]
-    _check_writable(place)
-    try:
+    with staging.no_empty_folder(place.parent):
+        _check_writable(place)
         # Asked again under the lock: the process that was waited for has made the set.
         with _alone(place.parent):
+            _tidy(place.parent)
             fresh = wanted() if wanted else replace or not is_prepared(made)
             fresh = fresh and _make(made, place, manual_dir, replace=replace)
-    # Ctrl-C among them: a preparation that is given up leaves no empty folders
-    except BaseException:
-        with contextlib.suppress(OSError):  # what another process made there meanwhile stays
-            for folder in absent:
-                folder.rmdir()
-        raise
     # The builder was made before the set, and knows no splits yet
     made.info.read_from_directory(made.data_path)
     return fresh
@@ -147,12 +140,18 @@ def _alone(folder: os.PathLike) -> Iterator[None]:
         yield
 
 
+def _tidy(parent: pathlib.Path) -> None:
+    """Ends what killed preparations of a set have begun; says so."""
+    for place in staging.put_back(parent):
+        print(f"{place}: put back, which a killed preparation had not replaced", file=sys.stderr)
+    if killed := staging.remove_abandoned(parent):
+        print(f"{parent}: removed {killed} left by killed preparations", file=sys.stderr)
+
+
 def _make(
     made: tfds.core.DatasetBuilder, place: pathlib.Path, manual_dir: str | None, *, replace: bool
 ) -> bool:
     """Makes the set and its digest in a folder of its own, and moves it to its place."""
-    if killed := staging.remove_abandoned(place.parent):
-        print(f"{place.parent}: removed {killed} left by killed preparations", file=sys.stderr)
     with staging.folder(place.parent, place.name) as stage:
         # A builder of its own, for TFDS takes the folder when a builder is made. Its folder lies
         # beside the place, on one disk, so that a rename moves the set.
@@ -167,7 +166,7 @@ def _make(
             files.write_text(pathlib.Path(twin.data_path) / name, text)
         # Before the move: a set is never seen without its digest
         digest.of(twin)
-        before = stage / "replaced"
+        before = stage / staging.REPLACED
         if replace and place.exists():
             os.rename(place, before)
         try:

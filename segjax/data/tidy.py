@@ -26,12 +26,16 @@ def tidy(data_dir: str) -> str | None:
     # Sets lie at NAME/CONFIG/VERSION, or at NAME/VERSION without configs; what is in the making
     # lies beside the versions.
     folders = {path.parent for pattern in ("*/*", "*/*/*") for path in root.glob(pattern)}
+    # First, for what a killed process had set aside lies in what it has left
+    restored = [str(place) for folder in sorted(folders) for place in staging.put_back(folder)]
     counts = {
         "left by killed preparations": sum(map(staging.remove_abandoned, folders)),
         "preprocessed from data that are gone": _caches(root, root / cases.FOLDER),
     }
     found = [f"{count} {what}" for what, count in counts.items() if count]
-    return f"tidied {data_dir}: removed {', '.join(found)}" if found else None
+    done = [f"removed {', '.join(found)}"] if found else []
+    done += [f"put back {', '.join(restored)}, not replaced by them"] if restored else []
+    return f"tidied {data_dir}: {'; '.join(done)}" if done else None
 
 
 def caches(cache: pathlib.Path) -> list[pathlib.Path]:

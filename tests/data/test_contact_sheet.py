@@ -93,6 +93,21 @@ def test_caption_shows_name_and_classes():
     np.testing.assert_array_equal(both[:, MARGIN + 128 :], alone[:, MARGIN + 128 :])
 
 
+def test_a_caption_parts_words_and_does_not_repeat_the_name():
+    def caption(**fields):
+        sheet = contact_sheet([blank(image_id="Eye_001", **fields)], tile=128)
+        return sheet[MARGIN + 128 :]
+
+    second = caption(group="p7")[CAPTION // 2 :]
+    (empty,) = np.nonzero((second == second[0, 0]).all((0, 2)))
+    gaps = np.split(empty, np.flatnonzero(np.diff(empty) > 1) + 1)[1:-1]
+    # The widest one, behind the colon, is no gap between letters
+    widest, next_one = sorted(map(len, gaps), reverse=True)[:2]
+    assert widest >= next_one + 2
+    np.testing.assert_array_equal(caption(group="eye_001"), caption())
+    assert not np.array_equal(caption(grade=3), caption())
+
+
 def test_every_annotation_of_the_synthetic_eye_is_shown():
     example = next(
         example

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from segjax.config import lookup
-from segjax.data import images, own, sources, store
+from segjax.data import images, own, sources, staging, store
 from segjax.data.contact_sheet import write_contact_sheet
 from segjax.data.folders import builder, description, photographs, scan, volumes
 from segjax.data.folders.content import Content
 from segjax.errors import UserError
 
 SHEET = "contact_sheet.png"
+DRY_SHEET = "contact_sheet_dry_run.png"  # not the other one, which shows what is stored
 ON_SHEET = 12  # cases
 # By the word of the command: what a user says, how it is understood, and how that is described.
 KINDS = {
@@ -49,15 +50,15 @@ def prepare(
     request = make_request(**said)
     home = pathlib.Path(data_dir, name)
     _check_apart(request.sources, home)
-    with scan.Journal(home / scan.NAME) as journal:
+    with staging.no_empty_folder(home), scan.Journal(home / scan.NAME) as journal:
         content = understood(request, journal)
     print("\n".join(described(content)))
     if dry_run:
-        _draw(home, content)
+        _draw(home / DRY_SHEET, content)
         return None, False
     # Before the lock, for who may not write there, and where there is nothing to wait for
     if not _is_wanted(name, data_dir, content, overwrite=overwrite):
-        _draw(home, content)
+        _draw(home / SHEET, content)
         return store.builder(name, data_dir), False
 
     def wanted() -> bool:
@@ -65,7 +66,7 @@ def prepare(
         new = _is_wanted(name, data_dir, content, overwrite=overwrite)
         # The sheet of a set that stays is left as it is
         if new:
-            _draw(home, content)
+            _draw(home / SHEET, content)
         return new
 
     made = builder.of(name, content)(data_dir=data_dir, file_format=store.FORMAT)
@@ -92,9 +93,8 @@ def _is_wanted(name: str, data_dir: str, content: Content, *, overwrite: bool) -
     return bool(changes)
 
 
-def _draw(home: pathlib.Path, content: Content) -> None:
+def _draw(sheet: pathlib.Path, content: Content) -> None:
     """The contact sheet of a folder, beside its set."""
-    sheet = home / SHEET
     write_contact_sheet(sheet, list(_shown(content)), classes=content.metadata["classes"])
     print(f"wrote {sheet}")
 
@@ -118,7 +118,9 @@ def _shown(content: Content) -> Iterator[dict[str, Any]]:
         made = {k: v.encode() if isinstance(v, str) else np.asarray(v) for k, v in example.items()}
         # A JPEG that is stored as its file is read
         path = example["image"] if isinstance(example["image"], str) else None
-        yield made | ({"image": images.read_image(path)} if path else {})
+        made |= {"image": images.read_image(path)} if path else {}
+        # First in the caption, which is cut where it is too long
+        yield {"split": content.splits[key].encode()} | made
 
 
 def _changes(before: Mapping[str, Any], content: Content) -> str:

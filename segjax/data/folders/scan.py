@@ -52,8 +52,14 @@ class Journal:
         return self
 
     def __exit__(self, *unused) -> None:
-        if self._stream is not None:
+        if self._stream is None:
+            return
+        try:
             self._stream.close()
+        finally:
+            # Given up before its first line, as on a full disk
+            if self.path.exists() and not self.path.stat().st_size:
+                self.path.unlink()
 
     def found(
         self, files: Iterable[pathlib.Path], kind: str, read: Callable[[pathlib.Path], Any]

@@ -1,17 +1,28 @@
 """From a prepared data set to a plan on disk, and a plan in words."""
 
+import contextlib
 import dataclasses
 import math
 import os
 import pathlib
 import statistics
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from segjax import files
 from segjax.data import digest, store
 from segjax.data.volumes.fingerprint import Fingerprint, compute
-from segjax.data.volumes.plan import SHARE, SMALLEST_BATCH, TIGHT, VERSIONS, Plan, plan_2d
+from segjax.data.volumes.plan import (
+    SHARE,
+    SMALLEST_BATCH,
+    TIGHT,
+    VERSIONS,
+    Plan,
+    plan_2d,
+    read_plan,
+)
 from segjax.errors import UserError
+
+FOLDER = "plans"  # beside the prepared sets
 
 
 def write_plan(
@@ -50,7 +61,7 @@ def write_plan(
     # The plan remembers the data that it was measured on, for `train` to compare
     fingerprint = dataclasses.replace(measured, data=digest.of(made), split=split)
     if output is None:
-        output = pathlib.Path(data_dir) / "plans" / f"{name.replace('/', '-')}-{version}.json"
+        output = pathlib.Path(data_dir) / FOLDER / f"{name.replace('/', '-')}-{version}.json"
     path = pathlib.Path(output)
     # The plan last: where it is, its fingerprint is too
     _write(fingerprint_path(path), fingerprint.to_json())
@@ -61,6 +72,19 @@ def write_plan(
 def fingerprint_path(plan: str | os.PathLike) -> pathlib.Path:
     """Where `write_plan` keeps the fingerprint of a plan: PLAN.fingerprint.json."""
     return pathlib.Path(plan).with_suffix(".fingerprint.json")
+
+
+def plans_of(
+    name: str, digests: Collection[str], data_dir: str | os.PathLike
+) -> dict[pathlib.Path, Plan]:
+    """The plans beside the prepared sets that were made of a set, by its name or its digests."""
+    found = {}
+    for path in sorted(pathlib.Path(data_dir, FOLDER).glob("*.json")):
+        with contextlib.suppress(UserError):  # a fingerprint, or something of the user's
+            plan = read_plan(path)
+            if plan.dataset == name or plan.data in digests:
+                found[path] = plan
+    return found
 
 
 def read_fingerprint(path: str | os.PathLike) -> Fingerprint:

@@ -42,8 +42,8 @@ def faster(monkeypatch, folders, name):
 
 def test_who_waited_compares_again_and_leaves_the_set_and_its_sheet(folders, monkeypatch, capfd):
     assert prepare(folders, "second", "--dry_run") == 0
-    sheet = folders / "data" / "mine" / "contact_sheet.png"
-    wanted = sheet.read_bytes()
+    home = folders / "data" / "mine"
+    wanted = (home / "contact_sheet_dry_run.png").read_bytes()
     faster(monkeypatch, folders, "second")
     capfd.readouterr()
     assert prepare(folders, "first") == 2
@@ -51,7 +51,7 @@ def test_who_waited_compares_again_and_leaves_the_set_and_its_sheet(folders, mon
     assert errors.count("\n") == 1 and "was prepared from something else: " in errors
     assert "--overwrite prepares it again, another --name" in errors
     assert len(records(folders)) == 6
-    assert sheet.read_bytes() == wanted
+    assert (home / "contact_sheet.png").read_bytes() == wanted
 
 
 def test_who_waited_for_a_set_of_the_same_content_has_it(folders, monkeypatch, capfd):

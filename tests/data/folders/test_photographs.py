@@ -121,15 +121,6 @@ def test_a_changed_source_is_noticed_and_overwritten_on_demand(
     assert "p0" not in found and "new" in found and found["p3"]["mask"][0, 0, 0] == 1
 
 
-def test_a_dry_run_stores_nothing(tmp_path, images, capfd):
-    for path in images:
-        mask(tmp_path / "masks" / path.name)
-    assert prepare(tmp_path, "--masks", tmp_path / "masks", "--dry_run") == 0
-    assert "class        mask" in capfd.readouterr().out
-    assert own.names(tmp_path / "data") == []
-    assert (tmp_path / "data" / "mine" / "contact_sheet.png").exists()
-
-
 def test_indices_with_ignored_pixels(tmp_path, images, capfd):
     for path in images:
         mask(tmp_path / "masks" / path.name, (0, 1, 2, 255))

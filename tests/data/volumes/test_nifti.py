@@ -1,4 +1,4 @@
-"""Files are built byte by byte from the standard, so that no library reads its own writing."""
+"""NIfTI files as volumes: read, written, and compared with each other."""
 
 import gzip
 import os
@@ -10,53 +10,17 @@ import pytest
 from segjax.data.volumes import nifti
 from segjax.data.volumes.nifti import Volume
 from segjax.errors import UserError
+from tests.data.volumes.nifti_files import (
+    CODES,
+    SPACING,
+    SROW,
+    array,
+    file_bytes,
+    put,
+    second_bytes,
+)
 
-CODES = {"uint8": 2, "int16": 4, "int32": 8, "float32": 16, "complex64": 32, "float64": 64}
-SPACING = (0.5, 1.5, 8.0)  # along x, y, z
-SROW = np.array([[0, -1.5, 0, 7.25], [0.5, 0, 0, -3], [0, 0, 8, 100]])
-
-
-def file_bytes(
-    array, order="<", dim=None, pixdim=SPACING, slope=(0, 0), unit=2, srow=SROW, offset=352, qform=0
-):
-    """A single-file NIfTI-1 of an array (x, y, z); `qform` is a code, for no turn at all."""
-    head = bytearray(352)
-    shape = dim or (array.ndim, *array.shape)
-    pack = struct.pack_into
-    pack(f"{order}i", head, 0, 348)
-    pack(f"{order}8h", head, 40, *shape, *[1] * (8 - len(shape)))
-    bits = 8 * array.dtype.itemsize
-    pack(f"{order}2h", head, 70, CODES.get(array.dtype.name, 128), bits)
-    pack(f"{order}8f", head, 76, 1, *pixdim, *[1] * (7 - len(pixdim)))
-    pack(f"{order}3f", head, 108, offset, *slope)
-    head[123] = unit
-    pack(f"{order}2h", head, 252, qform, 1)
-    pack(f"{order}12f", head, 280, *np.ravel(srow))
-    head[344:348] = b"n+1\0"
-    stored = array if array.dtype.names else array.astype(array.dtype.newbyteorder(order))
-    return bytes(head) + stored.tobytes(order="F")
-
-
-def second_bytes(array):
-    """The same as NIfTI-2."""
-    head = bytearray(544)
-    struct.pack_into("<i8s2h8q", head, 0, 540, b"n+2\0\r\n\x1a\n", 4, 16, 3, *array.shape, *[1] * 4)
-    struct.pack_into("<8d q", head, 104, 1, *SPACING, 1, 1, 1, 1, 544)
-    struct.pack_into("<2i", head, 344, 0, 1)
-    struct.pack_into("<12d", head, 400, *SROW.ravel())
-    struct.pack_into("<i", head, 500, 2)
-    return bytes(head) + array.astype("<i2").tobytes(order="F")
-
-
-@pytest.fixture
-def array():
-    rng = np.random.default_rng(0)
-    return rng.integers(-900, 900, (4, 5, 3)).astype(np.int16)
-
-
-def put(path, data):
-    path.write_bytes(data)
-    return path
+__all__ = ["array"]
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -98,106 +62,6 @@ def test_the_voxels_outlive_the_file(tmp_path, array):
     volume = nifti.read_volume(path)
     path.write_bytes(b"")
     np.testing.assert_array_equal(volume.array, array.T)
-
-
-def _flip(data, place):
-    return data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :]
-
-
-def _with(array, value):
-    array = array.astype(np.float32)
-    array[1, 2, 1] = value
-    return file_bytes(array)
-
-
-def _offset_352(array):
-    data = bytearray(second_bytes(array))
-    struct.pack_into("<q", data, 168, 352)
-    return bytes(data)
-
-
-def _large():
-    """Larger than any buffer, so that reading the voxels alone stops before the checksum."""
-    voxels = np.random.default_rng(2).integers(0, 900, (64, 64, 40)).astype(np.int16)
-    return gzip.compress(file_bytes(voxels))
-
-
-SHEARED = [[3, 0.8, 0, 0], [0, 0.6, 0, 0], [0, 0, 1, 0]]
-RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
-# how the file's bytes are made, and what the message holds beside its name
-BAD = {
-    "empty": (lambda a: b"", "the file is empty"),
-    "empty zipped": (lambda a: gzip.compress(b""), "the file is empty"),
-    "text": (lambda a: b"frame;label\n" * 99, "is not a NIfTI file"),
-    "zipped text": (lambda a: gzip.compress(b"frame;label\n" * 99), "is not a NIfTI file"),
-    "cut header": (lambda a: file_bytes(a)[:200], "is not a NIfTI file"),
-    "cut voxels": (lambda a: file_bytes(a)[:-3], "damaged or cut short"),
-    "cut zip": (lambda a: gzip.compress(file_bytes(a))[:-40], "damaged or cut short"),
-    "zip without end": (lambda a: gzip.compress(file_bytes(a))[:-8], "damaged or cut short"),
-    "wrong checksum": (lambda a: _flip(_large(), -7), "damaged or cut short: CRC check failed"),
-    "too large": (lambda a: file_bytes(a, dim=(3, 32767, 32767, 32767)), "damaged or cut short"),
-    "2-D": (lambda a: file_bytes(a[..., 0]), "has 4x5 voxels; three axes are taken"),
-    "4-D": (lambda a: file_bytes(np.stack([a, a], -1)), "has 4x5x3x2 voxels; three axes"),
-    "no voxels": (lambda a: file_bytes(a[:, :0]), "has 4x0x3 voxels; three axes are taken"),
-    "zero spacing": (lambda a: file_bytes(a, pixdim=(1, 0, 1)), "voxel size is 1 x 0 x 1;"),
-    "negative": (lambda a: file_bytes(a, pixdim=(1, 1, -2)), "voxel size is 1 x 1 x -2;"),
-    "NaN spacing": (lambda a: file_bytes(a, pixdim=(np.nan, 1, 1)), "voxel size is nan x 1 x 1"),
-    "inf spacing": (lambda a: file_bytes(a, pixdim=(1, np.inf, 1)), "voxel size is 1 x inf x 1"),
-    "metres": (lambda a: file_bytes(a, unit=1), "in metres; millimetres are taken"),
-    "microns": (lambda a: file_bytes(a, unit=3 + 8), "in micrometres; millimetres are taken"),
-    "flat affine": (lambda a: file_bytes(a, srow=SROW * 0), "affine cannot be inverted"),
-    "NaN affine": (lambda a: file_bytes(a, srow=SROW * np.nan), "affine cannot be inverted"),
-    "complex": (lambda a: file_bytes(a.astype(np.complex64)), "voxels are complex numbers; real"),
-    "RGB": (lambda a: file_bytes(np.zeros(a.shape, RGB)), "voxels are colours; real numbers"),
-    "NaN": (lambda a: _with(a, np.nan), "1 voxels are not finite numbers"),
-    "infinite": (lambda a: _with(a, -np.inf), "1 voxels are not finite numbers"),
-    "too far": (lambda a: file_bytes(a * 1e300), "voxels are not finite numbers"),
-    "scaled to infinity": (lambda a: file_bytes(a, slope=(3e38, 0)), "are not finite numbers"),
-    "voxels in the header": (
-        lambda a: file_bytes(a, offset=0),
-        "its vox_offset is 0, within the header; voxels begin at 352 or later",
-    ),
-    "voxels in the last word": (lambda a: file_bytes(a, offset=348), "its vox_offset is 348"),
-    "offset NaN": (lambda a: file_bytes(a, offset=np.nan), "its vox_offset is nan"),
-    "second with offset 352": (lambda a: _offset_352(a), "its vox_offset is 352"),
-    "pixdim of another affine": (
-        lambda a: file_bytes(a, pixdim=(0.5, 1.5, 0.8)),
-        "voxel size is 0.5 x 1.5 x 0.8 mm by pixdim, 0.5 x 1.5 x 8 mm by the affine's columns",
-    ),
-    "pixdim off by 2 %": (lambda a: file_bytes(a, pixdim=(0.51, 1.5, 8)), "0.51 x 1.5 x 8 mm by"),
-    # Columns (3, 0, 0), (4, 3, 0)/5 and (0, 0, 1): a voxel holds 3 * 3/5 mm3, not 3 * 1 * 1.
-    "sheared": (
-        lambda a: file_bytes(
-            a, pixdim=(3, 1, 1), srow=[[3, 0.8, 0, 0], [0, 0.6, 0, 0], [0, 0, 1, 0]]
-        ),
-        "not at right angles (a voxel holds 0.6 of",
-    ),
-    "sform against qform": (
-        lambda a: file_bytes(a, qform=1),
-        "its axes point to ALS by sform, to RAS by qform",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_a_bad_file_is_named(tmp_path, array, case):
-    make, part = BAD[case]
-    path = put(tmp_path / "bad.nii.gz", make(array))
-    with pytest.raises(UserError) as caught:
-        nifti.read_volume(path)
-    message = str(caught.value)
-    assert message.startswith(f"{path}: ") and part in message and "\n" not in message
-    if "finite" not in part:  # those voxels are refused as labels with another message
-        with pytest.raises(UserError) as caught:
-            nifti.read_labels(path, range(256))
-        assert str(caught.value) == message
-
-
-def test_a_missing_file_and_a_folder_are_named(tmp_path):
-    with pytest.raises(UserError, match="none.nii.gz: no such file"):
-        nifti.read_volume(tmp_path / "none.nii.gz")
-    with pytest.raises(UserError, match=f"{tmp_path}: cannot be read: .*irectory"):
-        nifti.read_volume(tmp_path)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])

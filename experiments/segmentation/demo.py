@@ -5,10 +5,8 @@ Arguments: loss=NAME, a sum such as dice+focal, or a loss in the form of its pap
            (PUBLISHED in segjax/recipes/combinations.py);
            target=disc|vessels|lesions|disc_cup, alone (the loss without its partner)
 Hardware:  two CPU cores, two minutes.
-Expected:  Dice on the held-out photographs (measured): disc 0.62 to 0.81 with loss=dice (six
-           trainings, docs/benchmarks.md); of one training each, disc 0.84 with loss=hausdorff_dt,
-           0.86 with loss=boundary; vessels 0.61; lesions, a pixel or two each at this size, 0.25.
-           Calling every pixel disc gives 0.03.
+Expected:  Dice on the held-out photographs (measured): disc 0.86 to 0.92 with loss=dice (six
+           trainings, docs/benchmarks.md). Calling every pixel disc gives 0.03.
 """
 
 from experiments.segmentation import common

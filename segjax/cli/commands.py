@@ -145,13 +145,15 @@ def predict(args: argparse.Namespace) -> None:
     from segjax.inference import predict
 
     given = args.workdir, args.input, args.output, args.checkpoint
-    count, names, step = predict.predict(*given, _places(args))
+    count, names, step, remark = predict.predict(*given, _places(args))
     made = [f"{name}/" for name in names if (args.output / name).is_dir()]
     made += ["a label map NAME.nii.gz of each"] if any(n.endswith(".nii.gz") for n in names) else []
     if "labels/" in made:
         made[made.index("labels/")] += " (class numbers 0, 1, …, which look black)"
     there = ", ".join([predict.TABLE, *made])
     print(f"{count} predicted by the checkpoint of step {step}; wrote {there} into {args.output}")
+    if remark:
+        print(f"segjax: {remark}", file=sys.stderr)
 
 
 def export(args: argparse.Namespace) -> None:
@@ -164,10 +166,11 @@ def export(args: argparse.Namespace) -> None:
 def new(args: argparse.Namespace) -> None:
     from segjax.launch import new
 
-    task = new.write(args.path, args.data, args.data_dir, args.task)
+    task, beside = new.write(args.path, args.data, args.data_dir, args.task)
     if remark := new.shrunk(args.data, args.data_dir):
         print(remark)
-    print(f"wrote {args.path} (task {task}); `segjax train --config {args.path} --workdir DIR`")
+    made = ", ".join([f"{args.path} (task {task})", *map(str, beside)])
+    print(f"wrote {made}; `segjax train --config {args.path} --workdir DIR`")
 
 
 def plan(args: argparse.Namespace) -> None:
@@ -188,7 +191,7 @@ def plan(args: argparse.Namespace) -> None:
 
 def sweep(args: argparse.Namespace) -> None:
     from segjax.cli.engines import sweep_engines
-    from segjax.launch import sweep
+    from segjax.launch import status, sweep
     from segjax.launch.flags import values_of
 
     engines = sweep_engines([f"--engine={args.engine}"])
@@ -199,10 +202,10 @@ def sweep(args: argparse.Namespace) -> None:
             if getattr(args, flag) is not None and flag not in engines[args.engine].flags:
                 raise UserError(f"--{flag} {getattr(args, flag)}: goes with --engine {name}")
     if args.status:
-        points = sweep.load_points(args.config)
-        sweep.check_same(args.config, points, args.overrides, args.workdir)
-        print(sweep.status(args.workdir, points))
+        print(status.told(args.workdir, args.config, args.overrides))
         return
+    if args.config is None:
+        args.parser.error("the following arguments are required: --config")
     chosen = engines[args.engine]
     engine = chosen(**values_of(chosen.flags, args))
     sweep.run(args.config, args.overrides, args.workdir, engine)

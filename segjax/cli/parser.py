@@ -55,12 +55,12 @@ def _command(verbs, name: str, run: Callable, help_text: str, more: str = "") ->
     return parser
 
 
-def _add_config(parser: Parser) -> None:
+def _add_config(parser: Parser, *, required: bool = True, more: str = "") -> None:
     parser.add_argument(
         "--config",
-        required=True,
+        required=required,
         metavar="FILE[:ARG]",
-        help="experiment file; ARG goes to its get_config, as in idrid.py:cpu,loss=sce",
+        help=f"experiment file; ARG goes to its get_config, as in idrid.py:cpu,loss=sce{more}",
     )
     parser.set_defaults(takes_overrides=True)
 
@@ -155,8 +155,9 @@ def _add_predict(verbs) -> None:
         commands.predict,
         "Predict on your own images: a table, an overlay of each image, and its label map.",
         "PNG, JPEG, TIFF and BMP; 8 and 16 bit; grey or colour. Runs on volumes take NIfTI (.nii,\n"
-        ".nii.gz) and write label maps in the grid of each file; of photographs label maps lie in\n"
-        "labels/, with the class indices as grey values. A folder stands for its images.",
+        ".nii.gz) and write label maps in the grid of each file, CASE.nii.gz of CASE_0000.nii.gz;\n"
+        "of photographs label maps lie in labels/, with the class indices as grey values.\n"
+        "A folder stands for its images. Earlier predictions in the output stay, and are named.",
     )
     _add_workdir(parser, "a trained folder")
     parser.add_argument(
@@ -242,7 +243,7 @@ def _add_sweep(verbs, arguments: Sequence[str]) -> None:
         "Run every point of an experiment's sweep(); running it again runs what is missing.",
         "Engines:\n" + "\n".join(f"  {name}: {_summary(one)}" for name, one in engines.items()),
     )
-    _add_config(parser)
+    _add_config(parser, required=False, more="; --status goes without")
     _add_workdir(parser, "the sweep's folder; each point has its own below it")
     parser.add_argument(
         "--engine",
@@ -345,7 +346,10 @@ def _add_check(verbs) -> None:
         "rounding hides the slope are skipped then, too.",
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="as in dice, or your own: package.module:loss"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="as in dice, or your own: package.module:loss; each with its default options",
     )
     parser.add_argument(
         "--example",

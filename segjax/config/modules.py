@@ -51,6 +51,17 @@ class _Folder(machinery.FileFinder):
         return super().find_spec(fullname, target)
 
 
+class _Entry(str):
+    """A folder that was put into `sys.path` here: known again, whoever has copied the list since.
+
+    Someone may put an earlier copy of it back, as pytest's `monkeypatch` and notebooks do.
+    """
+
+    def __reduce__(self):
+        # Processes that multiprocessing starts get sys.path before they can import this module
+        return str, (str(self),)
+
+
 class _Search:
     """What the process has in use: the experiment file, and what it added to `sys.path`."""
 
@@ -76,14 +87,13 @@ class _Search:
     def enter(self, file: pathlib.Path | None) -> None:
         """Looks from now on beside this experiment file, and in the current folder."""
         self.file = file
+        before, self.entries = self.entries, [str(path) for path in _folders(file)]
+        there = [entry for entry in sys.path if isinstance(entry, _Entry)]
         # Entries of the experiment before are taken out again: sys.path would grow, and its modules
         # go on being found.
-        before, self.entries = self.entries, [str(path) for path in _folders(file)]
-        if before != self.entries:
-            for entry in before:
-                if entry in sys.path:
-                    sys.path.remove(entry)
-            sys.path[:0] = self.entries
+        if not before == there == self.entries:
+            others = [entry for entry in sys.path if not isinstance(entry, _Entry)]
+            sys.path[:] = [*map(_Entry, self.entries), *others]
             _forget_others(self.entries)
         if self.hook not in sys.path_hooks:
             sys.path_hooks.insert(0, self.hook)

@@ -20,6 +20,7 @@ from segjax.errors import UserError
 from segjax.explore import casts, differences, gradients, inputs
 from segjax.explore.differences import PRECISIONS, Precision
 from segjax.explore.example import LEAVES, Example, fit, of_loss
+from segjax.explore.names import check_alone, find_loss
 from segjax.tasks.binding import array_parameters
 
 BATCH = 2
@@ -262,7 +263,8 @@ def find(name: str) -> tuple[Callable, Callable | None]:
 
     The closed form of a loss outside segjax is the function `name_gradient` beside it, if any.
     """
-    loss = lookup.find("losses", name)
+    check_alone(name)
+    loss = find_loss(name)
     if ":" not in name:
         return loss, getattr(gradients, name) if name in gradients.__all__ else None
     if not callable(loss):

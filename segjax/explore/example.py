@@ -11,6 +11,7 @@ import numpy as np
 from segjax.checks import nearest
 from segjax.config import lookup, modules
 from segjax.errors import UserError
+from segjax.explore.names import as_module
 from segjax.tasks.binding import KEYWORD_ARRAYS, Term, array_parameters
 
 # The arrays that a loss is differentiated by.
@@ -53,6 +54,8 @@ def load(name: str) -> Mapping[str, object]:
     where = f"--example {name}"
     if ":" not in name:
         raise UserError(f"{where}: takes the name of a function, as in mymodule:example")
+    if hint := as_module(name):
+        raise UserError(f"{where}: {hint}")
     function = modules.find(name, f"{where}: ")
     if not callable(function):
         raise UserError(f"{where}: is {_kind(function)}, takes a function that gives a dict")

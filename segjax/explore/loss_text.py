@@ -17,6 +17,7 @@ import numpy as np
 from segjax.config import lookup, modules
 from segjax.config.values import literal
 from segjax.errors import UserError
+from segjax.explore.names import find_loss
 from segjax.recipes.loss_terms import DEFAULT_MAPS, default_map
 from segjax.tasks.binding import Term, array_parameters, make_term
 from segjax.types import Array, Float
@@ -41,7 +42,13 @@ def parse_loss(text: str, *, pixels: tuple[int, ...] = (16, 16), channels: int =
     name, _, tail = text.partition(":")
     own, _, options_of_own = tail.partition(":")
     # A loss of one's own: package.module:loss[:option=value,…].
-    if own and "=" not in own and name not in lookup.names("losses"):
+    if own and "=" not in own.partition(",")[0] and name not in lookup.names("losses"):
+        own, comma, early = own.partition(",")
+        if comma:
+            meant = f"{name}:{own}:{early}"
+            raise UserError(
+                f"loss {text!r}: options of your own stand behind a second colon: {meant!r}"
+            )
         name, tail = f"{name}:{own}", options_of_own
     options: dict[str, object] = {}
     # Commas inside brackets belong to a value: radii=(3, 6).
@@ -50,7 +57,7 @@ def parse_loss(text: str, *, pixels: tuple[int, ...] = (16, 16), channels: int =
         if not equals:
             raise UserError(f"loss {text!r}: an option is written option=value, got {part!r}")
         options[key.strip()] = literal(value.strip())
-    function, maps = lookup.find("losses", name, "loss"), None
+    function, maps = find_loss(name, "loss"), None
     if not callable(function):
         raise UserError(f"loss {text!r}: a loss is a function, this is {type(function).__name__}")
     lookup.check_positional(function, f"loss {text!r}", GIVEN)

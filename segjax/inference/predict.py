@@ -12,6 +12,7 @@ from tqdm import tqdm
 from segjax import files
 from segjax.data import outputs
 from segjax.errors import UserError
+from segjax.inference import earlier
 from segjax.inference.open import load_trained, open_parts
 from segjax.train import workdir
 
@@ -24,11 +25,11 @@ def predict(
     output: pathlib.Path,
     kind: str,
     places: Mapping[str, str] | None = None,
-) -> tuple[int, list[str], int]:
+) -> tuple[int, list[str], int, str | None]:
     """Predicts every case; writes predictions.csv and pictures.
 
-    Returns how many cases there were, the files and folders of the output that were written, and
-    the step of the checkpoint.
+    Returns how many cases there were, the files and folders of the output that were written, the
+    step of the checkpoint, and what to say of files that earlier predictions left in the output.
 
     Every case is read before the first is written, so that a bad file costs nothing.
 
@@ -52,7 +53,7 @@ def predict(
         predictor.check(paths)
     trained = load_trained(folder, kind, parts=parts, spread=predictor.spread)
     predictor.load(trained.experiment, trained.state, trained.devices)
-    rows = []
+    rows, before = [], earlier.files_of(output)
     for name, paths in tqdm(cases.items(), desc="predicting", disable=quiet):
         given = predictor.predict(name, paths, output)
         try:
@@ -69,7 +70,7 @@ def predict(
     # Only what is there is named: a task need not write all that it may write
     made = sorted({pathlib.Path(name).parts[0] for name, _ in written})
     there = [TABLE, *(name for name in made if (output / name).exists())]
-    return len(cases), there, int(trained.state.step)
+    return len(cases), there, int(trained.state.step), earlier.remark(output, before)
 
 
 def find_files(inputs: Sequence[str], suffixes: Sequence[str], kind: str) -> list[pathlib.Path]:

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from segjax import files
 from segjax.config import files as configs
 from segjax.data import digest
+from segjax.data.dataset import Dataset
 from segjax.errors import Interrupted, UserError
 from segjax.inference import evaluate
 from segjax.inference.open import Trained
@@ -44,8 +45,12 @@ from segjax.train.runs import Run
 
 def check(config: ConfigDict, folder: pathlib.Path) -> Experiment:
     """Everything that can be wrong is found here, within seconds, before the folder is touched."""
-    parts = experiments.name_parts(config)
+    goes_on = (folder / workdir.CONFIG).exists()
+    # A set that is gone is named below, when it is known that this is the run that had it
+    parts = experiments.name_parts(config, trained=goes_on)
     workdir.check_new(folder, config)
+    if not parts.data.is_known:
+        raise _gone(parts.data, folder)
     # A generated set is drawn only once the config is known to be good.
     made = experiments.build(config, devices=jax.device_count(), parts=parts)
     if not checkpoint.has_any(folder, "latest"):  # a run that goes on needs it no more
@@ -56,6 +61,19 @@ def check(config: ConfigDict, folder: pathlib.Path) -> Experiment:
     made.task.check_place(made)
     checkpoint.check_fit(folder, made.shapes())
     return made
+
+
+def _gone(data: Dataset, folder: pathlib.Path) -> UserError:
+    """What to say of a run that is to go on without its set."""
+    why = data.obstacle()  # of a damaged set, which is there, it raises what is wrong
+    if ":" in data.name:
+        return UserError(why)
+    return UserError(
+        f"--workdir {folder}: was trained on the set {data.name!r}, which is not in {data.folder}; "
+        "make it again from the same files: `segjax data prepare folder --images DIR … --name "
+        f"{data.name} --data_dir {data.folder}` (volumes: `prepare nnunet --manual_dir DIR …`), or "
+        "say where it is by --config.data.data_dir"
+    )
 
 
 def check_data(config: ConfigDict, folder: pathlib.Path, found: str) -> None:

@@ -29,8 +29,13 @@ LOSSES = {
 }
 
 
-def write(path: pathlib.Path, data: str, data_dir: str, task: str | None = None) -> str:
-    """Writes the experiment file; the task that it has.
+def write(
+    path: pathlib.Path, data: str, data_dir: str, task: str | None = None
+) -> tuple[str, list[pathlib.Path]]:
+    """Writes the experiment file; the task that it has, and what else was written for it.
+
+    That is the plan of a set of volumes with its fingerprint, and the folder of a set that had to
+    be generated.
 
     Args:
         path: of the file, which may not exist yet.
@@ -47,6 +52,12 @@ def write(path: pathlib.Path, data: str, data_dir: str, task: str | None = None)
         raise UserError(f"{path}: exists already; take another name")
     if not path.parent.is_dir():
         raise UserError(f"{path}: there is no folder {path.parent}")
+    if task is not None and task not in LOSSES:
+        known = ", ".join(LOSSES)
+        raise UserError(
+            f"--task {task}: `segjax new` has no such task{nearest(task, LOSSES)} It has: {known}"
+        )
+    fresh = not store.is_prepared(store.builder(data, data_dir))
     made = store.ensure_prepared(data, data_dir)
     fitting = _tasks(made)
     if not fitting:
@@ -55,13 +66,15 @@ def write(path: pathlib.Path, data: str, data_dir: str, task: str | None = None)
         )
     task = task or next(iter(fitting))
     if task not in fitting:
-        raise UserError(
-            f"--task {task}: {data} has no fields for it{nearest(task, fitting)} "
-            f"They fit: {', '.join(fitting)}"
-        )
-    text = fitting[task](path, data, data_dir, made)
-    write_text(path, text)
-    return task
+        has = ", ".join(fitting)
+        raise UserError(f"--task {task}: {data} has no fields for it; it has those of {has}")
+    beside, more = [pathlib.Path(made.data_path)] if fresh else [], {}
+    if fields.is_volumes(made):
+        plan = planning.write_plan(data, data_dir, None, "v1", "train")
+        beside += [plan, planning.fingerprint_path(plan)]
+        more = {"plan": read_plan(plan)}
+    write_text(path, fitting[task](path, data, data_dir, made, **more))
+    return task, beside
 
 
 def _tasks(made: Any) -> dict[str, Any]:
@@ -234,9 +247,8 @@ def get_config(arg=None):
     )
 
 
-def _volumes(path, data, data_dir, made) -> str:
+def _volumes(path, data, data_dir, made, plan) -> str:
     losses = LOSSES["volume_segmentation"]
-    plan = read_plan(planning.write_plan(data, data_dir, None, "v1", "train"))
     factor = max(1.0, min(COARSER, max(plan.patch_size) / PATCH))
     planned = tuple(round(float(size), 2) for size in plan.spacing[1:])
     spacing = tuple(round(size * factor, 2) for size in planned)

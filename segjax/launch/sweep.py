@@ -14,7 +14,6 @@ import contextlib
 import json
 import pathlib
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,11 +27,8 @@ from segjax.errors import Interrupted, UserError
 from segjax.files import write_text
 from segjax.train import holder
 from segjax.train import workdir as workdirs
-from segjax.train.logs import parse_rows
 from segjax.train.sweepdir import MANIFEST, failure_of, folder_of, is_done, read_manifest
 from segjax.train.workdir import check_writable, is_fresh
-
-STATES = ("done", "failed", "begun", "missing")
 
 
 def load_points(text: str) -> list[sweeps.Point]:
@@ -134,7 +130,7 @@ def manifest_of(text: str, points: list[sweeps.Point], extra: Mapping[str, str])
 def _check_manifest(workdir: pathlib.Path, manifest: dict) -> None:
     """UserError unless the manifest of a folder is this one, but for the places of a machine."""
     # Through JSON, as the saved one has been: a tuple is a list there
-    there, here = _sweep(read_manifest(workdir)), _sweep(json.loads(json.dumps(manifest)))
+    there, here = identity(read_manifest(workdir)), identity(json.loads(json.dumps(manifest)))
     if there != here:
         difference = files.first_difference(there, here, "sweep")
         raise UserError(
@@ -155,7 +151,7 @@ def _check_folder(workdir: pathlib.Path, points: list[sweeps.Point], manifest: d
         holder.check_free(folder_of(workdir, point))
 
 
-def _sweep(manifest: dict) -> dict:
+def identity(manifest: dict) -> dict:
     """A manifest without the places of this machine: the experiment file by its name alone."""
     path, arg = files.split_name(str(manifest.get("config", "")))
     config = path.name if arg is None else f"{path.name}:{arg}"
@@ -236,64 +232,6 @@ class Progress:
 
         made = sweep.write(self.workdir)
         print(f"wrote {made}, with report.csv, report.tex and figures/ beside it")
-
-
-def check_same(
-    text: str, points: list[sweeps.Point], extra: Mapping[str, str], workdir: pathlib.Path
-) -> None:
-    """UserError if a folder holds another sweep, or something else; it may not exist yet."""
-    if (workdir / MANIFEST).exists():
-        _check_manifest(workdir, manifest_of(text, points, extra))
-    elif workdir.exists() and not (workdir.is_dir() and is_fresh(workdir, MANIFEST)):
-        raise UserError(f"--workdir {workdir}: holds no sweep")
-
-
-def status(workdir: pathlib.Path, points: list[sweeps.Point]) -> str:
-    """The state of each point, a line each, and a line of totals."""
-    lines, totals = [], Counter()
-    for point in points:
-        kind, shown = _state(folder_of(workdir, point))
-        totals[kind] += 1
-        lines.append(f"{sweeps.point_id(point)}  {describe(point)}: {shown}")
-    counts = ", ".join(f"{totals[kind]} {kind}" for kind in STATES if totals[kind])
-    return "\n".join([*lines, f"{len(points)} points: {counts}"])
-
-
-def _state(folder: pathlib.Path) -> tuple[str, str]:
-    """One of STATES, and what is shown for it."""
-    if workdirs.is_done(folder):
-        return "done", "done"
-    if failure_of(folder).exists():
-        return "failed", f"failed: {last_line(failure_of(folder))}"
-    if not (folder / "env.json").exists():
-        return "missing", "missing"
-    step, faults = _last_step(folder / "metrics.jsonl")
-    damaged = " (metrics.jsonl: damaged lines near its end)" if faults else ""
-    return "begun", f"at step {step} of {_total_steps(folder / 'env.json')}{damaged}"
-
-
-def _total_steps(path: pathlib.Path) -> int | str:
-    """The length of a run by its env.json."""
-    try:
-        return json.loads(path.read_bytes())["total_steps"]
-    except (ValueError, KeyError, TypeError):
-        return "? (env.json is damaged)"
-
-
-def _last_step(path: pathlib.Path) -> tuple[int, int]:
-    """The step of the last whole row of a metrics.jsonl, and how many lines near it are damaged.
-
-    Only the end of the file is read.
-    """
-    if not path.exists():
-        return 0, 0
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 10_000))
-        content = file.read()
-    if len(content) == 10_000:
-        content = content.partition(b"\n")[2]  # it begins within a line
-    rows, faults = parse_rows(content)
-    return max((row["step"] for row in rows), default=0), len(faults)
 
 
 @dataclass

@@ -256,9 +256,9 @@ def _statistic_interval(
     """The interval of a statistic that is no mean: of one seed over cases, else over both."""
     known = patients is None and np.isfinite(columns[0]).all()
     if len(columns) == len(columns[0]) == 1 and known:
-        # As that of the mean which it is a function of
+        # As that of the mean which it is a function of; copies, for a statistic may sort in place
         return stats.bootstrap_interval(
-            columns[0][0], statistic=lambda values, axis: metric.statistic(values)
+            columns[0][0], statistic=lambda values, axis: metric.statistic(np.array(values))
         )
     return stats.crossed_bootstrap_interval(
         *columns,

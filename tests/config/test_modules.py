@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 import sys
 import typing
 
@@ -202,3 +203,28 @@ def test_a_misspelt_field_is_told_without_quotes_and_escapes(tmp_path):
         files.load(str(path))
     message = str(caught.value)
     assert "\n" not in message and "\\" not in message and "modle" in message
+
+
+def test_a_path_that_someone_puts_back_brings_no_earlier_experiment_with_it(tmp_path, monkeypatch):
+    """As pytest's `syspath_prepend` does: its copy holds the folders of the experiment before."""
+    first, second = seeded(tmp_path / "a", 1), seeded(tmp_path / "b", 10)
+    assert files.load(str(first)).seed == 2
+    kept = list(sys.path)
+    assert files.load(str(second)).seed == 20
+    sys.path[:] = kept
+    assert files.load(str(first)).seed == 2
+    assert files.load(str(second)).seed == 20
+    sys.path[:] = kept
+    (tmp_path / "plain").mkdir()
+    monkeypatch.chdir(tmp_path / "plain")
+    modules.enter(None)
+    with pytest.raises(UserError, match="No module named 'sibling'"):
+        lookup.find("losses", "sibling:SEED")
+    assert str(tmp_path / "a") not in sys.path
+    # And where the folder in use is lost, it is looked in all the same
+    sys.path[:] = [place for place in sys.path if place != str(tmp_path / "plain")]
+    (tmp_path / "plain" / "mine.py").write_text("def loss(): pass\n")
+    modules.enter(None)
+    assert lookup.find("losses", "mine:loss").__name__ == "loss"
+    # Another process gets plain text, for it may not have segjax when it reads them
+    assert {type(place) for place in pickle.loads(pickle.dumps(sys.path))} == {str}

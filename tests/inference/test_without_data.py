@@ -102,9 +102,35 @@ def test_what_needs_the_set_says_where_it_is_missing(desk, run, capfd, monkeypat
     assert "--data_dir" in errors and "did you mean" not in errors and errors.count("\n") == 1
 
 
-def test_training_on_says_where_a_set_of_ones_own_is_looked_for(desk, run, capfd):
-    words = runs.words(run, desk / "data", data__name="my_set", train__steps=4)
+def test_training_on_says_which_set_is_missing_and_how_it_is_made_again(desk, run, capfd):
+    place = desk / "data"
+    words = runs.words(run, place, data__name="my_set")
     assert main(words) == 2
+    errors = capfd.readouterr().err
+    assert errors == (
+        f"segjax: --workdir {run}: was trained on the set 'my_set', which is not in {place}; make "
+        "it again from the same files: `segjax data prepare folder --images DIR … --name my_set "
+        f"--data_dir {place}` (volumes: `prepare nnunet --manual_dir DIR …`), or say where it is "
+        "by --config.data.data_dir\n"
+    )
+    # Whether this is the run at all comes first
+    assert main([*words, "--config.train.steps=4"]) == 2
+    assert "holds another experiment (config.train.steps" in capfd.readouterr().err
+    assert main([*words, f"--config.data.data_dir={desk / 'away'}"]) == 0
+
+
+def test_a_run_on_a_set_of_ones_own_builder_says_what_cannot_be_imported(run, capfd):
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["name"] = "gone_module:Set"
+    (run / "config.json").write_text(json.dumps(config))
+    assert main(runs.words(run, config["data"]["data_dir"], data__name="gone_module:Set")) == 2
+    errors = capfd.readouterr().err
+    assert errors.startswith("segjax: config.data.name='gone_module:Set': cannot import it")
+    assert errors.count("\n") == 1 and "data prepare folder" not in errors
+
+
+def test_a_new_run_says_where_a_set_of_ones_own_is_looked_for(desk, tmp_path, capfd):
+    assert main(runs.words(tmp_path / "new", desk / "data", data__name="my_set")) == 2
     errors = capfd.readouterr().err
     assert "config.data.name='my_set': " in errors
     where = f"a set of your own has to be prepared in {desk / 'data'} (--config.data.data_dir)"

@@ -129,5 +129,5 @@ def test_volumes_in_the_layout_of_nnunet(desk):
     assert len({*result["patients"].values()}) == 1
     report = pathlib.Path("work", "hearts", "report.md").read_text()
     assert "2 cases of 1 patient: intervals draw whole patients" in report
-    assert "One patient says nothing of others" in report
+    assert "1 patient: too few for an interval" in report
     assert list(pathlib.Path("predicted").glob("*.nii.gz"))

@@ -94,7 +94,11 @@ def test_volumes_follow_their_plan(tmp_path, monkeypatch, capfd):
     test_volumes.describe(root)
     monkeypatch.chdir(tmp_path)
     assert main(["data", "prepare", "nnunet", "--manual_dir", "livers", "--name", "livers"]) == 0
+    before, _ = {*tmp_path.rglob("*")}, capfd.readouterr()
     assert main(["new", "livers.py", "--data", "livers"]) == 0
+    (said,) = capfd.readouterr().out.splitlines()
+    made = [path for path in {*tmp_path.rglob("*")} - before if path.is_file()]
+    assert len(made) == 3 and all(str(path.relative_to(tmp_path)) in said for path in made)
     config = built(tmp_path / "livers.py")
     assert config.task_options.classes == ("liver", "tumour") and config.task_options.channels == 2
     assert config.model.classes == 3
@@ -110,7 +114,19 @@ def test_volumes_follow_their_plan(tmp_path, monkeypatch, capfd):
         (["no/where.py", "--data", "eyes"], "no/where.py: there is no folder no"),
         (["a.py", "--data", "eye"], "'eye': no such data set, did you mean 'eyes'?"),
         (["a.py", "--data", "drive"], "data.name='drive': not prepared in 'data'"),
-        (["a.py", "--data", "eyes", "--task", "volume_segmentation"], "eyes has no fields for it"),
+        (
+            ["a.py", "--data", "eyes", "--task", "volume_segmentation"],
+            "--task volume_segmentation: eyes has no fields for it; it has those of segmentation, "
+            "localization",
+        ),
+        (
+            ["a.py", "--data", "eyes", "--task", "nope"],
+            "--task nope: `segjax new` has no such task. It has: segmentation, localization, volu",
+        ),
+        (
+            ["a.py", "--data", "eyes", "--task", "localisation"],
+            "has no such task, did you mean 'localization'? It has: ",
+        ),
     ],
 )
 def test_what_cannot_be_written(folder, capfd, words, message):
@@ -119,6 +135,16 @@ def test_what_cannot_be_written(folder, capfd, words, message):
     errors = capfd.readouterr().err
     assert errors.count("\n") == 1 and message in errors
     assert (folder / "there.py").read_text() == "mine" and not (folder / "a.py").exists()
+
+
+def test_a_set_that_is_generated_for_it_is_named(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    given = ["--data", "synthetic_fundus/48px_3_2_1"]
+    assert main(["new", "a.py", *given, "--task", "nope"]) == 2
+    assert not (tmp_path / "data").exists()
+    for name, more in (("a.py", ", data/synthetic_fundus/48px_3_2_1/1."), ("b.py", "; `segjax")):
+        assert main(["new", name, *given]) == 0
+        assert f"wrote {name} (task segmentation){more}" in capfd.readouterr().out
 
 
 def test_every_kind_has_five_losses():

@@ -13,7 +13,7 @@ from segjax.cli import main
 from segjax.config import files, sweeps
 from segjax.errors import Interrupted
 from segjax.inference.open import load_trained
-from segjax.launch import grouping, job, sweep
+from segjax.launch import grouping, job, status, sweep
 from segjax.launch.engines.population import Population
 from segjax.report import run as report
 from segjax.train import experiment, hyperparameters, programs
@@ -138,7 +138,7 @@ def test_stopped_population_goes_on_from_the_newest_step_that_all_have(tmp_path,
     with pytest.raises(Interrupted, match="at step 5, saved"):
         job.train_together(jobs_of(path, workdir)[:2], PATHS, StopAt(5))
     mine = folders(path, workdir)[:2]
-    text = sweep.status(workdir, sweep.load_points(str(path)))
+    text = status.of_points(workdir, sweep.load_points(str(path)))
     assert text.count(": at step 4 of 7") == 2 and "4 points: 2 begun, 2 missing" in text
     # Between two logs: the sums of step 5 are taken up again, also after a stop at the log itself.
     with pytest.raises(Interrupted, match="at step 6, saved"):
@@ -175,7 +175,7 @@ def test_diverging_member_leaves_the_other_and_finished_ones_rest(tmp_path, data
     assert int(state.step) == int(step) and not bool(state.halted)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
     assert "not finite at step" in sweep.last_line(output_of(bad))
-    text = sweep.status(workdir, sweep.load_points(str(path)))
+    text = status.of_points(workdir, sweep.load_points(str(path)))
     assert text.endswith("2 points: 1 done, 1 failed")
     assert text.count("failed: loss or gradient is not finite at step") == 1
 

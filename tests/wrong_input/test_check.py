@@ -69,7 +69,7 @@ def own(tmp_path, monkeypatch):
         (["dice", "--seed", "-1"], ["--seed -1", "at least 0"]),
         (["missing_module:loss"], ["'missing_module:loss'", "cannot import"]),
         (["own:los"], ["'own:los'", "cannot import"]),
-        (["own:"], ["'own:'", "cannot import"]),
+        (["own:"], ["'own:'", "is written package.module:loss"]),
         (["own:number"], ["own:number", "int"]),
         (["broken:loss"], ["broken:loss", "SyntaxError"]),
         (["own:misnamed"], ["own:misnamed", "`logit`", "did you mean 'logits'?", "labels"]),

@@ -233,7 +233,7 @@ def test_a_wrong_sweep(refuses, tmp_path, points, names):
     refuses(*words, names=names)
 
 
-def test_the_state_of_another_sweep_is_not_told(refuses, tmp_path, trained):
+def test_the_state_of_another_sweep_is_not_told(refuses, tmp_path, trained, capfd):
     """Points go by what they change: with other settings for all they have the same names."""
     path = write_sweep(tmp_path)
     words = ["sweep", "--status", "--config", path, "--workdir"]
@@ -241,8 +241,10 @@ def test_the_state_of_another_sweep_is_not_told(refuses, tmp_path, trained):
     (tmp_path / "sweep").mkdir()
     given = sweep.manifest_of(str(path), sweep.load_points(str(path)), {"train.steps": "40"})
     (tmp_path / "sweep" / "sweep.json").write_text(json.dumps(given))
-    refuses(*words, "sweep", names=["--workdir sweep: holds another sweep"])
-    assert main([*map(str, words), "sweep", "--config.train.steps=40"]) == 0
+    other = [*words, "sweep", "--config.train.steps=41"]
+    refuses(*other, names=["--workdir sweep: holds another sweep"])
+    assert main([*map(str, words), "sweep"]) == 0
+    assert "swept.py with --config.train.steps=40" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,10 @@ class VolumePredictor:
     def cases(self, files: Sequence[pathlib.Path]) -> Mapping[str, Sequence[pathlib.Path]]:
         """The files of each case by its name, in the order of channels.
 
-        One channel: every file is a case. Several: files of a case share a name and end in _0000,
-        _0001, …, as nnU-Net has them; or a case is one file whose fourth axis is the channels.
+        Files of a case share a name and end in _0000, _0001, …, as nnU-Net has them; or a case is
+        one file, with all channels along its fourth axis where there are several. One channel:
+        every file is a case, called without its _0000 unless others of its name have further
+        numbers, which are no channels then.
 
         Raises: UserError for a file that is no volume, two files for one channel of a case, a
             channel that is lacking or none of the model's, and another number of channels.
@@ -43,7 +45,12 @@ class VolumePredictor:
         for path in files:
             if not path.name.lower().endswith(self.suffixes):
                 raise UserError(f"--input {path}: takes volumes ({', '.join(self.suffixes)})")
-            name, channel = _case_and_channel(path, channels)
+        series = _series(files)
+        for path in files:
+            if channels == 1:
+                name, channel = _only_channel(path, series), 0
+            else:
+                name, channel = _case_and_channel(path, channels)
             case = found.setdefault(name, {})
             if case and (channel in case or WHOLE in (channel, *case)):
                 part = channels > 1 and channel in case and channel != WHOLE
@@ -99,12 +106,26 @@ class VolumePredictor:
         return [float(np.count_nonzero(labels == k)) * millilitres for k in classes]
 
 
+def _name(path: pathlib.Path) -> str:
+    """That of a file without its ending; `stem` would leave the .nii of a .nii.gz."""
+    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+
+
+def _series(files: Sequence[pathlib.Path]) -> set[str]:
+    """The names that files have with another number behind them than _0000."""
+    matches = [CHANNEL.fullmatch(_name(path)) for path in files]
+    return {match[1] for match in matches if match and int(match[2])}
+
+
+def _only_channel(path: pathlib.Path, series: set[str]) -> str:
+    """The case of a file, for a model of one channel."""
+    match = CHANNEL.fullmatch(name := _name(path))
+    return match[1] if match and not int(match[2]) and match[1] not in series else name
+
+
 def _case_and_channel(path: pathlib.Path, channels: int) -> tuple[str, int]:
-    """The name of the case that a file belongs to, and its channel."""
-    # `stem` would leave the .nii of a .nii.gz
-    name = re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
-    if channels == 1:
-        return name, 0
+    """The name of the case that a file belongs to, and its channel among several."""
+    name = _name(path)
     # By its header, for the name of a case may end in four digits too
     if (held := nifti.count_channels(path)) > 1:
         if held != channels:

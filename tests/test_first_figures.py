@@ -1,4 +1,4 @@
-"""What demos and recipes for two cores reach: measured whole, without a cliff, stated as measured."""
+"""What demos and recipes for two cores reach: measured, without a cliff, stated as measured."""
 
 import ast
 import pathlib

@@ -8,10 +8,11 @@ Arguments: loss=NAME, a sum such as dice+topological, or a loss in the form of i
            with weight 0.005 on tiles of 64 pixels; weight=NUMBER (of topological), alone (the loss
            without its partner), full (576 pixels, about the photographs' own size, and cellpose's
            widths), steps=N
-Hardware:  two CPU cores, three minutes for 200 steps; full: one GPU or TPU.
-Expected:  steps=200: Dice 0.774, clDice 0.814 with dice; 0.753 and 0.829 with soft_cl_dice, and a
-           third of the wrong components (docs/benchmarks.md). The table has clDice and the errors
-           of the Betti numbers; labels are pixels at least a fifth covered, lest thin vessels break
+Hardware:  two CPU cores, four minutes for 200 steps; full: one GPU or TPU.
+Expected:  steps=200: Dice 0.64 to 0.69 at the size of the photographs (six trainings). At the
+           network's input size, of one training each: Dice 0.774, clDice 0.814 with dice; 0.753 and
+           0.829 with soft_cl_dice, and a third of the wrong components (docs/benchmarks.md). The
+           table has clDice and the errors of the Betti numbers; labels are pixels at least a fifth covered, lest thin vessels break
            when they shrink.
 """
 

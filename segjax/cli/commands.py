@@ -90,7 +90,7 @@ def _train(args: argparse.Namespace) -> None:
 
     values = job.train(files.load(args.config, args.overrides), args.workdir)
     if processes.is_first():
-        print(f"{args.workdir}: validation " + _line(values))
+        print(f"{args.workdir}: validation of the chosen checkpoint: " + _line(values))
         names = "report.md, figures/, predictions_validation.csv, metrics_validation.json"
         print(f"{args.workdir} has {names}, metrics.jsonl, checkpoints/ and config.json")
 
@@ -170,7 +170,7 @@ def new(args: argparse.Namespace) -> None:
     if remark := new.shrunk(args.data, args.data_dir):
         print(remark)
     made = ", ".join([f"{args.path} (task {task})", *map(str, beside)])
-    print(f"wrote {made}; `segjax train --config {args.path} --workdir DIR`")
+    print(f"wrote {made}; `segjax train --config {new.quote(args.path)} --workdir DIR`")
 
 
 def plan(args: argparse.Namespace) -> None:

@@ -27,7 +27,10 @@ _held: dict[str, int] = {}
 
 @contextlib.contextmanager
 def folder(parent: str | os.PathLike, name: str) -> Iterator[pathlib.Path]:
-    """A folder in `parent` to write into, locked; it goes at the end, with what is left in it."""
+    """A folder in `parent` to write into, locked; it goes at the end, with what is left in it.
+
+    What has been set aside there as REPLACED goes back to `parent / name`, if nothing is there.
+    """
     while True:
         path = pathlib.Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{name}.{_HOST}.", dir=parent))
         with contextlib.suppress(FileNotFoundError):  # it was tidied before it was locked
@@ -41,6 +44,8 @@ def folder(parent: str | os.PathLike, name: str) -> Iterator[pathlib.Path]:
     try:
         yield path
     finally:
+        # Here, where every end comes by: a signal may arrive right after a rename
+        _move_back(path, pathlib.Path(parent, name))
         shutil.rmtree(path, ignore_errors=True)
         # Last, so that nobody tidies what is being removed or moved
         os.close(lock)
@@ -197,10 +202,17 @@ def put_back(parent: pathlib.Path) -> list[pathlib.Path]:
             continue
         place = parent / made["name"]
         with contextlib.suppress(OSError), _free(path) as free:  # as above
-            if free and not place.exists():
-                os.rename(path / REPLACED, place)
+            if free and _move_back(path, place):
                 found.append(place)
     return found
+
+
+def _move_back(stage: pathlib.Path, place: pathlib.Path) -> bool:
+    """Moves what a folder in the making has set aside to its place, if that is free."""
+    if not (stage / REPLACED).is_dir() or place.exists():
+        return False
+    os.rename(stage / REPLACED, place)
+    return True
 
 
 def _may_be_nobodys(path: pathlib.Path) -> bool:

@@ -166,15 +166,9 @@ def _make(
             files.write_text(pathlib.Path(twin.data_path) / name, text)
         # Before the move: a set is never seen without its digest
         digest.of(twin)
-        before = stage / staging.REPLACED
         if replace and place.exists():
-            os.rename(place, before)
-        try:
-            return _put(pathlib.Path(twin.data_path), place)
-        except BaseException:  # Ctrl-C among them: the set that was there is not lost
-            if before.exists():
-                os.rename(before, place)
-            raise
+            os.rename(place, stage / staging.REPLACED)
+        return _put(pathlib.Path(twin.data_path), place)
 
 
 def _download(made: tfds.core.DatasetBuilder, manual_dir: str | None) -> None:

@@ -38,7 +38,7 @@ def remark(output: pathlib.Path, before: Mapping[str, State], *, most: int = SHO
     more = f" and {len(left) - most} more" if len(left) > most else ""
     return (
         f"{output} also holds {len(left)} file{'s' * (len(left) > 1)} of earlier predictions, not "
-        f"of this one: {', '.join(left[:most])}{more}"
+        f"of this one, whose rows predictions.csv no longer has: {', '.join(left[:most])}{more}"
     )
 
 

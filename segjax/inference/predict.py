@@ -141,7 +141,7 @@ def check_outputs(
         raise UserError(f"--output {output}: is the work folder of a run; take another folder")
     for name, path in written:
         # By its letters alone: a folder inside may be a link, which is looked at below
-        if os.path.isabs(name) or os.path.normpath(name).startswith(os.pardir):
+        if os.path.isabs(name) or os.pardir in pathlib.PurePath(os.path.normpath(name)).parts:
             raise UserError(f"--input {path}: its output {name} would lie outside of {output}")
     outputs.check_names(written)
     folders = sorted({str(pathlib.Path(name).parent) for name, _ in written})

@@ -6,6 +6,7 @@ images and network that a laptop trains in minutes, the losses of its sweep.
 
 import json
 import pathlib
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from segjax.errors import UserError
 from segjax.files import write_text
 
 BATCH = 8  # also of fewer images, which come several times then; as many as devices mostly are
+WRONG = "\\\"':\n\r\t"  # in the docstring of a file, or before the arguments behind its name
 SIDE = 128  # pixels of the longer side of a photograph
 PATCH = 96  # pixels of a slice
 LOOKED_AT = 50  # photographs, by which classes are ordered
@@ -48,6 +50,8 @@ def write(
     """
     if path.suffix != ".py":
         raise UserError(f"{path}: takes the name of a Python file, such as experiments/{data}.py")
+    if wrong := [character for character in WRONG if character in str(path)]:
+        raise UserError(f"{path}: takes a path without {wrong[0]!r}")
     if path.exists():
         raise UserError(f"{path}: exists already; take another name")
     if not path.parent.is_dir():
@@ -75,6 +79,11 @@ def write(
         more = {"plan": read_plan(plan)}
     write_text(path, fitting[task](path, data, data_dir, made, **more))
     return task, beside
+
+
+def quote(path: str | pathlib.Path) -> str:
+    """A path as a shell takes it."""
+    return shlex.quote(str(path))
 
 
 def _tasks(made: Any) -> dict[str, Any]:
@@ -143,8 +152,8 @@ def _size_lines(made: Any) -> str:
 def _header(path: pathlib.Path, what: str, losses: Sequence[str], more: str = "") -> str:
     return f'''"""{what}
 
-Command:   segjax train --config {path} --workdir work/{path.stem}
-           segjax sweep --config {path} --workdir work/{path.stem}-losses
+Command:   segjax train --config {quote(path)} --workdir {quote(f"work/{path.stem}")}
+           segjax sweep --config {quote(path)} --workdir {quote(f"work/{path.stem}-losses")}
 Arguments: loss={"|".join(losses)}, steps=N{more}
 """
 '''

@@ -60,6 +60,12 @@ def check_points(
     from segjax.train import experiment
 
     path, _ = files.split_name(text)
+    varied = {name for point in points for name in point}
+    if twice := sorted(varied & {*extra}):
+        raise UserError(
+            f"--config.{twice[0]}: is what sweep() of {path} varies; change it there, or `segjax "
+            "train` a single point"
+        )
     configs = []
     for point in points:
         config = f"{path}:{point['arg']}" if "arg" in point else str(path)

@@ -161,6 +161,24 @@ def _some(patients: np.ndarray | None, kept: np.ndarray) -> np.ndarray | None:
     return None if patients is None else patients[kept]
 
 
+def seed_differences(sweep: Sweep, metric: Metric, row: Row, other: Row) -> list[float]:
+    """The differences under the seeds that two rows have, over the cases finite in both."""
+    own, others = values_of(sweep, row, metric), values_of(sweep, other, metric)
+    found = []
+    for seed in row.seeds:
+        if seed not in other.seeds:
+            continue
+        a = [column[[row.seeds.index(seed)]] for column in own]
+        b = [column[[other.seeds.index(seed)]] for column in others]
+        both = _taken(metric, a) & _taken(metric, b)
+        if metric.is_mean:
+            both &= _finite_cases(a) & _finite_cases(b)
+        if both.any():
+            values = [metric.statistic(*(c[:, both] for c in side)).item() for side in (a, b)]
+            found.append(values[0] - values[1])
+    return [difference for difference in found if math.isfinite(difference)]
+
+
 def case_values(table: np.ndarray) -> np.ndarray:
     """Each case's mean over the seeds under which it is finite.
 
@@ -266,6 +284,11 @@ def _statistic_interval(
         unknown=metric.takes_unknown,
         clusters=patients,
     )
+
+
+def is_better(value: float, other: float, metric: Metric) -> bool:
+    """Whether a value is on the better side of another; nan is not."""
+    return value > other if metric.higher_is_better else value < other
 
 
 def _best(means: list[float], higher_is_better: bool) -> int | None:

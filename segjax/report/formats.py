@@ -241,6 +241,10 @@ SPECIAL = {
     "†": r"\textdagger{}",
     "‡": r"\textdaggerdbl{}",
     "–": "--",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "µ": r"\textmu{}",
+    "²": r"$^2$",
     **{character: f"\\{character}" for character in "#$%&_"},
 }
 
@@ -296,7 +300,9 @@ def latex_text(sweep: Sweep, comparison: Comparison) -> str:
             "\\midrule",
             _latex_line("Baseline, without a network", "", *map(escape, baseline)),
         ]
-    notes = texts.notes(sweep, comparison) + texts.smallest_p(sweep) + [texts.chosen(sweep)]
+    notes = (
+        texts.notes(sweep, comparison) + texts.smallest_p(sweep, comparison) + [texts.chosen(sweep)]
+    )
     if missing := texts.unfinished(sweep):
         notes.append("Not done yet: " + "; ".join(missing) + ".")
     notes = [note.replace("In italics:", "In grey italics:") for note in notes]

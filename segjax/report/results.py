@@ -170,7 +170,11 @@ def _check_data(folders: list[pathlib.Path]) -> None:
     """UserError when two points were evaluated on different content of one data set."""
     seen: dict[str, tuple[str, pathlib.Path]] = {}
     for folder in folders:
-        name, content = files.from_json(folder / "config.json").data.name, read_json(folder / TABLE)
+        path, content = folder / "config.json", read_json(folder / TABLE)
+        data = files.from_json(path).get("data")
+        if not isinstance(data, ConfigDict):
+            raise UserError(f"{path}: damaged: no section 'data'")
+        name = data.name
         digest = content.get("data_digest") if isinstance(content, dict) else None
         # Results of older versions have no digest, and are compared with themselves
         first, other = seen.setdefault(name, (digest, folder)) if digest else (digest, folder)

@@ -116,7 +116,7 @@ def write(
     metrics = trained.experiment.task.metrics if trained else ()
     pictures = {"learning_curves": curves_figure(rows, best, metrics)} | pictures
     if jax.process_index() == 0:
-        with _naming(folder / "env.json"):
+        with _naming(folder / "config.json or env.json"):
             ended = ended or workdir.read_done(folder) is not None
             done = None if ended else max(row["step"] for row in rows)
             lines = run_text.head(config, environment, done)

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from segjax.metrics.statistics import mean, not_finite
 from segjax.report import text as texts
-from segjax.report.comparison import Summary, summary_of
+from segjax.report.comparison import Summary, is_better, summary_of
 from segjax.tasks.base import Task, explained
 from segjax.tasks.metric import Columns, Metric
 
@@ -115,7 +115,9 @@ def explanation(splits: Sequence[Split], config: ConfigDict) -> list[str]:
     named = {name: split for split in splits for name in shown(split)}
     if not named:
         return []
-    lines = texts.sentences([metric_of(split, name) for name, split in named.items()])
+    # Of the curves, where no table has it
+    first = {"loss": splits[0]} | named
+    lines = texts.sentences([metric_of(split, name) for name, split in first.items()])
     known = splits[0].explained
     if any(split.result["baseline"] for split in splits) and "baseline" in known:
         lines.append(f"**baseline**: {known['baseline']}.")
@@ -168,7 +170,7 @@ def metric_of(split: Split, name: str) -> Metric:
     term = name.removeprefix("loss/")
     what = f"The term `{term}` alone, before its weight." if term != name else (
         "What training lowers: the sum of the terms by their weights, as a mean over cases. It "
-        "compares nothing but runs with the same loss."
+        "compares nothing but runs with the same loss, and some losses go below 0."
     )  # fmt: skip
     return Metric(name, (name,), higher_is_better=False, description=what)
 
@@ -226,7 +228,7 @@ def _figure(value: float | tuple) -> str:
 def _remarks(split: Split, config: ConfigDict) -> list[str]:
     """Cases that are left out, that are few, or that chose the checkpoint."""
     result, count = split.result, round(split.result["count"])
-    lines = [*split.remarks, *_left_out(split)]
+    lines = [*split.remarks, *_behind_baseline(split), *_left_out(split)]
     if split.patients is None:
         lines += texts.few(count)
     else:
@@ -243,6 +245,18 @@ def _remarks(split: Split, config: ConfigDict) -> list[str]:
             f"{how}), which overestimates performance; {other}"
         )
     return [*(f"- {line}" for line in lines), ""] if lines else []
+
+
+def _behind_baseline(split: Split) -> list[str]:
+    """A line on the metrics in which the baseline is as good, or better."""
+    values, baseline = split.result["metrics"], split.result["baseline"] or {}
+    behind = [
+        metric.heading
+        for metric in split.metrics
+        if metric.name in baseline
+        and not is_better(values.get(metric.name, math.nan), baseline[metric.name], metric)
+    ]
+    return [f"{', '.join(behind)}: not better than the baseline."] if behind else []
 
 
 def _left_out(split: Split) -> list[str]:

@@ -3,8 +3,9 @@
 import pathlib
 
 from segjax import checks, files
-from segjax.report import figures, formats, results, text
+from segjax.report import figures, formats, results
 from segjax.report.comparison import compare, failure_threshold
+from segjax.report.convergence import convergence
 from segjax.report.formats import file_of
 
 # The distribution of fewer trainings says no more than their values
@@ -37,11 +38,11 @@ def write(
     # Pictures first, then the texts that name them
     for name, figure in drawn.items():
         files.write_figure(workdir / name, figure)
-    convergence = text.convergence(sweep, threshold, chosen=failed_below is not None)
+    told = convergence(sweep, threshold, chosen=failed_below is not None)
     written = {
         "report.csv": formats.csv_text(sweep, comparison),
         "report.tex": formats.latex_text(sweep, comparison),
-        "report.md": formats.markdown_text(sweep, comparison, convergence, list(drawn)),
+        "report.md": formats.markdown_text(sweep, comparison, told, list(drawn)),
     }
     for name, content in written.items():
         files.write_text(workdir / name, content)

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from segjax.report.comparison import (
-    FAILED_SHARE,
     FEWEST,
     LEVEL,
     Comparison,
     Summary,
-    failed_share,
+    seed_differences,
     values_of,
 )
 from segjax.report.results import Row, Sweep
@@ -78,9 +77,12 @@ def p_value(p: float) -> str:
 
 
 def mean_and_sd(mean: float, sd: float, metric: Metric) -> str:
-    """`mean ± sd`, or the mean alone."""
+    """`mean ± sd`, both with as many decimals, or the mean alone."""
     text = number(mean, metric)
-    return text if math.isnan(sd) else f"{text} ± {number(sd, metric)}"
+    if math.isnan(sd):
+        return text
+    decimals = len(text.partition(".")[2])
+    return f"{text} ± " + (number(sd, metric) if "e" in text else f"{sd:.{decimals}f}")
 
 
 def paper_figure(summary: Summary) -> str:
@@ -168,38 +170,45 @@ def _of(settings: dict[str, list[int]]) -> str:
 
 def reversed_by_seeds(sweep: Sweep, comparison: Comparison) -> list[str]:
     """A line on differences that do not have the same sign under every seed."""
-    labels = [row.label for row in sweep.rows]
-    index = labels.index(comparison.reference)
+    reference = next(row for row in sweep.rows if row.label == comparison.reference)
+    others = [row for row in sweep.rows if row is not reference]
     turned: dict[str, list[str]] = {}
     for metric in sweep.metrics:
-        summaries = comparison.metrics[metric.name]
-        reference = dict(zip(sweep.rows[index].seeds, summaries[index].seed_means, strict=True))
-        for row, summary in zip(sweep.rows, summaries, strict=True):
-            pairs = zip(row.seeds, summary.seed_means, strict=True)
-            signs = {math.copysign(1, v - reference[k]) for k, v in pairs if k in reference}
-            if row.label != comparison.reference and len(signs) > 1:
+        for row in others:
+            differences = seed_differences(sweep, metric, row, reference)
+            if min(differences, default=0) < 0 < max(differences, default=0):
                 turned.setdefault(metric.heading, []).append(f"`{row.label}`")
-    return [
+    lines = [
         f"{heading}: the difference to `{comparison.reference}` has not the same sign under every "
         f"seed for {', '.join(rows)}."
         for heading, rows in turned.items()
     ]
+    if apart := [f"`{row.label}`" for row in others if not {*row.seeds} & {*reference.seeds}]:
+        lines.append(f"{', '.join(apart)} and `{comparison.reference}` have no seed in common.")
+    return lines
 
 
-def smallest_p(sweep: Sweep) -> list[str]:
-    """A line where no difference of these rows can pass the test, however large it is."""
-    units = len(sweep.cases) if sweep.patients is None else len({*sweep.patients})
-    comparisons = len(sweep.rows) - 1
-    # All 2^n ways of changing signs are equally likely, and two of them are the most extreme
-    least = comparisons * 2.0 / 2**units
-    if not comparisons or least < LEVEL:
-        return []
+def smallest_p(sweep: Sweep, comparison: Comparison) -> list[str]:
+    """A line for metrics of which no difference can pass the test, however large it is."""
     noun = "case" if sweep.patients is None else "patient"
-    needed = math.floor(math.log2(comparisons * 2.0 / LEVEL)) + 1
-    return [
-        f"With {counted(units, noun)} no corrected p can fall below {min(least, 1):.3g}: this "
-        f"report cannot show any difference. At least {needed} {noun}s are needed."
-    ]
+    most = len(sweep.cases) if sweep.patients is None else len({*sweep.patients})
+    found: dict[tuple[int, int], list[str]] = {}
+    for metric in sweep.metrics:
+        pairs = [summary.pairs for summary in comparison.metrics[metric.name] if summary.pairs]
+        # All 2^n ways of changing signs are equally likely, and two of them are the most extreme
+        units = min(most, max(pairs, default=0))
+        if pairs and len(pairs) * 2.0 / 2**units >= LEVEL:
+            found.setdefault((units, len(pairs)), []).append(metric.heading)
+    lines = []
+    for (units, tests), headings in found.items():
+        least = min(tests * 2.0 / 2**units, 1)
+        whose = "" if len(headings) == len(sweep.metrics) else f" of {', '.join(headings)}"
+        needed = math.floor(math.log2(tests * 2.0 / LEVEL)) + 1
+        lines.append(
+            f"With {counted(units, noun)} no corrected p{whose} can fall below {least:.3g}: this "
+            f"report cannot show any such difference. At least {needed} {noun}s are needed."
+        )
+    return lines
 
 
 def reach(sweep: Sweep, comparison: Comparison) -> list[str]:
@@ -218,7 +227,7 @@ def reach(sweep: Sweep, comparison: Comparison) -> list[str]:
             "A difference without a star is not shown to be there, nor shown to be absent: more "
             "cases would tell."
         )
-    lines += smallest_p(sweep)
+    lines += smallest_p(sweep, comparison)
     lines += few(independent, "case" if sweep.patients is None else "patient")
     lines += [
         together(sweep.patients),
@@ -286,7 +295,7 @@ def _tests(sweep: Sweep) -> str:
 def interval_text(metric: Metric, summaries: Sequence[Summary]) -> list[str]:
     """What the interval and the test of a metric are over."""
     lines = []
-    if any(math.isfinite(summary.low) for summary in summaries):
+    if any(summary.low < summary.high for summary in summaries):
         lines.append(
             "The interval is over cases (BCa bootstrap, 10,000 resamples): another choice of cases "
             "under these very seeds."
@@ -326,45 +335,3 @@ def unfinished(sweep: Sweep) -> list[str]:
         for label, (done, total) in sweep.done.items()
         if done < total
     ]
-
-
-def convergence(sweep: Sweep, threshold: float, chosen: bool) -> list[str]:
-    """The share of models of each row that failed to converge, and what that means."""
-    side = "below" if sweep.headline.higher_is_better else "above"
-    share = 1 - FAILED_SHARE if sweep.headline.higher_is_better else 1 / FAILED_SHARE - 1
-    far = f"{share:.0%} {side} the median of the setting whose median is best"
-    origin = "as chosen" if chosen else f"{far}; `--failed-below` sets it"
-    lines = [
-        f"A training counts as failed when `{sweep.headline.name}` of its best checkpoint is "
-        f"{side} {threshold:.4g} ({origin}). Those that are not done are not counted.",
-        "",
-    ]
-    for row in sweep.rows:
-        failed = failed_share(row.reached, threshold, sweep.headline.higher_is_better)
-        count = round(failed * len(row.reached))
-        parts = [f"{count} of {len(row.reached)} failed"]
-        if row.steps:
-            parts.append(f"best checkpoints of {_steps(row)}")
-        if ends := _ends(row, sweep.headline):
-            parts.append(f"at the last validation of the training {ends}")
-        lines.append(f"- `{row.label}`: {'; '.join(parts)}")
-    return lines
-
-
-def _steps(row: Row) -> str:
-    low, high = min(row.steps), max(row.steps)
-    return f"step {low}" if low == high else f"steps {low} to {high}"
-
-
-def _ends(row: Row, headline: Metric) -> str:
-    """Where the trainings of a row ended, not at their best: the lowest and the highest."""
-    curves = [curves[headline.name] for curves in row.curves if curves.get(headline.name)]
-    values = [curve[max(curve)] for curve in curves]
-    known = [value for value in values if math.isfinite(value)]
-    parts = []
-    if known:
-        low, high = (number(value, headline) for value in (min(known), max(known)))
-        parts.append(low if low == high else f"{low} to {high}")
-    if lost := len(values) - len(known):
-        parts.append(f"{lost} not finite")
-    return ", ".join(parts)

@@ -25,6 +25,8 @@ def remarks(names: Sequence[str], columns: Columns, kind: str) -> list[str]:
         if not {f"{kind}_{name}", f"true_{kind}_{name}"} <= {*columns}:
             continue
         found, there = (np.mean(columns[f"{of}{kind}_{name}"]) for of in ("", "true_"))
+        if not np.isfinite([found, there]).all():
+            continue
         if not there:
             lines.append(absent(name))
         elif not found:

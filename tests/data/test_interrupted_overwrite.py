@@ -106,6 +106,37 @@ def test_who_removes_it_removes_both(killed, capfd):
     assert not killed.home.exists() and tidy.tidy(str(killed.data)) is not None
 
 
+# Right after one of the two renames, where no `try` of its caller has begun
+INTERRUPTED = """
+import os, signal, sys
+from segjax import cli
+
+rename = os.rename
+
+def interrupted(before, after):
+    rename(before, after)
+    if str(after).endswith({name!r}):
+        os.kill(os.getpid(), signal.{number})
+
+os.rename = interrupted
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name, is_old", [("/replaced", True), ("/data/mine/1.0.0", False)])
+def test_an_interruption_right_after_a_rename_loses_no_set(tmp_path, number, name, is_old):
+    source = Source(tmp_path, "mine")
+    before = source.digest()
+    source.change()
+    command = [sys.executable, "-c", INTERRUPTED.format(name=name, number=number)]
+    command += [*source.words, "--overwrite"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 1 and ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith("segjax: interrupted;")
+    assert (source.digest() == before) is is_old and not staging.made_in(source.home)
+
+
 def aside(home):
     """A set aside in what a dead process of this machine has left."""
     home.mkdir(exist_ok=True)

@@ -32,7 +32,8 @@ def test_what_earlier_predictions_left_is_named_and_stays(tmp_path, predicted):
     kept = (tmp_path / "out" / "overlays" / "a.png").read_bytes()
     (line,) = predicted("c.png")
     assert line == (
-        f"segjax: {tmp_path / 'out'} also holds 2 files of earlier predictions, not of this one: "
+        f"segjax: {tmp_path / 'out'} also holds 2 files of earlier predictions, not of this one, "
+        "whose rows predictions.csv no longer has: "
         "overlays/a.png, overlays/b.png"
     )
     assert (tmp_path / "out" / "overlays" / "a.png").read_bytes() == kept
@@ -58,7 +59,8 @@ def test_what_another_run_writes_elsewhere_is_named_too(tmp_path, predicted):
     (out / "labels" / "notes.txt").write_text("segjax")
     (line,) = predicted("c.png")
     assert line.endswith(
-        " also holds 3 files of earlier predictions, not of this one: "
+        " also holds 3 files of earlier predictions, not of this one, "
+        "whose rows predictions.csv no longer has: "
         "labels/c.png, x.nii.gz, y.nii.gz"
     )
 
@@ -68,7 +70,8 @@ def test_of_many_the_first_are_named(tmp_path):
         write_png(tmp_path / "overlays" / f"{number}.png", np.zeros((4, 4), np.uint8))
     before = earlier.files_of(tmp_path)
     assert earlier.remark(tmp_path, before, most=2) == (
-        f"{tmp_path} also holds 5 files of earlier predictions, not of this one: "
+        f"{tmp_path} also holds 5 files of earlier predictions, not of this one, "
+        "whose rows predictions.csv no longer has: "
         "overlays/0.png, overlays/1.png and 3 more"
     )
     for number in range(1, 5):

@@ -112,6 +112,8 @@ def test_volumes_follow_their_plan(tmp_path, monkeypatch, capfd):
         (["eyes.txt", "--data", "eyes"], "eyes.txt: takes the name of a Python file"),
         (["there.py", "--data", "eyes"], "there.py: exists already; take another name"),
         (["no/where.py", "--data", "eyes"], "no/where.py: there is no folder no"),
+        (["a\\x.py", "--data", "eyes"], "takes a path without '\\\\'"),
+        (["a:b.py", "--data", "eyes"], "a:b.py: takes a path without ':'"),
         (["a.py", "--data", "eye"], "'eye': no such data set, did you mean 'eyes'?"),
         (["a.py", "--data", "drive"], "data.name='drive': not prepared in 'data'"),
         (
@@ -135,6 +137,14 @@ def test_what_cannot_be_written(folder, capfd, words, message):
     errors = capfd.readouterr().err
     assert errors.count("\n") == 1 and message in errors
     assert (folder / "there.py").read_text() == "mine" and not (folder / "a.py").exists()
+
+
+def test_a_path_with_a_blank_is_quoted(folder, capfd):
+    (folder / "my files").mkdir()
+    assert main(["new", "my files/a b.py", "--data", "eyes"]) == 0
+    command = "segjax train --config 'my files/a b.py' --workdir"
+    assert f"`{command} DIR`" in capfd.readouterr().out
+    assert f"{command} 'work/a b'\n" in (folder / "my files" / "a b.py").read_text()
 
 
 def test_a_set_that_is_generated_for_it_is_named(tmp_path, monkeypatch, capfd):

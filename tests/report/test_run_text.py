@@ -119,6 +119,13 @@ def test_the_choice_of_the_checkpoint_and_cases_that_are_left_out():
     assert "chosen by" not in "\n".join(run_text.section(split(), config))
 
 
+def test_metrics_no_better_than_the_baseline_are_named():
+    values = {"dice": 0.2, "r_aed": 3.0, "far": 5.0}
+    text = "\n".join(run_text.section(split(result={"baseline": values}), base()))
+    assert "- R-AED, far: not better than the baseline." in text
+    assert "not better" not in "\n".join(run_text.section(split(), base()))
+
+
 def test_every_figure_and_column_is_explained_once():
     made = [split(), split(result={"split": "validation", "baseline": {"dice": 0.1}})]
     text = "\n".join(run_text.explanation(made, base()))

@@ -233,6 +233,12 @@ def test_a_wrong_sweep(refuses, tmp_path, points, names):
     refuses(*words, names=names)
 
 
+def test_a_flag_that_overrides_what_a_sweep_varies(refuses, tmp_path):
+    """Its points would all be one training, and count as several."""
+    words = ["sweep", "--config", write_sweep(tmp_path), "--workdir", "sweep", "--config.seed=7"]
+    refuses(*words, names=["--config.seed: is what sweep() of", "varies"])
+
+
 def test_the_state_of_another_sweep_is_not_told(refuses, tmp_path, trained, capfd):
     """Points go by what they change: with other settings for all they have the same names."""
     path = write_sweep(tmp_path)

@@ -86,7 +86,8 @@ def points(
         for column in x_and_y
         for name in table.rows
     ]
-    units = units or ("fractions" if np.nanmax(cells) <= 1 else "pixels")
+    # Cells that hold no number are named by their rows below
+    units = units or ("fractions" if np.nanmax([0, *cells]) <= 1 else "pixels")
     found: dict[str, dict[str, np.ndarray]] = {}
     for point, (x, y) in pairs.items():
         for name, row in table.rows.items():

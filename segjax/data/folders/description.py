@@ -1,7 +1,8 @@
 """What a folder was understood to be, in a few lines."""
 
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from segjax.data.folders.photographs import Photographs
 from segjax.data.folders.splitting import SPLITS
 from segjax.data.folders.volumes import TEST, Volumes
 from segjax.data.ignored import IGNORED
+
+PATIENT = re.compile(r"(?P<patient>(?P<letters>\D*)\d+)(?P<gap>[ _-])[A-Za-z0-9]{1,6}")
 
 
 def of_photographs(found: Photographs) -> Iterator[str]:
@@ -98,11 +101,33 @@ def _together(found: Photographs | Volumes, what: str, least_part: str) -> Itera
         each = f"{least} to {most}" if least < most else f"{least}"
         each += f" {what}{'s' * (most > 1)} each"
         yield f"groups       {len(members)} by {found.request.group}, {each}"
+    elif several := likely_patients(list(found.groups)):
+        yield f"note         {several}"
     for names in list(found.same)[:3]:
         alike = f"{least_part} by {least_part}"
         yield f"same image   {shown(names)}: {alike}, kept in one split"
     if len(found.same) > 3:
         yield f"             and {len(found.same) - 3} more"
+
+
+def likely_patients(names: Sequence[str]) -> str:
+    """What to say where most names look like several cases of one patient; '' elsewhere.
+
+    As `heart025_01` and `heart025_02`, or `17 OD` and `17 OS`: letters, a number, and an ending.
+    """
+    parts = [match for name in names if (match := PATIENT.fullmatch(name))]
+    members = Counter(match["patient"] for match in parts)
+    together = [match for match in parts if members[match["patient"]] > 1]
+    if len(together) * 2 <= len(names) or len(members) < 2:
+        return ""
+    first = together[0]["patient"]
+    pair = [match[0] for match in together if match["patient"] == first][:2]
+    letters = {match["letters"] for match in together}
+    start = letters.pop() if len(letters) == 1 else ""
+    return (
+        f"{' and '.join(pair)}: if those are of one patient, "
+        f"--group '{start}{{group}}{together[0]['gap']}*' keeps them in one split"
+    )
 
 
 def _splits(found: Photographs | Volumes, what: str) -> str:

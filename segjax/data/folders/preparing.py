@@ -16,6 +16,7 @@ from segjax.errors import UserError
 SHEET = "contact_sheet.png"
 DRY_SHEET = "contact_sheet_dry_run.png"  # not the other one, which shows what is stored
 ON_SHEET = 12  # cases
+HELD_OUT = 3  # of them, at most, of each split but train
 # By the word of the command: what a user says, how it is understood, and how that is described.
 KINDS = {
     "folder": (photographs.Request, photographs.understood, description.of_photographs),
@@ -109,11 +110,24 @@ def _check_apart(sources: Mapping[str, pathlib.Path], home: pathlib.Path) -> Non
             )
 
 
+def _drawn(splits: Mapping[str, str]) -> list[str]:
+    """Cases spread over each split; what is held out has some of the places, train the others."""
+    members: dict[str, list[str]] = {}
+    for key in sorted(splits, key=lambda key: (splits[key] != "train", splits[key], key)):
+        members.setdefault(splits[key], []).append(key)
+    places = {split: min(len(keys), HELD_OUT) for split, keys in members.items()}
+    others = sum(count for split, count in places.items() if split != "train")
+    places["train"] = ON_SHEET - others
+    return [
+        key
+        for split, keys in members.items()
+        for key in keys[:: max(1, len(keys) // places[split])][: places[split]]
+    ]
+
+
 def _shown(content: Content) -> Iterator[dict[str, Any]]:
     """Some cases of each split, as the contact sheet takes them."""
-    keys = sorted(content.splits, key=lambda key: (content.splits[key], key))
-    step = max(1, len(keys) // ON_SHEET)
-    for key in keys[::step][:ON_SHEET]:
+    for key in _drawn(content.splits):
         example = content.example(key)
         made = {k: v.encode() if isinstance(v, str) else np.asarray(v) for k, v in example.items()}
         # A JPEG that is stored as its file is read

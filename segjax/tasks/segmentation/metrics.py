@@ -24,8 +24,9 @@ LIMIT = (
     "Dice limit",
     "",
     True,
-    "Dice of the annotation itself, brought to the network's input size and back: no network can "
-    "get further at this size. `task_options.full_size` trains on patches of larger photographs.",
+    "The highest Dice that any mask with as few pixels as the network's input can have: larger "
+    "pixels follow an outline less closely. `task_options.full_size` trains on patches of larger "
+    "photographs.",
 )
 # Measured on the host, if a config asks, at the network's input size.
 TOPOLOGY = {

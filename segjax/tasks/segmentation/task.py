@@ -239,8 +239,7 @@ class Segmentation(ImageTask):
         for labels, example in zip(predictions["labels"], examples, strict=True):
             true, counted = self._labels(example, example["image"].shape[:2])
             stored = {"labels": true, "counted": counted}
-            shrunk, _ = self._labels(example, labels.shape)
-            own.append(original.row(labels, shrunk, stored, self.targets))
+            own.append(original.row(labels, stored, self.targets))
             baseline.append(original.row_of_everything(stored, self.targets))
         return _stacked(own), _stacked(baseline) if answer is not None else {}
 

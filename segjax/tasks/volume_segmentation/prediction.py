@@ -45,6 +45,8 @@ class VolumePredictor:
         for path in files:
             if not path.name.lower().endswith(self.suffixes):
                 raise UserError(f"--input {path}: takes volumes ({', '.join(self.suffixes)})")
+            if not _name(path):
+                raise UserError(f"--input {path}: has no name but its ending")
         series = _series(files)
         for path in files:
             if channels == 1:

@@ -145,15 +145,20 @@ def predict(args: argparse.Namespace) -> None:
     from segjax.inference import predict
 
     given = args.workdir, args.input, args.output, args.checkpoint
-    count, names, step, remark = predict.predict(*given, _places(args))
+    done = predict.predict(*given, _places(args))
+    names = done.written
     made = [f"{name}/" for name in names if (args.output / name).is_dir()]
     made += ["a label map NAME.nii.gz of each"] if any(n.endswith(".nii.gz") for n in names) else []
     if "labels/" in made:
         made[made.index("labels/")] += " (class numbers 0, 1, …, which look black)"
     there = ", ".join([predict.TABLE, *made])
-    print(f"{count} predicted by the checkpoint of step {step}; wrote {there} into {args.output}")
-    if remark:
-        print(f"segjax: {remark}", file=sys.stderr)
+    by = f"{done.count} predicted by the checkpoint of step {done.step}"
+    print(f"{by}; wrote {there} into {args.output}")
+    if done.columns:
+        told = "; ".join(f"{name}, {what}" for name, what in done.columns.items())
+        print(f"columns of {predict.TABLE}: {told}")
+    if done.remark:
+        print(f"segjax: {done.remark}", file=sys.stderr)
 
 
 def export(args: argparse.Namespace) -> None:

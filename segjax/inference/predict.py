@@ -5,6 +5,7 @@ import pathlib
 import stat
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
@@ -14,9 +15,29 @@ from segjax.data import outputs
 from segjax.errors import UserError
 from segjax.inference import earlier
 from segjax.inference.open import load_trained, open_parts
+from segjax.tasks.base import explained
 from segjax.train import workdir
 
 TABLE = "predictions.csv"
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a prediction has come to.
+
+    Attributes:
+        count: of cases.
+        written: the files and folders of the output.
+        step: of the checkpoint.
+        columns: of the table, each with what it is, as far as the task says so.
+        remark: on files that earlier predictions left in the output; None without any.
+    """
+
+    count: int
+    written: list[str]
+    step: int
+    columns: dict[str, str]
+    remark: str | None
 
 
 def predict(
@@ -25,11 +46,8 @@ def predict(
     output: pathlib.Path,
     kind: str,
     places: Mapping[str, str] | None = None,
-) -> tuple[int, list[str], int, str | None]:
+) -> Predicted:
     """Predicts every case; writes predictions.csv and pictures.
-
-    Returns how many cases there were, the files and folders of the output that were written, the
-    step of the checkpoint, and what to say of files that earlier predictions left in the output.
 
     Every case is read before the first is written, so that a bad file costs nothing.
 
@@ -70,7 +88,14 @@ def predict(
     # Only what is there is named: a task need not write all that it may write
     made = sorted({pathlib.Path(name).parts[0] for name, _ in written})
     there = [TABLE, *(name for name in made if (output / name).exists())]
-    return len(cases), there, int(trained.state.step), earlier.remark(output, before)
+    known = explained(parts.task)
+    return Predicted(
+        len(cases),
+        there,
+        int(trained.state.step),
+        {name: known[name] for name in predictor.columns if name in known},
+        earlier.remark(output, before),
+    )
 
 
 def find_files(inputs: Sequence[str], suffixes: Sequence[str], kind: str) -> list[pathlib.Path]:

@@ -128,8 +128,9 @@ def shrunk(data: str, data_dir: str) -> str:
         else ""
     )
     return (
-        f"photographs of {height} x {width} pixels are brought to {SIDE} x {SIDE}, which costs "
-        f"detail: size=PIXELS behind the file's name changes it{patches}"
+        f"photographs of {height} x {width} pixels are brought to {SIDE} x {SIDE}"
+        f"{', with other proportions' * (height != width)}, which costs detail: "
+        f"size=PIXELS behind the file's name changes it{patches}"
     )
 
 

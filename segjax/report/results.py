@@ -144,10 +144,16 @@ def _setting(config: ConfigDict, folder: pathlib.Path) -> str:
         height, width = config.data.image_size
         return (
             f"{config.task}, {config.data.name}: {config.model.name}, {height} x {width} pixels, "
-            f"{steps} steps of {config.data.batch_size} examples at most"
+            f"{length(config, steps)} of {config.data.batch_size} examples"
         )
     except (UserError, AttributeError, KeyError, TypeError, ValueError):
         return ""
+
+
+def length(config: ConfigDict, steps: int) -> str:
+    """How long a training is: up to so many steps where it may stop early."""
+    patient = any(config.train.get(name) for name in config.train if name.startswith("patience"))
+    return f"{steps} steps" + " at most" * patient
 
 
 def headline_of(task: Task) -> Metric:

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from segjax.metrics.statistics import mean, not_finite
 from segjax.report import text as texts
 from segjax.report.comparison import Summary, is_better, summary_of
+from segjax.report.results import length
 from segjax.tasks.base import Task, explained
 from segjax.tasks.metric import Columns, Metric
 
@@ -74,8 +75,8 @@ def head(config: ConfigDict, environment: Mapping, done: int | None = None) -> l
         f"({config.schedule.name}), batch {config.data.batch_size}, "
         f"{_size(config.data.image_size)} pixels"
         + (f", {examples} examples an epoch" if examples else ""),
-        f"- {environment['parameters']:,} parameters, {environment['total_steps']} steps at most, "
-        f"seed {config.seed}",
+        f"- {environment['parameters']:,} parameters, "
+        f"{length(config, environment['total_steps'])}, seed {config.seed}",
         f"- {len(environment['devices'])} x {environment['device_kind']}, {version}"
         f"jax {libraries['jax']}, flax {libraries['flax']}{commit}",
         *([] if done is None else [f"- **not at its end: logged up to step {done}**"]),

@@ -88,9 +88,9 @@ class Localization(ImageTask):
         "baseline": "always answers the mean position of the training points, without a network",
         "true_x": "x of the annotated point, in px of the original from its left edge",
         "true_y": "y of the annotated point, in px of the original from its upper edge",
-        "predicted_x": "x of the predicted point, likewise; where it is the middle of a pixel of "
-        "the heat map, it is no more exact than that pixel is wide",
-        "predicted_y": "y of the predicted point, likewise",
+        "predicted_x": "x of the predicted point, in px of the original; where it is the middle of "
+        "a pixel of the heat map, it is no more exact than that pixel is wide",
+        "predicted_y": "y of the predicted point, in px of the original",
     }
     scored = ("distance", "distance_pixels", "distance_widths")
     predicted = ("predicted_x", "predicted_y")

@@ -12,8 +12,8 @@ Hardware:  two CPU cores, four minutes for 200 steps; full: one GPU or TPU.
 Expected:  steps=200: Dice 0.64 to 0.69 at the size of the photographs (six trainings). At the
            network's input size, of one training each: Dice 0.774, clDice 0.814 with dice; 0.753 and
            0.829 with soft_cl_dice, and a third of the wrong components (docs/benchmarks.md). The
-           table has clDice and the errors of the Betti numbers; labels are pixels at least a fifth covered, lest thin vessels break
-           when they shrink.
+           table has clDice and the errors of the Betti numbers; labels are pixels at least a fifth
+           covered, lest thin vessels break when they shrink.
 """
 
 from experiments.segmentation import common

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from ml_collections import ConfigDict
 
 from segjax import files
 from segjax.errors import UserError
@@ -116,10 +117,9 @@ def write(
     metrics = trained.experiment.task.metrics if trained else ()
     pictures = {"learning_curves": curves_figure(rows, best, metrics)} | pictures
     if jax.process_index() == 0:
-        with _naming(folder / "config.json or env.json"):
-            ended = ended or workdir.read_done(folder) is not None
-            done = None if ended else max(row["step"] for row in rows)
-            lines = run_text.head(config, environment, done)
+        ended = ended or workdir.read_done(folder) is not None
+        done = None if ended else max(row["step"] for row in rows)
+        lines = _head(folder, config, environment, done)
         if ended and not results:
             lines += [f"**No table: `segjax evaluate --workdir {folder}` makes it.**", ""]
         for path, split in splits.items():
@@ -133,6 +133,17 @@ def write(
             lines += [f"![{name}](figures/{name}.png)", *_caption(figure), ""]
         files.write_text(folder / "report.md", "\n".join(lines))
     return folder / "report.md"
+
+
+def _head(
+    folder: pathlib.Path, config: ConfigDict, environment: Mapping, done: int | None
+) -> list[str]:
+    """The head of a report; UserError naming the file that has something of a wrong kind."""
+    # Beside an environment that is whole, what is wrong is the config
+    for name, given in (("config", run_text.ANY_ENVIRONMENT), ("env", environment)):
+        with _naming(folder / f"{name}.json"):
+            lines = run_text.head(config, given, done)
+    return lines
 
 
 def _read_log(folder: pathlib.Path) -> list[dict]:

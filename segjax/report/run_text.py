@@ -22,6 +22,14 @@ COLUMNS = (
     "95 % interval",
     "baseline",
 )
+ANY_ENVIRONMENT = {
+    "libraries": {"jax": "", "flax": ""},
+    "commit": None,
+    "parameters": 0,
+    "total_steps": 0,
+    "devices": [],
+    "device_kind": "",
+}
 PAPER = "the paper's own figure, on its own data"
 
 

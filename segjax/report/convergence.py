@@ -4,7 +4,7 @@ import math
 
 from segjax.report.comparison import FAILED_SHARE, failed_share, is_better
 from segjax.report.results import Row, Sweep
-from segjax.report.text import number
+from segjax.report.text import aside, number
 from segjax.tasks.metric import Metric
 
 
@@ -30,7 +30,7 @@ def convergence(sweep: Sweep, threshold: float, chosen: bool) -> list[str]:
         if row.steps:
             parts.append(f"best checkpoints of {_steps(row)}")
         if ends := _ends(row, sweep.headline):
-            parts.append(f"at the last validation, at the network's input size, {ends}")
+            parts.append(f"at the last validation{aside(sweep.measured)}: {ends}")
         lines.append(f"- `{row.label}`: {'; '.join(parts)}")
     return lines
 

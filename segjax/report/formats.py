@@ -39,10 +39,7 @@ CASES = (
     "a point is a case, averaged over seeds; the box holds the middle half of them, with the "
     "median as a line; the diamond is the mean"
 )
-CURVED = (
-    "During training, at the network's input size: the mean over seeds; the band goes from the "
-    "lowest to the highest seed"
-)
+CURVED = "the mean over seeds; the band goes from the lowest to the highest seed"
 DETAILS = (
     "setting",
     "seeds",
@@ -145,7 +142,8 @@ def markdown_text(
         lines += _image(figures, file_of(metric), f"{metric.case_heading}: {CASES}")
     if CURVES in figures:
         lines += ["## Validation over the training", ""]
-        lines += _image(figures, CURVES, CURVED)
+        during = f"During training{texts.aside(sweep.measured)}"
+        lines += _image(figures, CURVES, f"{during}: {CURVED}")
     lines += ["## Trainings that failed", "", *convergence, ""]
     lines += _image(figures, CONVERGENCE, "Share of models that end at a value or below it")
     return "\n".join(lines)

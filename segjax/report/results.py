@@ -12,7 +12,7 @@ from segjax.config import files, sweeps
 from segjax.config.validation import paper_figures
 from segjax.errors import UserError
 from segjax.report.tables import Curves, patients_of, read_curves, read_json, read_table
-from segjax.tasks.base import Task, remarks
+from segjax.tasks.base import Task, explained, remarks
 from segjax.tasks.metric import Metric
 from segjax.train import experiment
 from segjax.train.sweepdir import MANIFEST, folder_of, is_done, is_sweep, read_manifest
@@ -52,6 +52,7 @@ class Sweep:
     baseline: Mapping[str, float] = field(default_factory=dict)  # without a network, by metric
     setting: str = ""  # what the points train, in words
     chosen_by: str = ""  # the value that their best checkpoints have the best of
+    measured: str = ""  # on what validations during training are (`Task.explained`)
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ def read(workdir: pathlib.Path) -> Sweep:
         baseline=_baseline(first) if not dropped else {},
         setting=_setting(config, folder_of(workdir, done[0])),
         chosen_by=config.evaluate.best,
+        measured=explained(task).get("validation", ""),
     )
 
 

@@ -19,7 +19,7 @@ from segjax.report import run_text
 from segjax.report import text as texts
 from segjax.report.run_text import Split
 from segjax.report.tables import patients_of, read_json, read_table
-from segjax.tasks.base import remarks
+from segjax.tasks.base import Task, explained, remarks
 from segjax.tasks.metric import Metric
 from segjax.train import workdir
 from segjax.train.logs import read_rows
@@ -34,9 +34,15 @@ HIDDEN = ("learning_rate", "images_per_second", "gradient_norm")
 
 
 def curves_figure(
-    rows: list[dict], best: int | None = None, metrics: Sequence[Metric] = ()
+    rows: list[dict],
+    best: int | None = None,
+    metrics: Sequence[Metric] = (),
+    measured: str = "",
 ) -> Figure:
-    """One panel a quantity, training and validation together, and the step that was chosen."""
+    """One panel a quantity, training and validation together, and the step that was chosen.
+
+    `measured` says on what the validations are (`Task.explained`).
+    """
     titles = {metric.name: texts.heading(metric) for metric in metrics}
     series: dict[str, dict[str, list]] = {}
     for row in rows:
@@ -65,7 +71,7 @@ def curves_figure(
     chosen = "" if best is None else f" The dashed line is the checkpoint that was chosen, {best}."
     figure.set_label(
         "Over the training, a panel a quantity: of the training, means since the last log (with "
-        f"augmentation); of the validation, of its cases, at the network's input size.{chosen}"
+        f"augmentation); of the validation, of its cases{texts.aside(measured)}.{chosen}"
     )
     return figure
 
@@ -114,8 +120,8 @@ def write(
         if not closed:
             figures = made.task.figures(made, state, split, columns, names, trained.devices)
             pictures |= {f"{name}_{split}": figure for name, figure in figures.items()}
-    metrics = trained.experiment.task.metrics if trained else ()
-    pictures = {"learning_curves": curves_figure(rows, best, metrics)} | pictures
+    curves = curves_figure(rows, best, *(_curves_of(trained.experiment.task) if trained else ()))
+    pictures = {"learning_curves": curves} | pictures
     if jax.process_index() == 0:
         ended = ended or workdir.read_done(folder) is not None
         done = None if ended else max(row["step"] for row in rows)
@@ -133,6 +139,11 @@ def write(
             lines += [f"![{name}](figures/{name}.png)", *_caption(figure), ""]
         files.write_text(folder / "report.md", "\n".join(lines))
     return folder / "report.md"
+
+
+def _curves_of(task: Task) -> tuple[Sequence[Metric], str]:
+    """What the figure of the curves takes of a task."""
+    return task.metrics, explained(task).get("validation", "")
 
 
 def _head(

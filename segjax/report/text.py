@@ -117,6 +117,11 @@ def sentences(metrics: Sequence[Metric]) -> list[str]:
     return [f"{', '.join(headings)}: {text}" for text, headings in together.items()]
 
 
+def aside(text: str) -> str:
+    """In brackets, to be set after a word; '' for nothing."""
+    return f" ({text})" if text else ""
+
+
 def counted(number: int, noun: str) -> str:
     """`1 case`, `2 cases`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -165,8 +165,9 @@ class Task(Protocol):
         headline: the name of the metric that stands for all.
         scored: columns of the table that every validation during training has.
         columns: header of the table after `image`, in its order; what a table lacks is left out.
-        explained: sentences for reports, of columns that are no metric, of `baseline`, and of what
-            the final `table` is of; a task may leave it out.
+        explained: sentences for reports, of columns that are no metric, of `baseline`, of what the
+            final `table` is of, and on what each `validation` during training is measured; a task
+            may leave it out.
         remarks: of a table's columns, lines on what a reader may overlook; a task may leave it out.
         augmentations: those that a config may switch on, with their defaults, as a function.
     """

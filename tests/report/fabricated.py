@@ -2,6 +2,7 @@
 
 import csv
 import json
+import types
 
 import numpy as np
 
@@ -17,6 +18,7 @@ class Volumes:
     """A task like segmentation of volumes: Dice, and a distance that may be infinite."""
 
     headline = "dice"
+    explained = types.MappingProxyType({"validation": "volumes in the resampled grid"})
     metrics = (
         *(
             metric

@@ -133,8 +133,11 @@ def test_figures_show_the_numbers_and_stand_in_the_report(tmp_path):
     assert written == set(re.findall(r"\]\((.*?)\)", text)) and len(written) == 7
     # A distribution needs more than two trainings a setting
     assert "figures/convergence.png" not in written
-    told = "0 of 2 failed; at the last validation, at the network's input size, 0.100, 1 not finite"
+    told = (
+        "0 of 2 failed; at the last validation (volumes in the resampled grid): 0.100, 1 not finite"
+    )
     assert f"- `loss=region_wise`: {told}\n" in text
+    assert "During training (volumes in the resampled grid): the mean over seeds" in text
 
 
 def test_a_distribution_of_five_trainings_is_drawn(tmp_path):

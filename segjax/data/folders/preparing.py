@@ -1,5 +1,6 @@
 """`segjax data prepare folder` and `nnunet`: understood and shown first, then stored whole."""
 
+import json
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -56,6 +57,7 @@ def prepare(
     print("\n".join(described(content)))
     if dry_run:
         _draw(home / DRY_SHEET, content)
+        _compare(own.folder_of(name, data_dir), content)
         return None, False
     # Before the lock, for who may not write there, and where there is nothing to wait for
     if not _is_wanted(name, data_dir, content, overwrite=overwrite):
@@ -75,6 +77,14 @@ def prepare(
     if not fresh:  # where files cannot be locked, another process was faster
         _is_wanted(name, data_dir, content, overwrite=False)
     return store.builder(name, data_dir), fresh
+
+
+def _compare(there: pathlib.Path | None, content: Content) -> None:
+    """Says of a set that is stored whether it is what would be made now."""
+    if there is not None:
+        changes = _changes(own.source(there), content)
+        verdict = f"something else: {changes}" if changes else "the same"
+        print(f"{there}: was prepared from {verdict}")
 
 
 def _is_wanted(name: str, data_dir: str, content: Content, *, overwrite: bool) -> bool:
@@ -142,4 +152,24 @@ def _changes(before: Mapping[str, Any], content: Content) -> str:
     if before.get("fingerprint") == content.fingerprint:
         return ""
     found = sources.in_words(before["digests"], content.digests)
-    return found or "other flags, tables, or another split"
+    return found or _changed_flags(before.get("request"), content) or "a table has changed"
+
+
+def _changed_flags(before: object, content: Content) -> str:
+    """The flags that were others when a set was made; '' where none was, or none is noted."""
+    if not isinstance(before, Mapping):
+        return ""
+    now = json.loads(json.dumps(builder.source_of(content)["request"]))
+    absent = object()
+    return ", ".join(
+        f"--{flag} was {_as_said(before[flag])}, is {_as_said(value)}"
+        for flag, value in now.items()
+        if before.get(flag, absent) not in (value, absent)
+    )
+
+
+def _as_said(value: object) -> str:
+    """The value of a flag as on the command line."""
+    if isinstance(value, list):
+        value = ",".join(map(str, value)) or None
+    return "not given" if value is None else str(value)

@@ -85,6 +85,7 @@ class Localization(ImageTask):
         ),
     )
     explained: ClassVar = {
+        "validation": "distances measured on the original photographs",
         "baseline": "always answers the mean position of the training points, without a network",
         "true_x": "x of the annotated point, in px of the original from its left edge",
         "true_y": "y of the annotated point, in px of the original from its upper edge",

@@ -117,6 +117,7 @@ def explained(targets: Sequence[str]) -> dict[str, str]:
     areas = {"true_area": "annotated as", "area": "predicted to be"}
     return {
         "baseline": "calls every pixel the class, without a network",
+        "validation": "masks at the network's input size",
         "table": "masks at the size of the photographs",
         **{
             f"{name}_{target}": f"share of the image that is {what} {target}"

@@ -22,7 +22,11 @@ def of(classes: Sequence[str], groups: Sequence[str]) -> tuple[Metric, ...]:
 def explained(classes: Sequence[str]) -> dict[str, str]:
     """Sentences on the volumes of each class."""
     volumes = {"true_volume": "annotated", "volume": "predicted"}
-    return {"table": "volumes in the grid of their files"} | {
+    told = {
+        "validation": "volumes in the resampled grid",
+        "table": "volumes in the grid of their files",
+    }
+    return told | {
         f"{name}_{label}": f"{what} volume of {label}, in mL"
         for label in classes
         for name, what in volumes.items()

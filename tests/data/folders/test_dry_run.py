@@ -64,15 +64,29 @@ def test_a_set_of_this_name_keeps_its_sheet(source, tmp_path, capfd):
     assert run() == 0
     home = tmp_path / "data" / "mine"
     before = {path: found for path, found in snapshot(home).items() if scan.NAME not in path}
+    capfd.readouterr()
+    assert run("--dry_run") == 0
+    assert f"{home / '1.0.0'}: was prepared from the same\n" in capfd.readouterr().out
     change()
     assert run("--dry_run") == 0
-    assert f"wrote {home / DRY}\n" in capfd.readouterr().out
+    shown = capfd.readouterr().out
+    assert f"wrote {home / DRY}\n" in shown
+    assert f"{home / '1.0.0'}: was prepared from something else: 1 changed (" in shown
     after = snapshot(home)
     assert {path: after[path] for path in before} == before
     assert after.keys() - before.keys() == {str(home / DRY), str(home / scan.NAME)}
     assert (home / DRY).read_bytes() != (home / SHEET).read_bytes()
     assert cli.main(["data", "remove", "mine", "--data_dir", str(tmp_path / "data")]) == 0
     assert f"removed {home / DRY}: " in capfd.readouterr().out and not home.exists()
+
+
+def test_a_refusal_names_the_flags_that_were_others(source, capfd):
+    run, _ = source
+    assert run("--seed", "1") == 0
+    capfd.readouterr()
+    assert run("--seed", "7", "--validation", "0.5") == 2
+    told = "was prepared from something else: --validation was 0.2, is 0.5, --seed was 1, is 7; "
+    assert told in capfd.readouterr().err
 
 
 @pytest.fixture

@@ -47,6 +47,12 @@ def _merge(points: Iterable[Point]) -> Point:
     return merged
 
 
+def words(arg: str) -> dict[str, str]:
+    """The words of an argument string by name, the last of each; a bare one is 'true'."""
+    pairs = (word.strip().partition("=") for word in arg.split(",") if word.strip())
+    return {name: value if equals else "true" for name, equals, value in pairs}
+
+
 def point_id(point: Mapping[str, object]) -> str:
     """A stable name: ten hex digits of a hash of what the point changes."""
     # Sorted: the order in which a sweep names its keys must not make a new point

@@ -21,7 +21,7 @@ from typing import Any
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from segjax.config import files, modules, sweeps, values
+from segjax.config import durations, files, modules, sweeps, values
 from segjax.config.defaults import PLACES
 from segjax.errors import Interrupted, UserError
 from segjax.files import write_text
@@ -45,12 +45,25 @@ def load_points(text: str) -> list[sweeps.Point]:
         raise UserError(f"--config {path}: sweep() gives a list of dicts of config paths")
     points = [values.plain(point, f"--config {path}: sweep()") for point in points]
     if arg:
+        _check_words(text, points, arg)
         points = [sweeps.product([{"arg": arg}], [point])[0] for point in points]
     if not points:
         raise UserError(f"--config {text}: sweep() gives no point")
     if len({sweeps.point_id(point) for point in points}) < len(points):
         raise UserError(f"--config {text}: sweep() gives the same point twice")
     return points
+
+
+def _check_words(text: str, points: list[sweeps.Point], arg: str) -> None:
+    """UserError where a point sets what the argument after the colon sets to something else."""
+    given = sweeps.words(arg)
+    for point in points:
+        for name, value in sweeps.words(str(point.get("arg", ""))).items():
+            if given.get(name, value) != value:
+                raise UserError(
+                    f"--config {text}: {name}={given[name]} is lost, for sweep() varies {name}; "
+                    "change it there, or `segjax train` a single point"
+                )
 
 
 def check_points(
@@ -61,6 +74,7 @@ def check_points(
 
     path, _ = files.split_name(text)
     varied = {name for point in points for name in point}
+    varied |= {other for name in varied for other in _other_units(name)}
     if twice := sorted(varied & {*extra}):
         raise UserError(
             f"--config.{twice[0]}: is what sweep() of {path} varies; change it there, or `segjax "
@@ -79,7 +93,29 @@ def check_points(
         with _naming(text, point, extra):
             experiment.with_durations(parts, experiment.epoch_examples(parts))
         configs.append(loaded)
+    _check_different(text, points, configs, extra)
     return configs
+
+
+def _other_units(path: str) -> list[str]:
+    """Where else a duration may be set, which replaces it: `train.steps`, `train.epochs`, …"""
+    section, dot, key = path.rpartition(".")
+    return [f"{section}{dot}{other}" for other in durations.siblings(key)]
+
+
+def _check_different(
+    text: str, points: list[sweeps.Point], configs: list[ConfigDict], extra: Mapping[str, str]
+) -> None:
+    """UserError where two points come to one training, which a table would show as two."""
+    first: dict[str, sweeps.Point] = {}
+    for point, config in zip(points, configs, strict=True):
+        other = first.setdefault(files.to_json(config), point)
+        if other is not point:
+            flags = " ".join(f"--config.{key}={value}" for key, value in extra.items())
+            raise UserError(
+                f"--config {text}: the points ({describe(other)}) and ({describe(point)}) are one "
+                f"and the same training{f' with {flags}' if flags else ''}"
+            )
 
 
 @contextlib.contextmanager

@@ -239,6 +239,36 @@ def test_a_flag_that_overrides_what_a_sweep_varies(refuses, tmp_path):
     refuses(*words, names=["--config.seed: is what sweep() of", "varies"])
 
 
+def test_a_flag_in_another_unit_of_a_duration_that_a_sweep_varies(refuses, tmp_path):
+    path = write_sweep(tmp_path, "[{'train.steps': 2}, {'train.steps': 3}]")
+    words = ["sweep", "--config", path, "--workdir", "sweep", "--config.train.epochs=1"]
+    refuses(*words, names=["--config.train.epochs: is what sweep() of", "varies"])
+
+
+def test_points_that_flags_make_equal(refuses, tmp_path):
+    """The rows of its table would be one training under two labels."""
+    path = write_sweep(tmp_path, "[{'arg': 'batch=4'}, {'arg': 'batch=8'}]")
+    size = (
+        "    config = demo.get_config()\n    config.data.batch_size = int(arg.partition('=')[2])\n"
+    )
+    path.write_text(path.read_text().replace("    config = demo.get_config(arg)\n", size))
+    words = ["sweep", "--config", path, "--workdir", "sweep", "--config.data.batch_size=2"]
+    named = "(batch=4) and (batch=8) are one and the same training with --config.data.batch_size=2"
+    refuses(*words, names=[named])
+
+
+def test_points_that_are_equal_as_they_are_written(refuses, tmp_path):
+    path = write_sweep(tmp_path, "[{}, {'arg': 'loss=msce'}]")
+    words = ["sweep", "--config", path, "--workdir", "sweep"]
+    refuses(*words, names=["(as written) and (loss=msce) are one and the same training\n"])
+
+
+def test_a_word_that_a_sweep_replaces(refuses, tmp_path):
+    path = write_sweep(tmp_path, "[{'arg': 'loss=mse'}, {'arg': 'loss=msce'}]")
+    words = ["sweep", "--config", f"{path}:loss=msce", "--workdir", "sweep"]
+    refuses(*words, names=["loss=msce is lost, for sweep() varies loss"])
+
+
 def test_the_state_of_another_sweep_is_not_told(refuses, tmp_path, trained, capfd):
     """Points go by what they change: with other settings for all they have the same names."""
     path = write_sweep(tmp_path)

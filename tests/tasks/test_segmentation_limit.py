@@ -35,3 +35,12 @@ def test_the_photographs_own_size_has_no_limit():
     half = np.zeros((4, 4), bool)
     half[:, ::2] = True
     assert original.limit(half, np.ones_like(half), (2, 2)) == pytest.approx(2 / 3)
+
+
+def test_areas_leave_out_what_does_not_count():
+    true = np.zeros((40, 40), np.uint8)
+    true[:20, :20] = 1
+    stored = {"labels": true, "counted": true > 0}
+    row = original.row(np.ones((20, 20), np.uint8), stored, ["vessel"])
+    assert row["dice_vessel"] == 1.0 and row["limit_vessel"] == 1.0
+    assert row["area_vessel"] == row["true_area_vessel"] == 0.25

@@ -70,7 +70,7 @@ def limit(true: np.ndarray, counted: np.ndarray, size: tuple[int, int]) -> float
 def row(
     predicted: np.ndarray, stored: Mapping[str, np.ndarray], targets: Sequence[str]
 ) -> dict[str, float]:
-    """The columns of one photograph.
+    """The columns of one photograph. What lies on pixels that do not count is in no area.
 
     Args:
         predicted: class indices `[h, w]` at the working size.
@@ -82,8 +82,8 @@ def row(
     found = columns_of(overlaps(large, true, counted, len(targets)), targets)
     for k, target in enumerate(targets, start=1):
         found |= {
-            f"true_area_{target}": float(np.mean(true == k)),
-            f"area_{target}": float(np.mean(large == k)),
+            f"true_area_{target}": float(np.mean((true == k) & counted)),
+            f"area_{target}": float(np.mean((large == k) & counted)),
             f"limit_{target}": limit(true == k, counted, predicted.shape),
         }
     return found

@@ -32,7 +32,7 @@ def prepare(args: argparse.Namespace) -> None:
 
 
 def _prepare_download(args: argparse.Namespace) -> None:
-    from segjax.data import downloads, store
+    from segjax.data import digest, downloads, store
 
     made = store.builder(args.name, args.data_dir, path="data set")
     if store.needs_download(made):
@@ -40,6 +40,7 @@ def _prepare_download(args: argparse.Namespace) -> None:
     else:
         _check_no_overwrite(args)
         fresh, remark = store.prepare(made), ""
+        digest.check(made)
     _say_prepared(args.name, made, fresh, args.data_dir)
     if remark:
         print(remark)
@@ -87,12 +88,11 @@ def _prepare_own(args: argparse.Namespace) -> None:
 
 
 def _say_prepared(name: str, made, fresh: bool, data_dir: str) -> None:
-    from segjax.data import digest, tidy
+    from segjax.data import digest, shards, tidy
     from segjax.data.volumes import planning
 
-    splits = made.info.splits
-    counts = ", ".join(f"{split} {splits[split].num_examples}" for split in splits)
-    print(f"{'prepared' if fresh else 'already prepared'}: {made.data_path} ({counts})")
+    said = "prepared" if fresh else "already prepared"
+    print(f"{said}: {made.data_path} ({shards.in_words(made)})")
     for path, plan in planning.plans_of(name, (), data_dir).items() if fresh else ():
         if plan.data != digest.of(made):
             print(f"{path}: is a plan of other data; `segjax plan {name}` makes it anew")

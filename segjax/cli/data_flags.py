@@ -16,8 +16,9 @@ It prints what it understood and draws a contact sheet before anything is stored
 is only read. `--config.data.name=my_vessels` then trains on it.
 
 Run again, it holds the set to the files that it was made of, by name, size and time, and by content
-where only the time differs: so a download may be moved. Where they have changed it names them and
-leaves the set as it is; --overwrite prepares it anew.
+where only the time differs: so a download may be moved. Where they have changed, or a file of the
+set is damaged, it names them and leaves the set as it is; --overwrite prepares it anew, unless
+another process uses it, such as a training.
 """
 LIST = """\
 Of a prepared set: how many cases each split has, its size on disk, that of its caches (volumes that
@@ -78,7 +79,8 @@ def _add_prepare(inner) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="prepare it anew where its source has changed; the old set stays until then",
+        help="prepare it anew where its source has changed, or it is damaged; the old set stays "
+        "until then",
     )
     _add_data_dir(parser)
     _add_folder(parser)
@@ -129,7 +131,7 @@ def _add_folder(parser: Parser) -> None:
         "--group",
         metavar="COLUMN",
         help="images of one group (a patient) stay together: a column, or a pattern of file names "
-        "such as 'p{group}_*'",
+        "such as 'p{group}_*', or of paths such as 'p{group}/*'",
     )
     group.add_argument(
         "--validation", type=float, metavar="SHARE", help="of the images; default: 0.2"

@@ -37,7 +37,8 @@ class Dataset:
             name = self.name.partition("/")[0]
             known = name in lookup.names("datasets")
             # Else it is there, and damaged, or has no such config
-            self._is_absent = not known and own.folder_of(name, self.folder) is None
+            there = own.folder_of(name, self.folder) or own.unnoted(name, self.folder)
+            self._is_absent = not known and there is None
             self._missing = self._in_words(error, trained=trained)
             if not trained:
                 raise UserError(self._missing) from error
@@ -155,20 +156,37 @@ class Dataset:
     def open(self, split: str, fields: Sequence[str]) -> Sequence[Mapping]:
         """The examples of a split, with some of their fields.
 
-        The set is kept from `segjax data remove` as long as this process lives.
+        The set is kept from being removed or replaced as long as this process lives.
+
+        Raises: UserError where it was replaced since its digest was asked for.
         """
         self.prepare()
         while not staging.use(self._builder.data_path):  # it was just being removed
             self.prepare()
+        self._check_same()
         # For its UserErrors: an unknown or empty split is named here, not by TFDS
         self.count(split)
         return store.open_split(self._builder, self.expression(split), tuple(fields))
+
+    def _check_same(self) -> None:
+        """UserError where the set is another than that whose digest was asked for.
+
+        Where files cannot be locked, nothing else keeps a set that is in use from being replaced.
+        """
+        if (before := vars(self).get("digest")) is None:
+            return
+        if (now := digest.of(self._builder)) != before:
+            raise UserError(
+                f"{self._builder.data_path}: was replaced while this process used it: its digest "
+                f"was {digest.short(before)}, and is {digest.short(now)}"
+            )
 
     def patients(self, names: Sequence[str]) -> list[str]:
         """The patient, or other group, that each case belongs to; its own name where none is known.
 
         Own sets know it by `--group`, others by the method `patient` of their builder.
         """
+        self._check_same()
         known, of = own.patients(self._builder), getattr(self._builder, "patient", str)
         return [known.get(name) or of(name) for name in names]
 

@@ -19,7 +19,8 @@ from segjax.files import write_text
 VERSION = 1  # of the rule by which digests are made
 NAME = "digest.json"
 PNG = b"\x89PNG\r\n\x1a\n"
-SHOWN = 12  # digits in messages
+DIGITS = "0123456789abcdef"
+SHOWN = 12  # of them in messages
 _computed: dict[tuple, str] = {}  # by the shards' paths and times: what cannot be kept on disk
 
 
@@ -38,17 +39,13 @@ def of(made: tfds.core.DatasetBuilder) -> str:
         size: a tenth of its preparation.
     """
     # By sizes and times of the files alone, so that the shards need not be opened
-    place = pathlib.Path(made.data_path) / NAME
-    if (kept := known(place.parent)) is not None:
+    folder = pathlib.Path(made.data_path)
+    if (kept := known(folder)) is not None:
         return kept
-    shards.check(made)
-    paths = [os.fspath(p) for split in made.info.splits.values() for p in split.filepaths]
-    # Times are part of the key, so that a set prepared anew in this process is computed anew
-    files = tuple((path, os.stat(path).st_mtime_ns) for path in paths)
-    found = _computed[files] = _computed.get(files) or _compute(made)
+    found = _of_records(made)
     try:
-        kept = {"version": VERSION, "digest": found, "files": _files(place.parent)}
-        write_text(place, json.dumps(kept) + "\n")
+        kept = {"version": VERSION, "digest": found, "files": _files(folder)}
+        write_text(folder / NAME, json.dumps(kept) + "\n")
     except OSError:  # a folder to read only: computed again by the next process
         pass
     return found
@@ -57,14 +54,50 @@ def of(made: tfds.core.DatasetBuilder) -> str:
 def known(folder: pathlib.Path) -> str | None:
     """The digest that is kept in the folder of a prepared set, if it is of the files there now."""
     try:
+        digest, files = _kept(folder)
+        return digest if digest and files == _files(folder) else None
+    except OSError:  # someone is just removing it
+        return None
+
+
+def check(made: tfds.core.DatasetBuilder) -> None:
+    """UserError where a set is damaged, or holds something else than when its digest was kept.
+
+    Cost: a pass over the records where files have changed since, by their sizes or times.
+    """
+    shards.check(made)
+    folder = pathlib.Path(made.data_path)
+    digest, files = _kept(folder)
+    if digest is None or files == (there := _files(folder)):
+        return
+    if lost := files.keys() - there:
+        raise shards.damaged(folder / min(lost), "it is not there")
+    if _of_records(made) != digest:
+        raise shards.damaged(folder / NAME, "the records are others than those it was made of")
+    of(made)  # keeps the new sizes and times
+
+
+def _of_records(made: tfds.core.DatasetBuilder) -> str:
+    """The digest, whatever is kept; computed once for the files that are there."""
+    shards.check(made)
+    paths = [os.fspath(p) for split in made.info.splits.values() for p in split.filepaths]
+    # Times are part of the key, so that a set prepared anew in this process is computed anew
+    files = tuple((path, os.stat(path).st_mtime_ns) for path in paths)
+    found = _computed[files] = _computed.get(files) or _compute(made)
+    return found
+
+
+def _kept(folder: pathlib.Path) -> tuple[str | None, dict]:
+    """The digest that is kept in a folder, None without one, and the files that it is of."""
+    try:
         content = json.loads((folder / NAME).read_bytes())
-        if content["version"] != VERSION or content["files"] != _files(folder):
-            return None
-        digest = content["digest"]
-        return digest if len(digest) == 64 and set(digest) <= set("0123456789abcdef") else None
+        digest, files = content["digest"], content["files"]
+        if content["version"] == VERSION and len(digest) == 64 and not set(digest) - set(DIGITS):
+            return digest, files
     # A damaged note is no fault of the data: the digest is computed again and the note replaced
     except (OSError, ValueError, LookupError, TypeError):
-        return None
+        pass
+    return None, {}
 
 
 def _files(folder: pathlib.Path) -> dict[str, list[int]]:

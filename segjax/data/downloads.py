@@ -4,7 +4,7 @@ import pathlib
 
 import tensorflow_datasets as tfds
 
-from segjax.data import shards, sources, store
+from segjax.data import digest, shards, sources, store
 from segjax.errors import UserError
 
 
@@ -27,14 +27,15 @@ def prepare(
     # Where another process makes it meanwhile, it was perhaps made of another folder
     if not store.is_prepared(made) and store.prepare(made, manual_dir):
         return True, ""
+    fault = _fault(made)
     if manual_dir is None and not overwrite:
-        shards.check(made)
+        _check_whole(fault)
         return False, ""
     store.check_manual(made, manual_dir)
     found = sources.changes(pathlib.Path(made.data_path), sources.of(made, manual_dir))
-    if overwrite and (found != "" or _is_damaged(made)):
+    if overwrite and (found != "" or fault):
         return store.prepare(made, manual_dir, replace=True), ""
-    shards.check(made)
+    _check_whole(fault)
     if found:
         raise UserError(
             f"{made.data_path}: was prepared from something else than {manual_dir} holds: {found}; "
@@ -49,10 +50,15 @@ def prepare(
     return False, ""
 
 
-def _is_damaged(made: tfds.core.DatasetBuilder) -> bool:
-    """Whether a file of a set is missing or damaged."""
+def _fault(made: tfds.core.DatasetBuilder) -> str:
+    """Which file of a set is missing or damaged; '' for none."""
     try:
-        shards.check(made)
-    except UserError:
-        return True
-    return False
+        digest.check(made)
+    except shards.DamagedError as error:
+        return error.fault
+    return ""
+
+
+def _check_whole(fault: str) -> None:
+    if fault:
+        raise UserError(f"{fault}; --overwrite, with --manual_dir, prepares the set anew")

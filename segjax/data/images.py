@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from segjax.errors import UserError
 
+_PAGED = (".tif", ".tiff", ".gif")
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 258, 262, 274  # TIFF tags; the last of EXIF too
 _MIN_IS_WHITE = 0  # a value of _PHOTOMETRIC
@@ -191,18 +192,23 @@ def is_plain_jpeg(path: str | os.PathLike) -> bool:
     return picture.format == "JPEG" and picture.mode == "RGB" and _orientation(picture) == 1
 
 
-def count_pages(path: str | os.PathLike) -> int:
-    """The pages or frames of a file, by its headers alone; 1 where they cannot be read.
+def check_one_page(path: pathlib.Path) -> None:
+    """UserError for a TIFF or GIF file of which reading would take the first page or frame only.
 
-    What is wrong with such a file is said where it is read.
+    By its headers alone; what is wrong with one that has none is said where it is read.
     """
+    if path.suffix.lower() not in _PAGED:
+        return
     try:
         with warnings.catch_warnings():  # Pillow's, of which reading speaks
             warnings.simplefilter("ignore")
             with Image.open(path) as picture:
-                return getattr(picture, "n_frames", 1)
+                pages = getattr(picture, "n_frames", 1)
     except (*_DAMAGE, Image.DecompressionBombError):
-        return 1
+        return
+    if pages > 1:
+        what = "frames" if path.suffix.lower() == ".gif" else "pages"
+        raise UserError(f"{path}: holds {pages} {what}; save each as a file of its own")
 
 
 def has_drawn_alpha(path: str | os.PathLike) -> bool:

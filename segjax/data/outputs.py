@@ -1,12 +1,15 @@
 """What a command may write over: the files that segjax wrote itself, and never its own input."""
 
+import csv
 import gzip
 import json
 import os
 import pathlib
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 
+from segjax.data import names
 from segjax.errors import UserError
 from segjax.files import MARK
 
@@ -14,7 +17,13 @@ _LONGEST_HEAD = 4096
 _LONGEST_NAME = 240  # bytes; files take 255, temporary ones among them
 _PNG_MARK = b"tEXtSoftware\0" + MARK.encode()
 _DESCRIP, _VOXELS = slice(148, 228), 352  # where a NIfTI-1 file describes itself, and goes on
-_TABLE = b"image,"
+# The columns of tables of predictions: what is predicted, and what earlier versions left empty
+# beside it, for it wants annotations
+_PREDICTED = re.compile(r"predicted_[xy]|(area|volume)_.+")
+_JUDGED = re.compile(
+    r"true_[xy]|distance(_pixels)?|true_(area|volume)_.+|mean_dice|jaccard"
+    r"|(dice|limit|hausdorff|cl_dice|betti_error_[01])_.+"
+)
 _PLANS = ({"fingerprint", "transposition"}, {"modalities", "reductions"})  # and fingerprints
 
 
@@ -26,8 +35,15 @@ def nifti_mark(voxels: bytes) -> bytes:
     return f"{MARK} {zlib.crc32(voxels):08x}".encode()
 
 
-def is_own(path: pathlib.Path) -> bool:
-    """Whether segjax wrote a file: a marked PNG or NIfTI file, a table of predictions, a plan."""
+def is_own(path: pathlib.Path, columns: Sequence[str] | None = None) -> bool:
+    """Whether segjax wrote a file: a marked PNG or NIfTI file, a table of predictions, a plan.
+
+    Args:
+        path: the file.
+        columns: of a table of predictions, beside those that tasks of segjax have.
+    """
+    if path.suffix == ".csv":
+        return _is_table(path, columns)
     try:
         with open(path, "rb") as file:
             head = file.read(_LONGEST_HEAD)
@@ -45,14 +61,38 @@ def is_own(path: pathlib.Path) -> bool:
                 return isinstance(content, dict) and any(keys <= content.keys() for keys in _PLANS)
     except (OSError, EOFError, ValueError, zlib.error):
         return False
-    return head.startswith(_TABLE) if path.suffix == ".csv" else _PNG_MARK in head
+    return _PNG_MARK in head
 
 
-def check_replaceable(paths: Iterable[pathlib.Path], flag: str = "--output") -> None:
-    """Raises UserError for the first path that something else than segjax has put there."""
+def _is_table(path: pathlib.Path, columns: Sequence[str] | None) -> bool:
+    """Whether a file has the headers of predictions, and numbers as `files.write_table` does."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            (first, *header), *rows = csv.reader(file)
+        cells = [cell for row in rows for cell in row[1:] if cell]
+        written = all(f"{float(cell):.6g}" == cell for cell in cells)
+    except (OSError, ValueError, csv.Error):
+        return False
+    predicted = {name for name in header if _PREDICTED.fullmatch(name)}
+    others = [name for name in header if name not in predicted and not _JUDGED.fullmatch(name)]
+    known = (predicted and not others) or (columns is not None and header == list(columns))
+    whole = all(len(row) == len(header) + 1 for row in rows)
+    return first == "image" and bool(known) and whole and written
+
+
+def check_replaceable(
+    paths: Iterable[pathlib.Path], flag: str = "--output", columns: Sequence[str] | None = None
+) -> None:
+    """Raises UserError for the first path that something else than segjax has put there.
+
+    Args:
+        paths: may be there or not.
+        flag: for messages.
+        columns: as `is_own` takes them.
+    """
     for path in paths:
         # lexists: a dangling link is something of the user's, too
-        if os.path.lexists(path) and not is_own(path):
+        if os.path.lexists(path) and not is_own(path, columns):
             what = "is a folder" if path.is_dir() else "exists, and segjax did not write it"
             raise UserError(f"{flag} {path}: {what}; take another name, or remove it")
 
@@ -108,8 +148,8 @@ def check_names(outputs: Iterable[tuple[str, pathlib.Path]]) -> None:
     for name, path in outputs:
         if len(os.fsencode(pathlib.PurePath(name).name)) > _LONGEST_NAME:
             raise UserError(f"--input {path}: its output {name} has too long a name; shorten it")
-        # casefold: on macOS and Windows `A.png` and `a.png` are one file
-        other = seen.setdefault(name.casefold(), path)
+        # casefold: on macOS and Windows `A.png` and `a.png` are one file; so are ways to write é
+        other = seen.setdefault(names.composed(name).casefold(), path)
         if other is not path and other == path:
             raise UserError(f"--input {path}: is given twice")
         if other is not path:

@@ -9,7 +9,6 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from segjax.data import shards
-from segjax.errors import UserError
 
 SOURCE = "source.json"  # what it was made of; its name tells an own set from others
 SPLIT_TABLE = "splits.csv"
@@ -48,6 +47,13 @@ def opened(name: str, data_dir: str | os.PathLike) -> tfds.core.DatasetBuilder |
     return made
 
 
+def unnoted(name: str, data_dir: str | os.PathLike) -> pathlib.Path | None:
+    """Where an own set lies that has lost its note; None without one."""
+    found = sorted(pathlib.Path(data_dir, name).glob(f"*/{SPLIT_TABLE}"))
+    folders = [path.parent for path in found if (path.parent / shards.INFO).is_file()]
+    return folders[-1] if folders and folder_of(name, data_dir) is None else None
+
+
 def patients(made: tfds.core.DatasetBuilder) -> dict[str, str]:
     """What each case of an own set belongs to (`--group`), by name; empty for any other set.
 
@@ -56,22 +62,34 @@ def patients(made: tfds.core.DatasetBuilder) -> dict[str, str]:
     folder = pathlib.Path(made.data_path)
     if not (folder / SOURCE).exists():
         return {}
+    found = splits(folder)
+    if len(found) != (count := made.info.splits.total_num_examples):
+        raise _damaged(folder / SPLIT_TABLE, f"it names {len(found)} cases of {count}")
+    return {name: group for name, (_, group) in found.items()}
+
+
+def splits(folder: pathlib.Path) -> dict[str, tuple[str, str]]:
+    """The split and the group of each case; UserError where the table of them is damaged."""
+    path = folder / SPLIT_TABLE
     try:
-        with (folder / SPLIT_TABLE).open(newline="", encoding="utf-8") as file:
-            return {row["name"]: row["group"] for row in csv.DictReader(file)}
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{folder / SPLIT_TABLE}: damaged: {error}; prepare the set with --overwrite"
-        ) from error
+        with path.open(newline="", encoding="utf-8") as file:
+            return {row["name"]: (row["split"], row["group"]) for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: pathlib.Path, error: object) -> shards.DamagedError:
+    why = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return shards.DamagedError(f"{path}: damaged: {why}", "prepare the set with --overwrite")
 
 
 def source(folder: pathlib.Path) -> dict[str, Any]:
-    """What an own set was made of; UserError where the note is damaged."""
+    """What an own set was made of; UserError where the note is missing or damaged."""
     path = folder / SOURCE
     try:
         content = json.loads(path.read_text())
         if not isinstance(content, dict) or not isinstance(content.get("digests"), dict):
             raise ValueError("not the note of a source")
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: damaged: {error}; prepare the set with --overwrite") from error
+        raise _damaged(path, error) from error
     return content

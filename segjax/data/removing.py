@@ -184,8 +184,7 @@ def _lock_unused(locks: contextlib.ExitStack, path: pathlib.Path) -> None:
     free = _lock(locks, path)
     if free is None:
         raise UserError(f"{path}: another process has just removed it")
-    if not free:
-        raise UserError(f"{path}: in use by another process, such as a training")
+    staging.check_free(path, free)
 
 
 def _caches(
@@ -226,7 +225,9 @@ def _of_plans(label: str, folders: Sequence[pathlib.Path], data_dir: str) -> Ite
     for path, plan in planning.plans_of(label, digests, data_dir).items():
         # Those of the time before digests know no data
         then = "refuses it for other data" if plan.data else "takes it for any data"
-        yield f"{path}: stays, a plan of {label}; `segjax train` {then}"
+        beside = planning.fingerprint_path(path)
+        also = f", and so does {beside.name} beside it" if beside.exists() else ""
+        yield f"{path}: stays, a plan of {label}{also}; `segjax train` {then}"
 
 
 def _delete(parent: pathlib.Path, paths: Sequence[pathlib.Path]) -> None:

@@ -5,7 +5,7 @@ import functools
 import itertools
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -14,6 +14,19 @@ from array_record.python import array_record_module
 from segjax.errors import UserError
 
 INFO = "dataset_info.json"
+SPLITS = ("train", "validation", "test")  # in this order in messages
+
+
+class DamagedError(UserError):
+    """What is said of a file of a prepared set that cannot be used.
+
+    Attributes:
+        fault: what is wrong with it, without what to do about it.
+    """
+
+    def __init__(self, fault: str, remedy: str):
+        super().__init__(f"{fault}; {remedy}")
+        self.fault = fault
 
 
 class Source(Sequence):
@@ -60,6 +73,18 @@ def open_split(
     return Source(made.as_data_source(split=split, decoders=encoded or None), files)
 
 
+def in_order(splits: Iterable[str]) -> list[str]:
+    """Names of splits as messages list them: `SPLITS` first, then any other."""
+    found = list(splits)
+    return [name for name in dict.fromkeys((*SPLITS, *found)) if name in found]
+
+
+def in_words(made: tfds.core.DatasetBuilder) -> str:
+    """The splits of a prepared set with their numbers of examples: `train 16, validation 4`."""
+    splits = made.info.splits
+    return ", ".join(f"{name} {splits[name].num_examples}" for name in in_order(splits))
+
+
 def check(made: tfds.core.DatasetBuilder) -> None:
     """UserError naming the first file of a prepared set that is missing or cannot be opened.
 
@@ -92,13 +117,11 @@ def _records(path: str, size: int, time: int) -> int:
         reader.close()
 
 
-def damaged(path: str | os.PathLike, why: object) -> UserError:
+def damaged(path: str | os.PathLike, why: object) -> DamagedError:
     """What is said of a file of a prepared set that cannot be used."""
     reason = (
         why.strerror if isinstance(why, OSError) and why.strerror else " ".join(f"{why}".split())
     )
     folder = os.path.dirname(os.fspath(path))
-    return UserError(
-        f"{path}: missing or damaged: {reason}; restore it, or remove {folder} and prepare "
-        "the set again"
-    )
+    remedy = f"restore it, or remove {folder} and prepare the set again"
+    return DamagedError(f"{path}: missing or damaged: {reason}", remedy)

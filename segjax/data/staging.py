@@ -15,6 +15,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 
+from segjax.errors import UserError
+
 ABANDONED = 24 * 3600.0  # seconds without a write after which another machine's folder is nobody's
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "unnamed"
 _PREFIX = ".making."
@@ -105,6 +107,50 @@ def alone(
 def is_made_in(parent: pathlib.Path) -> bool:
     """Whether something is in the making in a folder, as far as its name tells."""
     return any(_MADE.fullmatch(path.name) for path in parent.glob(f"{_PREFIX}*"))
+
+
+@contextlib.contextmanager
+def unused(path: str | os.PathLike) -> Iterator[None]:
+    """Keeps others from using a folder for the block; that this process uses it is no obstacle.
+
+    Raises: UserError where another process uses it.
+    """
+    key = os.path.realpath(path)
+    own = _held.get(key)
+    if own is None or not _is_at(own, key):
+        with alone(path, make=False) as free:
+            check_free(path, free)
+            yield
+        return
+    # Its own lock becomes exclusive, for a second one would wait for the first
+    free = _flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB) is not False
+    try:
+        check_free(path, free)
+        yield
+    finally:
+        _flock(own, fcntl.LOCK_SH)
+
+
+def check_unused(path: str | os.PathLike) -> None:
+    """UserError where another process uses a folder just now."""
+    with unused(path):
+        pass
+
+
+def check_free(path: str | os.PathLike, free: bool) -> None:
+    if not free:
+        raise UserError(f"{path}: in use by another process, such as a training")
+
+
+@contextlib.contextmanager
+def using(path: str | os.PathLike) -> Iterator[None]:
+    """Keeps a folder from being removed or replaced for the block."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        share(handle)
+        yield
+    finally:
+        os.close(handle)
 
 
 def share(handle: int) -> None:

@@ -30,6 +30,8 @@ def builder(name: str, data_dir: str, *, path: str = "data.name") -> tfds.core.D
     set_name, _, config_name = name.partition("/")
     if own_set := own.opened(name, data_dir):
         return own_set
+    if left := own.unnoted(name, data_dir):
+        raise shards.damaged(left / own.SOURCE, "the note of what it was made of is not there")
     if config_name and own.folder_of(set_name, data_dir):
         raise UserError(f"{path}={name!r}: {set_name} is a set of your own, which has no configs")
     made_by = _found(set_name, data_dir, path)
@@ -86,39 +88,59 @@ def needs_download(made: tfds.core.DatasetBuilder) -> bool:
 
 
 def prepare(
-    made: tfds.core.DatasetBuilder,
-    manual_dir: str | None = None,
-    *,
-    replace: bool = False,
-    wanted: Callable[[], bool] | None = None,
+    made: tfds.core.DatasetBuilder, manual_dir: str | None = None, *, replace: bool = False
 ) -> bool:
     """Prepares the set unless it is there already; True if it did. With `replace`, also then.
 
-    `wanted` is asked instead, under the lock, where it is given: whether to make the set. What it
-    raises passes.
-
-    Atomic: the set appears whole, with its digest, or not at all. Of several processes that prepare
-    it at once, one does and the others wait for it; where files cannot be locked, the first to end
-    gives the set its place.
+    As `make`, with what it raises.
     """
-    if is_prepared(made) and not replace and wanted is None:
+    if is_prepared(made) and not replace:
         if not made.info.splits:  # the builder is older than the set, which another process made
             made.info.read_from_directory(made.data_path)
         shards.check(made)
         return False
     if needs_download(made):
         check_manual(made, manual_dir)
-    place = pathlib.Path(made.data_path)
-    with staging.no_empty_folder(place.parent):
-        _check_writable(place)
-        # Asked again under the lock: the process that was waited for has made the set.
-        with _alone(place.parent):
-            _tidy(place.parent)
-            fresh = wanted() if wanted else replace or not is_prepared(made)
-            fresh = fresh and _make(made, place, manual_dir, replace=replace)
+
+    def twin(folder: str) -> tfds.core.DatasetBuilder:
+        return type(made)(data_dir=folder, config=made.builder_config, file_format=FORMAT)
+
+    # Asked under the lock: the process that was waited for has made the set.
+    fresh = make(
+        pathlib.Path(made.data_path), twin, lambda: replace or not is_prepared(made), manual_dir
+    )
     # The builder was made before the set, and knows no splits yet
     made.info.read_from_directory(made.data_path)
     return fresh
+
+
+def make(
+    place: pathlib.Path,
+    twin: Callable[[str], tfds.core.DatasetBuilder],
+    wanted: Callable[[], bool],
+    manual_dir: str | None = None,
+) -> bool:
+    """Makes a set and gives it its place, where it is wanted; whether it did.
+
+    Atomic: the set appears whole, with its digest, or not at all. Of several processes that prepare
+    it at once, one does and the others wait for it; where files cannot be locked, the first to end
+    gives the set its place.
+
+    Args:
+        place: the folder of the set. A set that is there is replaced.
+        twin: its builder, of another data folder.
+        wanted: asked under the lock whether to make it; what it raises passes.
+        manual_dir: of the official download.
+
+    Raises: UserError where another process uses the set that would be replaced.
+    """
+    with staging.no_empty_folder(place.parent):
+        _check_writable(place)
+        with _alone(place.parent):
+            _tidy(place.parent)
+            # Asked first: where no locks are, another process may give a set the place meanwhile
+            replace = (place / shards.INFO).is_file()
+            return wanted() and _make(place, twin, manual_dir, replace=replace)
 
 
 def check_manual(made: tfds.core.DatasetBuilder, manual_dir: str | None) -> None:
@@ -149,26 +171,35 @@ def _tidy(parent: pathlib.Path) -> None:
 
 
 def _make(
-    made: tfds.core.DatasetBuilder, place: pathlib.Path, manual_dir: str | None, *, replace: bool
+    place: pathlib.Path,
+    twin: Callable[[str], tfds.core.DatasetBuilder],
+    manual_dir: str | None,
+    *,
+    replace: bool,
 ) -> bool:
     """Makes the set and its digest in a folder of its own, and moves it to its place."""
+    if replace:
+        staging.check_unused(place)
     with staging.folder(place.parent, place.name) as stage:
         # A builder of its own, for TFDS takes the folder when a builder is made. Its folder lies
         # beside the place, on one disk, so that a rename moves the set.
-        twin = type(made)(data_dir=str(stage), config=made.builder_config, file_format=FORMAT)
+        made = twin(str(stage))
         # Before the files are read, so that a change meanwhile is noticed
-        source = sources.of(twin, manual_dir) if needs_download(twin) else None
-        _download(twin, manual_dir)
-        notes = dict(getattr(twin, "notes", dict)())
+        source = sources.of(made, manual_dir) if needs_download(made) else None
+        _download(made, manual_dir)
+        notes = dict(getattr(made, "notes", dict)())
         if source is not None:
             notes[sources.NOTE] = sources.note(source)
         for name, text in notes.items():
-            files.write_text(pathlib.Path(twin.data_path) / name, text)
+            files.write_text(pathlib.Path(made.data_path) / name, text)
         # Before the move: a set is never seen without its digest
-        digest.of(twin)
-        if replace and place.exists():
+        digest.of(made)
+        if not replace:
+            return _put(pathlib.Path(made.data_path), place)
+        # Who begins to use the set meanwhile waits, and then finds the new one
+        with staging.unused(place):
             os.rename(place, stage / staging.REPLACED)
-        return _put(pathlib.Path(twin.data_path), place)
+            return _put(pathlib.Path(made.data_path), place)
 
 
 def _download(made: tfds.core.DatasetBuilder, manual_dir: str | None) -> None:
@@ -250,7 +281,7 @@ def check_split(made: tfds.core.DatasetBuilder, split: str, *, path: str) -> int
     if not (is_prepared(made) or hasattr(made, "declared_splits")):
         raise UserError(f"config.data.name: {made.name} is not prepared; run `segjax data prepare`")
     splits = made.info.splits if is_prepared(made) else made.declared_splits()
-    available = list(splits)
+    available = shards.in_order(splits)
     try:
         examples = splits[split].num_examples
     except (KeyError, ValueError, AttributeError) as error:
@@ -287,8 +318,7 @@ def state(made: tfds.core.DatasetBuilder) -> str:
     """One of prepared, to be downloaded, to be generated; UserError if it is damaged."""
     if is_prepared(made):
         shards.check(made)
-        counts = (f"{k} {v.num_examples}" for k, v in made.info.splits.items())
-        return "prepared: " + ", ".join(counts)
+        return f"prepared: {shards.in_words(made)}"
     if needs_download(made):
         return "needs the official download (--manual_dir)"
     return "generated when first used"

@@ -7,10 +7,11 @@ import os
 import pathlib
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from segjax.data import names
 from segjax.errors import UserError
 
 Row = dict[str, object]
@@ -54,13 +55,13 @@ def read_table(
         raise UserError(f"{path}: the table is empty")
     headers = [normalised(cell) for cell in lines[0][1]]
     places: dict[str, int | None] = {}
-    for key, names in columns.items():
+    for key, wanted in columns.items():
         # By name, never by place: releases of one set put other columns before these
-        found = [headers.index(normalised(n)) for n in names if normalised(n) in headers]
+        found = [headers.index(normalised(n)) for n in wanted if normalised(n) in headers]
         if not found and key not in optional:
             has = ", ".join(repr(str(cell)) for cell in _filled(lines[0][1]))
-            wanted = " or ".join(repr(name) for name in names)
-            raise UserError(f"{path}: no column {wanted}; the headers are {has}")
+            either = " or ".join(repr(name) for name in wanted)
+            raise UserError(f"{path}: no column {either}; the headers are {has}")
         places[key] = found[0] if found else None
         # Only a column that is asked for: empty headers after the last one are often alike
         if found and headers.count(headers[found[0]]) > 1:
@@ -82,7 +83,7 @@ def headers(path: str | os.PathLike) -> list[str]:
     first = next((line for line in _read_lines(path) if any(_filled(line))), None)
     if first is None:
         raise UserError(f"{path}: the table is empty")
-    found = [str(cell).strip() for cell in _filled(first)]
+    found = [names.composed(str(cell).strip()) for cell in _filled(first)]
     for place, header in enumerate(found):
         if normalised(header) in map(normalised, found[:place]):
             raise UserError(f"{path}: two columns are headed {header!r}; rename one")
@@ -103,8 +104,15 @@ def _check_width(path: pathlib.Path, lines: Sequence[tuple[int, Sequence[object]
                 )
 
 
-def rows_by_name(path: str | os.PathLike, rows: Sequence[Row]) -> dict[str, Row]:
+def rows_by_name(
+    path: str | os.PathLike, rows: Sequence[Row], known: Collection[str] = ()
+) -> dict[str, Row]:
     """Indexes rows by their cell `name` without extension, in lower case, dropping nameless rows.
+
+    Args:
+        path: the table, for messages.
+        rows: of `read_table`.
+        known: names, as `names.key` gives them, that are taken whole.
 
     Raises:
         UserError: two rows have one name.
@@ -113,7 +121,7 @@ def rows_by_name(path: str | os.PathLike, rows: Sequence[Row]) -> dict[str, Row]
     for row in rows:
         if row["name"] is None:
             continue
-        name = pathlib.PurePath(str(row["name"])).stem.lower()
+        name = _name_of(row["name"], known)
         if name in index:
             first = index[name]["row"]
             raise UserError(
@@ -121,6 +129,15 @@ def rows_by_name(path: str | os.PathLike, rows: Sequence[Row]) -> dict[str, Row]
             )
         index[name] = row
     return index
+
+
+def _name_of(cell: object, known: Collection[str]) -> str:
+    """The name in a cell: whole where it is known so, else without the ending of a file."""
+    text, number = names.key(pathlib.PurePath(str(cell)).name), number_of(cell)
+    # 17 becomes 17.0 in spreadsheets and data frames
+    whole = str(int(number)) if number.is_integer() else text
+    found = (name for name in (text, names.stem(text), whole) if name in known)
+    return next(found, names.stem(text))
 
 
 def parse_point(path: str | os.PathLike, row: Row, size: tuple[int, int]) -> np.ndarray:
@@ -223,7 +240,7 @@ def _read_workbook(path: pathlib.Path) -> list[list[object]]:
 
 def normalised(header: object) -> str:
     """A header by its letters and digits alone, in lower case."""
-    return "".join(c for c in str(header or "").lower() if c.isalnum())
+    return "".join(c for c in names.key(str(header or "")) if c.isalnum())
 
 
 def _filled(line: Sequence[object]) -> list[object]:
@@ -233,5 +250,5 @@ def _filled(line: Sequence[object]) -> list[object]:
 def _cell(line: Sequence[object], place: int | None) -> object:
     value = line[place] if place is not None and place < len(line) else None
     if isinstance(value, str):
-        value = value.strip()
+        value = names.composed(value.strip())
     return None if value == "" else value

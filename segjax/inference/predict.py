@@ -1,10 +1,12 @@
 """Predictions for a user's images or volumes: a table, and pictures of each."""
 
+import contextlib
+import csv
 import os
 import pathlib
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,9 @@ from segjax.tasks.base import explained
 from segjax.train import workdir
 
 TABLE = "predictions.csv"
+# Beside images and volumes nobody takes these for some; nor those that systems leave
+TEXTS = (".csv", ".tsv", ".xls", ".xlsx", ".txt", ".md", ".json", ".xml", ".yaml", ".yml", ".log")
+TEXTS += (".ini", ".db")
 
 
 @dataclass(frozen=True)
@@ -60,15 +65,19 @@ def predict(
     """
     parts = open_parts(folder, places, needs_data=False)
     predictor = parts.task.predictor()
+    if hasattr(predictor, "known_cases"):  # whose names tell what a number at their end is
+        predictor.known_cases = _evaluated(folder)
     found = find_files(inputs, predictor.suffixes, predictor.kind)
     cases = predictor.cases(found)
     written = [
         (name, paths[0]) for case, paths in cases.items() for name in predictor.outputs(case)
     ]
-    check_outputs(output, inputs, found, written)
+    check_outputs(output, inputs, found, written, predictor.columns)
     quiet, several = not sys.stderr.isatty(), f"{predictor.kind}s"
     for paths in tqdm(cases.values(), desc=f"checking {several}", disable=quiet):
         predictor.check(paths)
+    for line in passed_over(inputs, predictor.suffixes, predictor.kind):
+        print(f"segjax: {line}", file=sys.stderr)
     trained = load_trained(folder, kind, parts=parts, spread=predictor.spread)
     predictor.load(trained.experiment, trained.state, trained.devices)
     rows, before = [], earlier.files_of(output)
@@ -125,6 +134,41 @@ def find_files(inputs: Sequence[str], suffixes: Sequence[str], kind: str) -> lis
     return found
 
 
+def passed_over(inputs: Sequence[str], suffixes: Sequence[str], kind: str) -> Iterator[str]:
+    """A line on each folder of which `find_files` leaves something out.
+
+    Tables, texts and hidden files are not counted.
+    """
+    for folder in filter(os.path.isdir, inputs):
+        others, below = [], 0
+        for path in sorted(pathlib.Path(folder).rglob("*")):
+            inside = path.relative_to(folder)
+            if any(part.startswith(".") for part in inside.parts) or not path.is_file():
+                continue
+            fits = path.name.lower().endswith(tuple(suffixes))
+            below += fits and len(inside.parts) > 1
+            if not fits and len(inside.parts) == 1 and path.suffix.lower() not in TEXTS:
+                others.append(path.name)
+        said = []
+        if others:
+            some = ", ".join(others[:3]) + ", …" * (len(others) > 3)
+            said.append(f"{len(others)} file{'s' * (len(others) > 1)} of other kinds ({some})")
+        if below:
+            said.append(f"{below} {kind}{'s' * (below > 1)} in folders below it")
+        if said:
+            yield f"--input {folder}: passes over {' and '.join(said)}"
+
+
+def _evaluated(folder: pathlib.Path) -> list[str]:
+    """The names of the cases that a run was evaluated on, as far as its tables are there."""
+    found = []
+    for path in sorted(folder.glob("predictions_*.csv")):
+        with contextlib.suppress(OSError, ValueError, csv.Error):
+            with path.open(newline="", encoding="utf-8") as file:
+                found += [row[0] for row in csv.reader(file) if row][1:]
+    return found
+
+
 def _is_folder(path: pathlib.Path) -> bool:
     """Whether this is a folder; UserError for what is no file either, and for unreadable names."""
     try:
@@ -149,6 +193,7 @@ def check_outputs(
     inputs: Sequence[str],
     found: Sequence[pathlib.Path],
     written: Sequence[tuple[str, pathlib.Path]],
+    columns: Sequence[str],
 ) -> None:
     """UserError unless predictions can be written without harm; nothing is written here.
 
@@ -160,6 +205,7 @@ def check_outputs(
         inputs: files and folders as given.
         found: the files found there.
         written: the names of files below `output`, each with the input that it comes from.
+        columns: of the table.
     """
     workdir.check_writable(output, "--output")
     if (output / workdir.CONFIG).exists() and (output / workdir.ENVIRONMENT).exists():
@@ -171,4 +217,5 @@ def check_outputs(
     outputs.check_names(written)
     folders = sorted({str(pathlib.Path(name).parent) for name, _ in written})
     outputs.check_apart(output, folders, [*map(pathlib.Path, inputs), *found])
-    outputs.check_replaceable([output / name for name in (TABLE, *(name for name, _ in written))])
+    places = [output / name for name in (TABLE, *(name for name, _ in written))]
+    outputs.check_replaceable(places, columns=columns)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from segjax.checks import nearest
-from segjax.data import fields, store
+from segjax.data import fields, own, store
 from segjax.data.volumes import planning
 from segjax.data.volumes.plan import read_plan
 from segjax.errors import UserError
@@ -28,6 +28,14 @@ LOSSES = {
     "segmentation": ("dice", "cross_entropy", "focal", "lovasz_softmax", "boundary"),
     "localization": ("msce", "msce+max/sum", "sce", "sce+max/sum", "mse"),
     "volume_segmentation": ("rrw", "weighted_cross_entropy", "dice", "focal", "boundary"),
+}
+# Of words that are no names of losses (docs/losses.md): what they stand for.
+WORDS = {
+    "localization": "msce multiscale softmax cross entropy, sce softmax cross entropy, mse squared"
+    "\n           error of the coordinates; +max/sum pools by maxima and reduces to axes by sums,"
+    "\n           where the others take means",
+    "volume_segmentation": "rrw region_wise with rectified maps, weighted_cross_entropy weighted by"
+    "\n           these, boundary with boundary maps, to which dice gives way",
 }
 
 
@@ -63,6 +71,11 @@ def write(
         )
     fresh = not store.is_prepared(store.builder(data, data_dir))
     made = store.ensure_prepared(data, data_dir)
+    if "validation" not in made.info.splits and own.folder_of(data, data_dir):
+        raise UserError(
+            f"--data {data}: holds nothing out for validation, by which a checkpoint is chosen; "
+            "prepare it without --validation 0"
+        )
     fitting = _tasks(made)
     if not fitting:
         raise UserError(
@@ -150,12 +163,14 @@ def _size_lines(made: Any) -> str:
     )
 
 
-def _header(path: pathlib.Path, what: str, losses: Sequence[str], more: str = "") -> str:
+def _header(path: pathlib.Path, what: str, task: str, more: str = "") -> str:
+    losses = "|".join(LOSSES[task])
+    words = f"\nLosses:    {WORDS[task]}" if task in WORDS else ""
     return f'''"""{what}
 
 Command:   segjax train --config {quote(path)} --workdir {quote(f"work/{path.stem}")}
            segjax sweep --config {quote(path)} --workdir {quote(f"work/{path.stem}-losses")}
-Arguments: loss={"|".join(losses)}, steps=N{more}
+Arguments: loss={losses}, steps=N{more}{words}
 """
 '''
 
@@ -174,10 +189,21 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(json.dumps, names)) + ("," if len(names) == 1 else "")
 
 
-def _common(data: str, data_dir: str) -> str:
-    """Lines on data and validation that all files have."""
+def _splits(made: Any) -> dict[str, str]:
+    """What each split of the config is of the set: a fifth of `train` where none is validation."""
+    found = {name: name for name in ("train", "validation", "test") if name in made.info.splits}
+    if "validation" not in found:
+        found |= {"train": "train[:80%]", "validation": "train[80%:]"}
+    return found
+
+
+def _common(data: str, data_dir: str, made: Any) -> str:
+    """Lines on data and validation that all files of photographs have."""
+    splits = _splits(made)
+    own_splits = f"    config.data.splits = {json.dumps(splits)}\n"
     return f"""\
     config.data.name, config.data.data_dir = {_listed((data, data_dir))}
+{own_splits if splits["train"] != "train" else ""}\
     config.data.batch_size = config.evaluate.batch_size = {BATCH}
     config.evaluate.every_epochs, config.evaluate.every_percent = None, 10
 """
@@ -188,10 +214,10 @@ def _segmentation(path, data, data_dir, made) -> str:
     within = f', within="{fields.ANNOTATED}"' if fields.has_annotated(made) else ""
     outputs = 1 if len(masks) == 1 else len(masks) + 1
     targets = _listed(masks)
-    order = "  # where classes overlap, the later one counts" if len(masks) > 1 else ""
+    order = "    # Where classes overlap, the later one counts\n" if len(masks) > 1 else ""
     what = f"Outlines {', '.join(masks)} on the photographs of {data}."
     return (
-        _header(path, what, losses, ", size=PIXELS")
+        _header(path, what, "segmentation", ", size=PIXELS")
         + f'''
 from segjax.config.arguments import parse_arg
 from segjax.config.defaults import base
@@ -207,16 +233,16 @@ def get_config(arg=None):
     args = parse_arg(arg, loss="{losses[0]}", steps=600, size={SIDE})
     config = base()
     config.task = "segmentation"
-    config.task_options = task_options(config.task, targets=({targets}){within}){order}
+{order}\
+    config.task_options = task_options(config.task, targets=({targets}){within})
     config.model = spec("models", "CellposeUNet", features=(8, 16, 32, 64), outputs={outputs})
     config.loss.update(segmentation_loss(args["loss"]))  # with the partner of its paper
 {_size_lines(made)}\
     config.data.image_size = (args["size"], args["size"])
     config.data.augment = augmentations(config.task, flip_horizontal=0.5, rotate=15.0)
-{_common(data, data_dir)}\
+{_common(data, data_dir, made)}\
     config.evaluate.best, config.evaluate.best_mode = "dice", "max"
     return quick_optimizer(config, steps=args["steps"], learning_rate=3e-3)
-
 '''
         + _sweep(losses)
     )
@@ -226,7 +252,7 @@ def _localization(path, data, data_dir, made) -> str:
     points, losses = fields.points(made), LOSSES["localization"]
     what = f"Finds the point {points[0]} on the photographs of {data}."
     return (
-        _header(path, what, losses, ", size=PIXELS")
+        _header(path, what, "localization", ", size=PIXELS")
         + f'''
 from segjax.config.arguments import parse_arg
 from segjax.config.defaults import base
@@ -248,10 +274,9 @@ def get_config(arg=None):
     config.loss.update(loss)
     config.data.image_size = (args["size"], args["size"])
     config.data.augment = augmentations(config.task, flip_horizontal=0.5, translate=0.1)
-{_common(data, data_dir)}\
+{_common(data, data_dir, made)}\
     config.evaluate.best, config.evaluate.best_mode = "distance_pixels", "min"
     return quick_optimizer(config, steps=args["steps"], learning_rate=3e-3)
-
 '''
         + _sweep(losses)
     )
@@ -263,12 +288,10 @@ def _volumes(path, data, data_dir, made, plan) -> str:
     planned = tuple(round(float(size), 2) for size in plan.spacing[1:])
     spacing = tuple(round(size * factor, 2) for size in planned)
     what = f"Outlines {', '.join(made.CLASSES)} in the volumes of {data}."
-    more = f", plan=FILE, which `segjax plan {data}` writes: the full size, for a GPU"
-    names = ("train", "validation", *(["test"] if "test" in made.info.splits else []))
-    splits = {name: name for name in names}
+    more = f",\n           plan=FILE, which `segjax plan {data}` writes: the full size, for a GPU"
     ignored = "    config.task_options.ignored = True  # voxels of the label 255 count nowhere\n"
     return (
-        _header(path, what, losses, more)
+        _header(path, what, "volume_segmentation", more)
         + f'''
 from segjax.config.arguments import parse_arg
 from segjax.config.defaults import base
@@ -298,10 +321,9 @@ def get_config(arg=None):
     if args["plan"]:
         follow(config, args["plan"])
     config.loss.update(region_wise_loss(args["loss"]))
-    config.data.splits = {json.dumps(splits)}
+    config.data.splits = {json.dumps(_splits(made))}
     config.evaluate.best, config.evaluate.best_mode = "dice", "max"
     return short_volume_training(config, steps=args["steps"])
-
 '''
         + _sweep(losses)
     )

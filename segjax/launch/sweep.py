@@ -14,6 +14,7 @@ import contextlib
 import json
 import pathlib
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -222,6 +223,7 @@ class Progress:
         self.missing = [point for point in points if not is_done(workdir, point)]
         self._ended = len(points) - len(self.missing)
         self._failed: dict[str, list[str]] = {}  # ids of points by what they failed with
+        self._begun: dict[str, float] = {}  # ids of points, when
         self._bar = tqdm(
             total=len(points),
             initial=self._ended,
@@ -246,6 +248,7 @@ class Progress:
         folder = folder_of(self.workdir, point)
         folder.parent.mkdir(parents=True, exist_ok=True)
         failure_of(folder).unlink(missing_ok=True)
+        self._begun[sweeps.point_id(point)] = time.monotonic()
 
     def ended(self, point: sweeps.Point, failure: str | None = None) -> None:
         """Notes that a point is done, or the line with which it failed."""
@@ -256,7 +259,9 @@ class Progress:
             write_text(failure_of(folder_of(self.workdir, point)), failure + "\n")
             self._failed.setdefault(failure, []).append(name)
         word = "done" if failure is None else "FAILED"
-        tqdm.write(f"{word}: {name} ({describe(point)}) [{self._ended}/{len(self.points)}]")
+        took = tqdm.format_interval(time.monotonic() - self._begun[name])
+        place = f"{self._ended}/{len(self.points)}"
+        tqdm.write(f"{word}: {name} ({describe(point)}) in {took} [{place}]")
         self._bar.update()
 
     def conclude(self) -> None:

@@ -26,7 +26,7 @@ def convergence(sweep: Sweep, threshold: float, chosen: bool) -> list[str]:
         count = round(failed * len(row.reached))
         parts = [f"{count} of {len(row.reached)} failed"]
         if behind := _behind_baseline(sweep, row):
-            parts.append(f"{behind} not better than the baseline")
+            parts.append(f"{behind} not better than the baseline in {sweep.headline.heading}")
         if row.steps:
             parts.append(f"best checkpoints of {_steps(row)}")
         if ends := _ends(row, sweep.headline):

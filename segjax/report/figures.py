@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from segjax.explore import plotting
 from segjax.report.comparison import cdf, failed_share, shown_cases, values_of
 from segjax.report.results import Row, Sweep
+from segjax.report.sweep_text import case_heading
 from segjax.report.text import heading
 from segjax.tasks.metric import Metric
 
@@ -30,7 +31,6 @@ def cases_figure(sweep: Sweep, metric: Metric) -> Figure:
     height = 1.2 + sum(0.25 + 0.14 * (1 + _wrapped(r.label).count("\n")) for r in sweep.rows)
     figure, grid = plotting.panels(1, 1, width=7.0, height=height)
     axes = grid[0, 0]
-    title = metric.case_heading
     for index, row in enumerate(sweep.rows):
         values = shown_cases(values_of(sweep, row, metric), metric)
         kept = values[np.isfinite(values)]
@@ -55,7 +55,7 @@ def cases_figure(sweep: Sweep, metric: Metric) -> Figure:
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    plotting.describe(axes, x=f"{title}{f' ({metric.unit})' if metric.unit else ''}, case by case")
+    plotting.describe(axes, x=f"{case_heading(metric, sweep)}, case by case")
     return figure
 
 
@@ -87,7 +87,7 @@ def curves_figure(sweep: Sweep) -> Figure | None:
 
     None when nothing was written on the way.
     """
-    names = _curve_names(sweep)
+    names = curve_names(sweep)
     if not names:
         return None
     # Four as 2 x 2 leave no hole; else three in a line
@@ -95,7 +95,7 @@ def curves_figure(sweep: Sweep) -> Figure | None:
     lines = -(-len(names) // columns)
     width = 5.6 if columns == 1 else 3.6
     figure, grid = plotting.panels(lines, columns, width=width, height=2.8)
-    titles = {key: heading(metric) for metric in sweep.metrics for key in metric.keys}
+    titles = {metric.name: heading(metric) for metric in sweep.known}
     for axes, name in zip(grid.flat, names, strict=False):
         for index, row in enumerate(sweep.rows):
             steps, mean, low, high = seed_curves(row, name)
@@ -115,10 +115,10 @@ def curves_figure(sweep: Sweep) -> Figure | None:
     return figure
 
 
-def _curve_names(sweep: Sweep) -> list[str]:
+def curve_names(sweep: Sweep) -> list[str]:
     """The headline and the reported metrics where they were logged; failing that, whatever was."""
     logged = dict.fromkeys(n for row in sweep.rows for curves in row.curves for n in curves)
-    wanted = dict.fromkeys([sweep.headline.name, *(k for m in sweep.metrics for k in m.keys)])
+    wanted = dict.fromkeys([sweep.headline.name, *(metric.name for metric in sweep.metrics)])
     names = [name for name in wanted if name in logged]
     # Losses of different rows are on different scales.
     return (names or [name for name in logged if not name.startswith("loss")])[:PANELS]
@@ -174,7 +174,7 @@ def cdf_figure(sweep: Sweep, threshold: float) -> Figure:
     axes.grid(color="#eeeeee", linewidth=0.6)
     plotting.describe(
         axes,
-        x=f"{sweep.headline.heading} of the best checkpoint",
+        x=f"{heading(sweep.headline)} of the best checkpoint",
         y="share of trainings at it or below",
     )
     _legend(figure, sweep, labels)

@@ -1,12 +1,14 @@
-"""A sweep's report as Markdown, CSV and LaTeX."""
+"""A sweep's report as Markdown and CSV."""
 
 import csv
 import io
 import math
 import re
+from collections.abc import Sequence
 
+from segjax.report import sweep_text
 from segjax.report import text as texts
-from segjax.report.comparison import Comparison, Summary
+from segjax.report.comparison import Comparison
 from segjax.report.results import Row, Sweep
 from segjax.tasks.metric import Metric
 
@@ -107,6 +109,7 @@ def markdown_text(
     comparison: Comparison,
     convergence: list[str],
     figures: list[str],
+    curves: Sequence[str] = (),
 ) -> str:
     """The report: one table of all metrics, then a section a metric, then curves and convergence.
 
@@ -115,31 +118,35 @@ def markdown_text(
         comparison: their statistics.
         convergence: lines on models that failed to converge.
         figures: the pictures that there are, by their paths below the report's folder.
+        curves: the names of the values whose validations are drawn.
     """
     lines = [f"# Sweep of {sweep.source}", ""]
     if sweep.setting:
         lines += [f"The first setting: {sweep.setting}.", ""]
     if sweep.versions:
         lines += [f"Trained with {', '.join(sweep.versions)}.", ""]
-    if missing := texts.unfinished(sweep):
+    if missing := sweep_text.unfinished(sweep):
         lines += ["**Not done yet: " + "; ".join(missing) + ".**", ""]
     lines += texts.table(
         ["setting", "seeds", *(texts.heading(metric) for metric in sweep.metrics)],
         _overview(sweep, comparison),
     )
-    notes = texts.notes(sweep, comparison)
+    notes = sweep_text.notes(sweep, comparison)
     # A bare asterisk would begin a list of its own.
-    lines += ["- " + "\\" * note.startswith(texts.STAR) + note for note in notes] + [""]
-    lines += [*(f"- {line}" for line in texts.sentences(sweep.metrics)), ""]
-    lines += [*texts.reach(sweep, comparison), ""]
-    if remarks := texts.remarked(sweep):
+    lines += ["- " + "\\" * note.startswith(sweep_text.STAR) + note for note in notes] + [""]
+    told = texts.sentences(sweep_text.shown_metrics(sweep, curves))
+    lines += [*(f"- {line}" for line in told), ""]
+    lines += [*sweep_text.reach(sweep, comparison), ""]
+    if remarks := sweep_text.remarked(sweep):
         lines += ["**Remarks on the trainings**", "", *(f"- {line}" for line in remarks), ""]
     for metric in sweep.metrics:
         lines += [f"## {texts.heading(metric)}", ""]
         lines += texts.table(*texts.filled(DETAILS, _details(sweep, comparison, metric)))
-        told = texts.interval_text(metric, comparison.metrics[metric.name])
+        told = sweep_text.interval_text(sweep, metric, comparison.metrics[metric.name])
         lines += [" ".join(told + _reference_text(sweep, comparison)), ""]
-        lines += _image(figures, file_of(metric), f"{metric.case_heading}: {CASES}")
+        lines += _image(
+            figures, file_of(metric), f"{sweep_text.case_caption(metric, sweep)}: {CASES}"
+        )
     if CURVES in figures:
         lines += ["## Validation over the training", ""]
         during = f"During training{texts.aside(sweep.measured)}"
@@ -162,7 +169,7 @@ def _image(figures: list[str], name: str, caption: str) -> list[str]:
 
 
 def _label(row: Row, sweep: Sweep) -> str:
-    return f"`{row.label}`" + (f" {texts.FEWER}" if texts.has_fewer(row, sweep) else "")
+    return f"`{row.label}`" + (f" {sweep_text.FEWER}" if sweep_text.has_fewer(row, sweep) else "")
 
 
 def _overview(sweep: Sweep, comparison: Comparison) -> list[list[str]]:
@@ -174,19 +181,19 @@ def _overview(sweep: Sweep, comparison: Comparison) -> list[list[str]]:
             summary = comparison.metrics[metric.name][index]
             text = texts.mean_and_sd(summary.mean, summary.sd, metric)
             text = f"**{text}**" if summary.best else text
-            marks = "\\" + texts.STAR if summary.significant else ""
-            cells.append(text + marks + (texts.LEFT_OUT if summary.not_finite else ""))
+            marks = "\\" + sweep_text.STAR if summary.significant else ""
+            cells.append(text + marks + (sweep_text.LEFT_OUT if summary.not_finite else ""))
             figure = texts.paper_figure(summary)
             paper.append(f"*{figure}*" if figure else "")
         table.append([_label(row, sweep), str(len(row.seeds)), *cells])
         if any(paper):
             table.append(["*the paper's own*", "", *paper])
-    if baseline := _baseline(sweep):
+    if baseline := baseline_cells(sweep):
         table.append(["baseline, without a network", "", *baseline])
     return table
 
 
-def _baseline(sweep: Sweep) -> list[str]:
+def baseline_cells(sweep: Sweep) -> list[str]:
     """The baseline's cells; none where there is no baseline."""
     values = [sweep.baseline.get(metric.name) for metric in sweep.metrics]
     if all(value is None for value in values):
@@ -207,11 +214,11 @@ def _details(sweep: Sweep, comparison: Comparison, metric: Metric) -> list[list[
             [
                 _label(row, sweep),
                 str(len(row.seeds)),
-                str(summary.cases) + (texts.LEFT_OUT if summary.not_finite else ""),
+                str(summary.cases) + (sweep_text.LEFT_OUT if summary.not_finite else ""),
                 f"**{show(summary.mean)}**" if summary.best else show(summary.mean),
                 show(summary.sd),
-                texts.interval(summary, metric),
-                ", ".join(show(value) for value in summary.seed_means),
+                texts.interval(summary, metric, texts.noun(sweep.patients)),
+                ", ".join(texts.numbers(summary.seed_means, metric)),
                 show(summary.difference, "+"),
                 texts.p_value(summary.p),
                 texts.p_value(summary.p_holm) + ("\\*" if summary.significant else ""),
@@ -219,108 +226,3 @@ def _details(sweep: Sweep, comparison: Comparison, metric: Metric) -> list[list[
             ]
         )
     return table
-
-
-# --- LaTeX ----------------------------------------------------------------------------------------
-
-SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "±": r"$\pm$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "†": r"\textdagger{}",
-    "‡": r"\textdaggerdbl{}",
-    "–": "--",
-    "≤": r"$\leq$",
-    "≥": r"$\geq$",
-    "µ": r"\textmu{}",
-    "²": r"$^2$",
-    **{character: f"\\{character}" for character in "#$%&_"},
-}
-
-
-def escape(text: str) -> str:
-    """Text as LaTeX shows it, on one line."""
-    # A character at a time, so that nothing which an escape puts in is escaped again
-    return "".join(SPECIAL.get(character, character) for character in " ".join(text.split()))
-
-
-def _code(text: str) -> str:
-    """Escaped text in which `…` is set in typewriter."""
-    # Every second part stood between backticks
-    parts = text.split("`")
-    return "".join(
-        f"\\texttt{{{escape(part)}}}" if index % 2 else _escape_between(part)
-        for index, part in enumerate(parts)
-    )
-
-
-def _escape_between(text: str) -> str:
-    """Escaped, the blanks at both ends kept."""
-    ends = (" " if text[:1].isspace() else "", " " if text[-1:].isspace() else "")
-    return ends[0] + escape(text) + ends[1] if text.strip() else text[:1]
-
-
-def latex_text(sweep: Sweep, comparison: Comparison) -> str:
-    """A booktabs table of all metrics, its notes as the caption; the paper's figures in grey."""
-    lines = [
-        "% Needs \\usepackage{booktabs,xcolor,textcomp} and \\usepackage[T1]{fontenc}",
-        f"% Sweep of {' '.join(sweep.source.split())}",
-        "\\begin{table*}",
-        "\\centering\\small\\setlength{\\tabcolsep}{4pt}",
-        f"\\begin{{tabular}}{{l{'c' * (1 + len(sweep.metrics))}}}",
-        "\\toprule",
-        _latex_line("Setting", "Seeds", *(escape(texts.heading(m)) for m in sweep.metrics)),
-        "\\midrule",
-    ]
-    for index, row in enumerate(sweep.rows):
-        summaries = [comparison.metrics[metric.name][index] for metric in sweep.metrics]
-        # In braces: after \\ a bracket or an asterisk would be taken as its option.
-        fewer = escape(texts.FEWER) if texts.has_fewer(row, sweep) else ""
-        cells = map(_latex_cell, summaries, sweep.metrics)
-        lines.append(_latex_line(f"{{{escape(row.label)}}}{fewer}", str(len(row.seeds)), *cells))
-        paper = [texts.paper_figure(summary) for summary in summaries]
-        if any(paper):
-            grey = [f"\\textcolor{{gray}}{{\\textit{{{escape(p)}}}}}" if p else "" for p in paper]
-            lines.append(
-                _latex_line("\\textcolor{gray}{\\textit{\\quad the paper's own}}", "", *grey)
-            )
-    if baseline := _baseline(sweep):
-        lines += [
-            "\\midrule",
-            _latex_line("Baseline, without a network", "", *map(escape, baseline)),
-        ]
-    notes = (
-        texts.notes(sweep, comparison) + texts.smallest_p(sweep, comparison) + [texts.chosen(sweep)]
-    )
-    if missing := texts.unfinished(sweep):
-        notes.append("Not done yet: " + "; ".join(missing) + ".")
-    notes = [note.replace("In italics:", "In grey italics:") for note in notes]
-    lines += [
-        "\\bottomrule",
-        "\\end{tabular}",
-        "\\caption{" + " ".join(_code(note) for note in notes) + "}",
-        "\\end{table*}",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _latex_line(*cells: str) -> str:
-    return " & ".join(cells) + r" \\"
-
-
-def _latex_cell(summary: Summary, metric: Metric) -> str:
-    text = escape(texts.mean_and_sd(summary.mean, summary.sd, metric))
-    # Bold reaches the signs too: \textbf alone leaves mathematics as it is.
-    text = f"\\textbf{{\\boldmath {text}}}" if summary.best else text
-    star = "$^{*}$" if summary.significant else ""
-    return text + star + (escape(texts.LEFT_OUT) if summary.not_finite else "")

@@ -53,6 +53,7 @@ class Sweep:
     setting: str = ""  # what the points train, in words
     chosen_by: str = ""  # the value that their best checkpoints have the best of
     measured: str = ""  # on what validations during training are (`Task.explained`)
+    known: tuple[Metric, ...] = ()  # all metrics of the task, reported or not
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def read(workdir: pathlib.Path) -> Sweep:
         setting=_setting(config, folder_of(workdir, done[0])),
         chosen_by=config.evaluate.best,
         measured=explained(task).get("validation", ""),
+        known=tuple(task.metrics),
     )
 
 
@@ -146,7 +148,9 @@ def _setting(config: ConfigDict, folder: pathlib.Path) -> str:
         height, width = config.data.image_size
         return (
             f"{config.task}, {config.data.name}: {config.model.name}, {height} x {width} pixels, "
-            f"{length(config, steps)} of {config.data.batch_size} examples"
+            f"{length(config, steps)} of {config.data.batch_size} examples, "
+            f"{config.optimizer.name}, learning rate {config.optimizer.learning_rate:g} "
+            f"({config.schedule.name})"
         )
     except (UserError, AttributeError, KeyError, TypeError, ValueError):
         return ""

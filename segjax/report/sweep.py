@@ -3,7 +3,7 @@
 import pathlib
 
 from segjax import checks, files
-from segjax.report import figures, formats, results
+from segjax.report import figures, formats, latex, results
 from segjax.report.comparison import compare, failure_threshold
 from segjax.report.convergence import convergence
 from segjax.report.formats import file_of
@@ -41,8 +41,10 @@ def write(
     told = convergence(sweep, threshold, chosen=failed_below is not None)
     written = {
         "report.csv": formats.csv_text(sweep, comparison),
-        "report.tex": formats.latex_text(sweep, comparison),
-        "report.md": formats.markdown_text(sweep, comparison, told, list(drawn)),
+        "report.tex": latex.latex_text(sweep, comparison),
+        "report.md": formats.markdown_text(
+            sweep, comparison, told, list(drawn), figures.curve_names(sweep)
+        ),
     }
     for name, content in written.items():
         files.write_text(workdir / name, content)

@@ -1,23 +1,14 @@
-"""The sentences of a sweep's report: what its numbers mean, and what is missing from them."""
+"""Numbers, tables and sentences that the reports of a run and of a sweep share."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from segjax.report.comparison import (
-    FEWEST,
-    LEVEL,
-    Comparison,
-    Summary,
-    seed_differences,
-    values_of,
-)
-from segjax.report.results import Row, Sweep
+from segjax.report.comparison import FEWEST, Summary, is_better
 from segjax.tasks.metric import Metric
 
-FEWER, LEFT_OUT, STAR, UNKNOWN = "†", "‡", "*", "–"
-TOO_FEW = "too few cases"
+UNKNOWN = "–"
 EACH_ROW = (
     "Each row of a table is a case of its own here: no two are known to be of one patient (own "
     "sets know it by `segjax data prepare … --group`)."
@@ -32,26 +23,46 @@ def heading(metric: Metric) -> str:
     return f"{metric.heading}{unit} {'↑' if metric.higher_is_better else '↓'}"
 
 
-def number(value: float, metric: Metric, sign: str = "") -> str:
-    """A value with three decimals, two when it has a unit, or two digits of a small one.
+def numbers(values: Sequence[float], metric: Metric, sign: str = "") -> list[str]:
+    """The values of one cell in one format: three decimals, two with a unit, more of small ones.
 
     A dash for nan.
     """
-    if math.isnan(value):
-        return UNKNOWN
-    decimals = 2 if metric.unit else 3
-    small = 0 < abs(value) < 10 ** (1 - decimals)
-    return f"{value:{sign}.2g}" if small else f"{value:{sign}.{decimals}f}"
+    form = _format(values, 2 if metric.unit else 3)
+    return [UNKNOWN if math.isnan(value) else f"{value:{sign}{form}}" for value in values]
 
 
-def interval(summary: Summary, metric: Metric) -> str:
+def _format(values: Sequence[float], decimals: int) -> str:
+    """So many decimals; where that leaves nothing of the largest value, two digits of it."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0)
+    if not 0 < largest < 10 ** (1 - decimals):
+        return f".{decimals}f"
+    return ".1e" if largest < 1e-4 else f".{1 - math.floor(math.log10(largest))}f"
+
+
+def number(value: float, metric: Metric, sign: str = "") -> str:
+    """A value that stands alone in its cell."""
+    return numbers([value], metric, sign)[0]
+
+
+def noun(patients: np.ndarray | None) -> str:
+    """What intervals draw and tests change: cases, or patients where some are of one."""
+    return "case" if patients is None else "patient"
+
+
+def interval(summary: Summary, metric: Metric, noun: str = "case") -> str:
     """`low to high`; a dash where there is none, or nothing is known of the spread."""
-    if math.isnan(summary.low):
-        return UNKNOWN if math.isnan(summary.mean) else TOO_FEW
+    if lacks_interval(summary):
+        return f"too few {noun}s"
     # Equal ends say that nothing is known of the spread
-    if summary.low == summary.high:
+    if math.isnan(summary.low) or summary.low == summary.high:
         return UNKNOWN
-    return f"{number(summary.low, metric)} to {number(summary.high, metric)}"
+    return " to ".join(numbers([summary.low, summary.high], metric))
+
+
+def lacks_interval(summary: Summary) -> bool:
+    """Whether there is a value, of too few cases or patients for an interval."""
+    return math.isnan(summary.low) and not math.isnan(summary.mean)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -77,12 +88,9 @@ def p_value(p: float) -> str:
 
 
 def mean_and_sd(mean: float, sd: float, metric: Metric) -> str:
-    """`mean ± sd`, both with as many decimals, or the mean alone."""
-    text = number(mean, metric)
-    if math.isnan(sd):
-        return text
-    decimals = len(text.partition(".")[2])
-    return f"{text} ± " + (number(sd, metric) if "e" in text else f"{sd:.{decimals}f}")
+    """`mean ± sd`, or the mean alone."""
+    known = [mean] if math.isnan(sd) else [mean, sd]
+    return " ± ".join(numbers(known, metric))
 
 
 def paper_figure(summary: Summary) -> str:
@@ -93,11 +101,6 @@ def paper_figure(summary: Summary) -> str:
     # As many as the longer part has: 0.9 ± 0.05 is 0.90 ± 0.05 in print
     decimals = max(len(f"{value:g}".partition(".")[2]) for value in parts)
     return " ± ".join(f"{value:.{decimals}f}" for value in parts)
-
-
-def has_fewer(row: Row, sweep: Sweep) -> bool:
-    """Whether a row has fewer seeds than another."""
-    return len(row.seeds) < max(len(other.seeds) for other in sweep.rows)
 
 
 def sentence(metric: Metric) -> str:
@@ -141,7 +144,7 @@ def together(patients: np.ndarray | None) -> str:
 def few(number: int, noun: str = "case") -> list[str]:
     """A remark on an interval over so many cases or patients, where it is needed."""
     if number < FEWEST:
-        return [f"{counted(number, noun)}: too few for an interval."]
+        return [f"{counted(number, noun)}: too few for an interval, which takes at least {FEWEST}."]
     if number < FEW:
         return [f"{number} {noun}s are few: such an interval holds less often than in 95 %."]
     return []
@@ -152,191 +155,13 @@ def reaching(lines: Sequence[str]) -> list[str]:
     return ["**How far this reaches**", "", *(f"- {line}" for line in lines)]
 
 
-def remarked(sweep: Sweep) -> list[str]:
-    """What the task remarks on the trainings: once what it says of all, else of which."""
-    said: dict[str, dict[str, list[int]]] = {}
-    for row in sweep.rows:
-        for seed, lines in zip(row.seeds, row.remarks, strict=True):
-            for line in lines:
-                said.setdefault(line, {}).setdefault(row.label, []).append(seed)
-    return [
-        line if of == {row.label: [*row.seeds] for row in sweep.rows} else f"{_of(of)}: {line}"
-        for line, of in said.items()
-    ]
-
-
-def _of(settings: dict[str, list[int]]) -> str:
-    """Settings with their seeds, in words."""
-    return "; ".join(
-        f"`{label}`, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-        for label, seeds in settings.items()
-    )
-
-
-def reversed_by_seeds(sweep: Sweep, comparison: Comparison) -> list[str]:
-    """A line on differences that do not have the same sign under every seed."""
-    reference = next(row for row in sweep.rows if row.label == comparison.reference)
-    others = [row for row in sweep.rows if row is not reference]
-    turned: dict[str, list[str]] = {}
-    for metric in sweep.metrics:
-        for row in others:
-            differences = seed_differences(sweep, metric, row, reference)
-            if min(differences, default=0) < 0 < max(differences, default=0):
-                turned.setdefault(metric.heading, []).append(f"`{row.label}`")
-    lines = [
-        f"{heading}: the difference to `{comparison.reference}` has not the same sign under every "
-        f"seed for {', '.join(rows)}."
-        for heading, rows in turned.items()
-    ]
-    if apart := [f"`{row.label}`" for row in others if not {*row.seeds} & {*reference.seeds}]:
-        lines.append(f"{', '.join(apart)} and `{comparison.reference}` have no seed in common.")
-    return lines
-
-
-def smallest_p(sweep: Sweep, comparison: Comparison) -> list[str]:
-    """A line for metrics of which no difference can pass the test, however large it is."""
-    noun = "case" if sweep.patients is None else "patient"
-    most = len(sweep.cases) if sweep.patients is None else len({*sweep.patients})
-    found: dict[tuple[int, int], list[str]] = {}
-    for metric in sweep.metrics:
-        pairs = [summary.pairs for summary in comparison.metrics[metric.name] if summary.pairs]
-        # All 2^n ways of changing signs are equally likely, and two of them are the most extreme
-        units = min(most, max(pairs, default=0))
-        if pairs and len(pairs) * 2.0 / 2**units >= LEVEL:
-            found.setdefault((units, len(pairs)), []).append(metric.heading)
-    lines = []
-    for (units, tests), headings in found.items():
-        least = min(tests * 2.0 / 2**units, 1)
-        whose = "" if len(headings) == len(sweep.metrics) else f" of {', '.join(headings)}"
-        needed = math.floor(math.log2(tests * 2.0 / LEVEL)) + 1
-        lines.append(
-            f"With {counted(units, noun)} no corrected p{whose} can fall below {least:.3g}: this "
-            f"report cannot show any such difference. At least {needed} {noun}s are needed."
-        )
-    return lines
-
-
-def reach(sweep: Sweep, comparison: Comparison) -> list[str]:
-    """What the number of cases and seeds lets one conclude."""
-    cases, seeds = len(sweep.cases), max(len(row.seeds) for row in sweep.rows)
-    independent = cases if sweep.patients is None else len({*sweep.patients})
-    lines = [
-        f"{counted(cases, 'validation case')}, {counted(seeds, 'seed')} a setting"
-        + (". Nothing here says how much another seed would change." if seeds == 1 else " at most.")
-    ]
-    if seeds > 1:
-        lines.append("Tests, and intervals of means, are under these very seeds.")
-    lines += reversed_by_seeds(sweep, comparison)
-    if len(sweep.rows) > 1:
-        lines.append(
-            "A difference without a star is not shown to be there, nor shown to be absent: more "
-            "cases would tell."
-        )
-    lines += smallest_p(sweep, comparison)
-    lines += few(independent, "case" if sweep.patients is None else "patient")
-    lines += [
-        together(sweep.patients),
-        chosen(sweep),
-    ]
-    return reaching(lines)
-
-
-def chosen(sweep: Sweep) -> str:
-    """By what the checkpoints were chosen."""
-    return (
-        f"The checkpoints were chosen by these same cases (the best `{sweep.chosen_by}`), which "
-        "overestimates the performance of all settings."
-    )
-
-
-def notes(sweep: Sweep, comparison: Comparison) -> list[str]:
-    """How to read the table, and what it leaves out."""
-    patients = sweep.patients
-    of = "" if patients is None else f" of {counted(len({*patients}), 'patient')}"
-    lines = [f"Over {len(sweep.cases)} validation cases{of}."]
-    if any(m.is_mean for m in sweep.metrics):
-        lines.append(
-            "Mean ± standard deviation over cases, each case first averaged over the seeds."
-        )
-    if others := [metric.heading for metric in sweep.metrics if not metric.is_mean]:
-        lines.append(f"{', '.join(others)}: of all cases of a seed together, the mean over seeds.")
-    if len(sweep.rows) > 1:
-        count = len(sweep.rows) - 1
-        lines += [
-            "Bold: the best value of a column.",
-            f"{STAR} differs from `{comparison.reference}`, corrected p < {LEVEL:g}: paired "
-            f"permutation test over cases ({_tests(sweep)}; 10,000 times at random, or in all ways "
-            "where there are fewer), Holm's correction over the "
-            f"{count} comparison{'s' if count > 1 else ''} of each metric.",
-        ]
-    if any(summary.paper for rows in comparison.metrics.values() for summary in rows):
-        lines.append("In italics: the paper's own figures, on its own data.")
-    lines += [f"{FEWER} fewer seeds than another row." for _ in _fewer(sweep)[:1]]
-    if parts := _left_out(sweep, comparison):
-        lines.append(
-            f"{LEFT_OUT} Values that are infinite or unknown (as when a structure is missing from "
-            "a prediction or from the truth) are left out of means, intervals and tests, in a "
-            "test the case from both rows; so such a mean overestimates its row: "
-            + "; ".join(parts)
-        )
-        lines[-1] += "."
-    if sweep.dropped:
-        lines.append(f"Left out: {sweep.dropped} cases that only some of the points have.")
-    return lines
-
-
-def _tests(sweep: Sweep) -> str:
-    """What the tests permute."""
-    of_means = "the sign of a case's difference"
-    of_others = "whole cases between the two rows"
-    kinds = {metric.is_mean for metric in sweep.metrics}
-    if kinds == {True}:
-        return f"changing {of_means}"
-    if kinds == {False}:
-        return f"exchanging {of_others}"
-    return f"changing {of_means}; where the value is no mean, exchanging {of_others}"
-
-
-def interval_text(metric: Metric, summaries: Sequence[Summary]) -> list[str]:
-    """What the interval and the test of a metric are over."""
-    lines = []
-    if any(summary.low < summary.high for summary in summaries):
-        lines.append(
-            "The interval is over cases (BCa bootstrap, 10,000 resamples): another choice of cases "
-            "under these very seeds."
-            if metric.is_mean
-            else "The interval is over seeds and cases (percentile bootstrap of both; of one seed, "
-            "over cases): another choice of either."
-        )
-    if not metric.is_mean:
-        lines.append(
-            "The test exchanges cases between the two rows: 10,000 times at random, or in all ways "
-            "where there are fewer."
-        )
-    return lines
-
-
-def _fewer(sweep: Sweep) -> list[Row]:
-    return [row for row in sweep.rows if has_fewer(row, sweep)]
-
-
-def _left_out(sweep: Sweep, comparison: Comparison) -> list[str]:
-    parts = []
-    for metric in sweep.metrics:
-        for row, summary in zip(sweep.rows, comparison.metrics[metric.name], strict=True):
-            if summary.not_finite:
-                values = sum(column.size for column in values_of(sweep, row, metric))
-                parts.append(
-                    f"{metric.heading}, `{row.label}`: {summary.not_finite} of {values} values, "
-                    f"{summary.left_out} cases altogether"
-                )
-    return parts
-
-
-def unfinished(sweep: Sweep) -> list[str]:
-    """Settings of which a point is not done, with how many."""
-    return [
-        f"`{label}`: {total - done} of {total} points"
-        for label, (done, total) in sweep.done.items()
-        if done < total
-    ]
+def standing(value: float, summary: Summary | None, baseline: float, metric: Metric) -> str:
+    """How a value stands to the baseline, as far as its interval shows it."""
+    # nan, and equal ends, which say nothing of the spread, hold no value
+    if summary is not None and summary.low < summary.high:
+        if summary.low <= baseline <= summary.high:
+            return "cannot be told from the baseline, which lies in the interval"
+        return f"{'' if is_better(value, baseline, metric) else 'not '}better than the baseline"
+    if is_better(value, baseline, metric):
+        return "better than the baseline on these cases, without an interval to say more"
+    return "not better than the baseline"

@@ -123,6 +123,8 @@ class Predictor(Protocol):
         suffixes: how names of files end that are taken from a folder.
         columns: header of the table after `image`.
         spread: whether it shares its batches, `evaluate.batch_size` each, out over devices.
+        known_cases: names of the cases that the run was evaluated on, which are told to a predictor
+            that has this attribute.
     """
 
     spread: bool
@@ -165,9 +167,10 @@ class Task(Protocol):
         headline: the name of the metric that stands for all.
         scored: columns of the table that every validation during training has.
         columns: header of the table after `image`, in its order; what a table lacks is left out.
-        explained: sentences for reports, of columns that are no metric, of `baseline`, of what the
-            final `table` is of, and on what each `validation` during training is measured; a task
-            may leave it out.
+        explained: sentences for reports: of columns that are no metric; of `baseline`; of what the
+            final `table` is of, and on what each `validation` during training is measured; of what
+            the `loss` is taken, where it may be confused with a metric; on the `resolution` of
+            predictions. A task may leave it out, and each of them.
         remarks: of a table's columns, lines on what a reader may overlook; a task may leave it out.
         augmentations: those that a config may switch on, with their defaults, as a function.
     """

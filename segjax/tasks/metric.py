@@ -45,10 +45,16 @@ class Metric:
         """Its title, or its name."""
         return self.title or self.name
 
-    @property
-    def case_heading(self) -> str:
-        """Of what it has a value a case: itself, or, of a statistic that is no mean, its column."""
-        return self.heading if self.is_mean else self.columns[0].replace("_", " ")
+    def of_cases(self, metrics: Sequence["Metric"]) -> "Metric | None":
+        """What has a value a case: itself, or, of a statistic that is no mean, that of its column.
+
+        None where its first column has no mean among `metrics`.
+        """
+        if self.is_mean:
+            return self
+        column = self.columns[:1], self.cases
+        means = (m for m in metrics if m.is_mean and (m.columns, m.cases) == column)
+        return next(means, None)
 
     @property
     def is_mean(self) -> bool:

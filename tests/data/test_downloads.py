@@ -281,9 +281,28 @@ def test_a_damaged_set_is_named_and_made_anew_on_demand(tmp_path, data, manual, 
     (shard,) = folder_of(data).glob("*train*")
     shard.write_bytes(b"")
     words = ["data", "prepare", "drive", "--manual_dir", manual, "--data_dir", data]
-    refuses(*words, names=[shard, "missing or damaged"], untouched=[data])
+    again = "--overwrite, with --manual_dir, prepares the set anew"
+    refuses(*words, names=[shard, "missing or damaged", again], untouched=[data])
     assert prepare(tmp_path, manual, "--overwrite") == 0
     assert len(store.open_split(store.builder("drive", str(data)), "train")) == 3
+
+
+@pytest.mark.parametrize("name", ["drive", "synthetic_fundus/48px_1_1_1"])
+def test_so_is_one_with_damage_within_its_records(tmp_path, data, manual, refuses, name):
+    if name != "drive":
+        assert main(["data", "prepare", name, "--data_dir", str(data)]) == 0
+    (shard,) = folder_of(data, name).glob("*train*")
+    content = bytearray(shard.read_bytes())
+    written = [place for place, byte in enumerate(content) if byte]
+    content[written[len(written) // 2]] ^= 1
+    shard.write_bytes(bytes(content))
+    words = ["data", "prepare", name, "--data_dir", data]
+    given = ["--manual_dir", manual] if name == "drive" else []
+    refuses(*words, names=[shard, "missing or damaged"], untouched=[data])
+    refuses(*words, *given, names=[shard, "missing or damaged"], untouched=[data])
+    if given:
+        assert prepare(tmp_path, manual, "--overwrite") == 0
+        assert main([*map(str, words)]) == 0
 
 
 def test_what_another_process_made_meanwhile_is_compared_as_well(tmp_path, manual, monkeypatch):

@@ -31,7 +31,7 @@ def _table(path, header, rows):
     path.write_text("\n".join(lines) + "\n")
 
 
-def _localization(root, split):
+def localization(root, split):
     folder, word = SETS[split]
     part = root / "C. Localization"
     truth = part / "2. Groundtruths"
@@ -84,7 +84,7 @@ def _segmentation(root, split):
             picture.save(path / f"{name}_{suffix}.tif")
 
 
-MAKE = {"localization": _localization, "grading": _grading, "segmentation": _segmentation}
+MAKE = {"localization": localization, "grading": _grading, "segmentation": _segmentation}
 
 
 def _prepare(tmp_path, manual, config, **kwargs):
@@ -110,8 +110,8 @@ def _part(manual, config):
 
 
 def test_localization_keeps_points_and_the_bytes_of_the_photographs(tmp_path, manual):
-    _localization(manual, "train")
-    _localization(manual, "test")
+    localization(manual, "train")
+    localization(manual, "test")
     builder = _prepare(tmp_path, manual, None)
     assert builder.builder_config.name == "localization"
     assert {k: v.num_examples for k, v in builder.info.splits.items()} == {"train": 3, "test": 3}

@@ -223,14 +223,15 @@ def test_the_listing_tells_the_state_of_every_config(data_dir, tmp_path):
 
 
 def test_whether_a_set_is_wanted_is_asked_under_the_lock(tmp_path):
-    made = store.builder("synthetic_fundus/48px_1_1_1", str(tmp_path))
-    free = []
+    name = "synthetic_fundus/48px_1_1_1"
+    place, free = tmp_path / name / "1.0.0", []
 
     def wanted():
-        with staging.alone(tmp_path / "synthetic_fundus" / "48px_1_1_1") as alone:
+        with staging.alone(tmp_path / name) as alone:
             free.append(alone)
         return len(free) == 1
 
-    assert store.prepare(made, wanted=wanted) is True
-    assert store.prepare(made, wanted=wanted) is False
-    assert free == [False, False] and store.is_prepared(made)
+    given = place, lambda folder: store.builder(name, folder), wanted
+    assert store.make(*given) is True
+    assert store.make(*given) is False
+    assert free == [False, False] and store.is_prepared(store.builder(name, str(tmp_path)))

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import sys
 import textwrap
@@ -179,7 +180,8 @@ def test_two_jobs_run_at_once_and_a_failed_one_leaves_the_rest(tmp_path, capsys)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("3 points, 0 done, 3 to run; what each prints goes to ")
     assert len(lines) == 4
-    assert sum(line.startswith("done: ") for line in lines) == 2
+    done = [line for line in lines if line.startswith("done: ")]
+    assert len(done) == 2 and all(re.search(r"\) in \d\d:\d\d \[[1-3]/3\]$", line) for line in done)
     assert sum(line.startswith("FAILED: ") and "seed 1" in line for line in lines) == 1
     with pytest.raises(Interrupted, match="1 of 3 points failed .*this one is wrong"):
         progress.conclude()

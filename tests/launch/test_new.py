@@ -1,14 +1,18 @@
 """`segjax new` writes experiment files that build, for each kind of set."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
 
+from segjax import losses
 from segjax.cli import main
 from segjax.config import files
 from segjax.data.png import write_png
 from segjax.launch import new, sweep
 from segjax.train import experiment
+from tests.data import test_idrid
 from tests.data.folders import test_volumes
 from tests.data.folders.settings import mask, picture, table
 
@@ -33,7 +37,11 @@ def folder(tmp_path, monkeypatch):
 def built(path):
     """The config of a file, and what it builds at each point of its sweep."""
     text = path.read_text()
-    assert len(text.splitlines()) <= 45
+    assert len(text.splitlines()) <= 45 and max(map(len, text.splitlines())) <= 100
+    assert "\n\n\ndef sweep" in text and "\n\n\n\n" not in text
+    for word in {loss.partition("+")[0] for loss in new.LOSSES[files.load(str(path)).task]}:
+        # A loss that is documented by its name, or a word that the file itself explains
+        assert hasattr(losses, word) or re.search(rf"Losses:.*\b{word} ", text, re.DOTALL)
     points = sweep.load_points(str(path))
     assert len(points) == 15 and len({point["arg"] for point in points}) == 5
     for point in points[::3]:
@@ -159,3 +167,24 @@ def test_a_set_that_is_generated_for_it_is_named(tmp_path, monkeypatch, capfd):
 
 def test_every_kind_has_five_losses():
     assert {len(losses) for losses in new.LOSSES.values()} == {5}
+
+
+def test_a_set_without_validation(folder, capfd):
+    """One's own is prepared again, with whole patients held out; of a download a share is."""
+    given = ["--images", "eyes", "--points", "points.csv", "--name", "whole", "--validation", "0"]
+    assert main(["data", "prepare", "folder", *given]) == 0
+    capfd.readouterr()
+    assert main(["new", "whole.py", "--data", "whole"]) == 2
+    told = "--data whole: holds nothing out for validation, by which a checkpoint is chosen; "
+    assert told + "prepare it without --validation 0" in capfd.readouterr().err
+    assert not (folder / "whole.py").exists()
+
+
+def test_a_fifth_of_a_download_without_validation_is_held_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    test_idrid.localization(tmp_path / "idrid", "train")
+    words = ["idrid/localization", "--manual_dir", "idrid"]
+    assert main(["data", "prepare", *words]) == 0
+    assert main(["new", "mine.py", "--data", "idrid/localization"]) == 0
+    config = files.load("mine.py")
+    assert config.data.splits.to_dict() == {"train": "train[:80%]", "validation": "train[80%:]"}

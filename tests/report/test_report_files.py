@@ -11,7 +11,7 @@ import pytest
 from segjax.cli import main
 from segjax.config import sweeps
 from segjax.errors import UserError
-from segjax.report import comparison, figures, formats, results, sweep
+from segjax.report import comparison, figures, latex, results, sweep
 from segjax.train.sweepdir import folder_of
 from tests.report import fabricated
 from tests.report.fabricated import (
@@ -40,7 +40,7 @@ def test_latex_is_sound_whatever_a_label_holds(tmp_path):
     )
     sweep.write(tmp_path)
     tex = (tmp_path / "report.tex").read_text()
-    label = formats.escape(nasty)
+    label = latex.escape(nasty)
     assert label in tex and nasty not in tex
     assert label.startswith(r"[a\_b\&c]\{d\}\%e\$f\#g\textasciitilde{}h\textasciicircum{}i")
     body = "\n".join(line for line in tex.splitlines() if not line.startswith("%"))
@@ -105,7 +105,7 @@ def test_figures_show_the_numbers_and_stand_in_the_report(tmp_path):
     write_manifest(tmp_path, POINTS)
     for index, point in enumerate(POINTS):
         level = 0.1 * index
-        curves = [(0, "dice", 0.0), (0, "loss", 9.0), (50, "dice", level), (50, "dice/RV", level)]
+        curves = [(0, "dice", 0.0), (0, "loss", 9.0), (50, "dice", level), (50, "dice_RV", level)]
         if index == 0:
             curves += [(100, "dice", 0.7), (150, "dice", None)]
         write_point(tmp_path, point, values[index // 2, index % 2], curves=curves)
@@ -121,7 +121,7 @@ def test_figures_show_the_numbers_and_stand_in_the_report(tmp_path):
     np.testing.assert_array_equal(clouds[0], again[0])
 
     drawn = figures.curves_figure(read)
-    assert [axes.get_title() for axes in drawn.axes] == ["dice", "Dice RV ↑"]
+    assert [axes.get_title() for axes in drawn.axes] == ["dice ↑", "Dice RV ↑"]
     steps, mean, low, high = figures.seed_curves(read.rows[0], "dice")
     np.testing.assert_allclose(steps, [0, 50, 100])
     np.testing.assert_allclose([mean, low, high], [[0, 0.05, 0.7], [0, 0, 0.7], [0, 0.1, 0.7]])

@@ -8,8 +8,7 @@ import pytest
 
 from segjax.errors import UserError
 from segjax.metrics import statistics
-from segjax.report import run, run_text, tables
-from segjax.tasks.localization import Localization
+from segjax.report import curves, run, run_text, tables
 from segjax.tasks.metric import Metric
 from segjax.train import workdir
 
@@ -82,14 +81,6 @@ def test_panels_of_the_curves_have_units_and_directions():
         for name in ("hausdorff/LV", "gradient_share")
     ]
     metrics = [Metric("hausdorff/LV", ("a",), title="HD LV", unit="mm", higher_is_better=False)]
-    drawn = run.curves_figure(rows, metrics=metrics)
+    drawn = curves.curves_figure(rows, metrics=metrics)
     titles = [axes.get_title() for axes in drawn.axes if axes.get_visible()]
     assert titles == ["HD LV (mm) ↓", "gradient share"]
-
-
-def test_the_caption_of_the_curves_says_on_what_they_are_measured():
-    rows = [{"step": 1, "split": "validation", "name": "r_aed", "value": 2.0}]
-    told = Localization().explained["validation"]
-    drawn = run.curves_figure(rows, measured=told)
-    assert "of its cases (distances measured on the original photographs)." in drawn.get_label()
-    assert "of its cases." in run.curves_figure(rows).get_label()

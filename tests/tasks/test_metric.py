@@ -94,3 +94,14 @@ def test_a_report_takes_the_statistic_of_each_seed():
     assert found.mean == pytest.approx(wanted.mean()) and found.low < found.mean < found.high
     assert (found.cases, found.left_out, found.not_finite) == (29, 1, 1)
     assert found.paper[0] == 0.7 and np.isnan(found.sd)
+
+
+def test_a_statistic_that_is_no_mean_has_the_cases_of_its_columns_mean():
+    far = Metric("far", ("distance_mm",))
+    left = Metric("far/left", ("distance_mm",), cases="/left")
+    spread = Metric("spread", ("distance_mm",), lambda column: np.max(column, axis=-1))
+    of_left = Metric("spread/left", ("distance_mm",), spread.statistic, cases="/left")
+    known = (spread, far, of_left, left)
+    assert far.of_cases(()) is far
+    assert spread.of_cases(known) is far and of_left.of_cases(known) is left
+    assert Metric("auroc", ("score", "label"), statistics.roc_auc).of_cases(known) is None

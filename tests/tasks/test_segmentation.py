@@ -217,7 +217,9 @@ def test_figures_show_best_median_and_worst(example):
     figures = task.case_figures(open_case, columns, ["a", "b", "c"])
     assert opened == [1, 2, 0]
     titles = [axes.get_title() for axes in figures["cases"].axes]
-    assert titles == ["best: b, Dice 0.900", "middle: c, Dice 0.500", "worst: a, Dice 0.100"]
+    ranked = zip(("best: b", "middle: c", "worst: a"), ("0.900", "0.500", "0.100"), strict=True)
+    assert titles == [f"{case}, Dice optic_disc {dice}" for case, dice in ranked]
+    assert "a middle and the lowest Dice optic_disc:" in figures["cases"].get_label()
 
 
 @pytest.mark.parametrize(

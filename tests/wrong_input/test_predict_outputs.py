@@ -142,8 +142,9 @@ def test_what_segjax_did_not_write_is_left_alone(refuses, tmp_path, on_one_chann
     nibabel.save(nibabel.Nifti1Image(voxels, corrected.affine, corrected.header), manual)
     refuses(*words, names=[f"--output out/{manual.name}", "segjax did not write it"])
     manual.unlink()
-    (tmp_path / "out" / "predictions.csv").write_text("patient,age\n1,63\n")
-    refuses(*words, names=["--output out/predictions.csv", "segjax did not write it"])
+    for text in ("patient,age\n1,63\n", "image,grade\na.nii.gz,3\n"):
+        (tmp_path / "out" / "predictions.csv").write_text(text)
+        refuses(*words, names=["--output out/predictions.csv", "segjax did not write it"])
 
     words = ["predict", "--workdir", trained, "--input", picture(tmp_path / "p.png")]
     (tmp_path / "other" / "overlays").mkdir(parents=True)

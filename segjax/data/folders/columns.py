@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segjax.checks import nearest
+from segjax.data import names as naming
 from segjax.data import tables
 from segjax.data.folders.listing import counted, shown
 from segjax.errors import UserError
@@ -52,7 +53,7 @@ def read(path: pathlib.Path, images: Mapping[str, pathlib.Path], flag: str) -> T
             f"headers are {', '.join(headers)}"
         )
     wanted = {header: (header,) for header in headers if header != name} | {"name": (name,)}
-    rows = tables.rows_by_name(path, tables.read_table(path, wanted))
+    rows = tables.rows_by_name(path, tables.read_table(path, wanted), images)
     if lacking := [file.name for key, file in images.items() if key not in rows]:
         many = counted(lacking, "image has", "images have")
         raise UserError(f"{flag} {path}: {many} no row: {shown(lacking)}")
@@ -71,7 +72,8 @@ def points(
     Coordinates that are all at most 1 are fractions of width and height, unless `units` says
     pixels.
 
-    Raises: UserError for a table without points, or with one axis of a point only.
+    Raises: UserError for a table without points, with one axis of a point only, or where no
+        `units` are given and some points seem to be in fractions, others in pixels.
     """
     _check_whole(table)
     pairs = _pairs(table.headers)
@@ -80,14 +82,7 @@ def points(
             f"--points {table.path}: no columns x and y, nor such as fovea_x and fovea_y; the "
             f"headers are {', '.join(table.headers)}"
         )
-    cells = [
-        tables.number_of(table.rows[name][column])
-        for x_and_y in pairs.values()
-        for column in x_and_y
-        for name in table.rows
-    ]
-    # Cells that hold no number are named by their rows below
-    units = units or ("fractions" if np.nanmax([0, *cells]) <= 1 else "pixels")
+    units = units or _units(table, pairs)
     found: dict[str, dict[str, np.ndarray]] = {}
     for point, (x, y) in pairs.items():
         for name, row in table.rows.items():
@@ -97,6 +92,25 @@ def points(
             scale = np.array(sizes[name] if units == "fractions" else (1, 1), np.float32)
             found.setdefault(point, {})[name] = place * scale
     return found, units
+
+
+def _units(table: Table, pairs: Mapping[str, tuple[str, str]]) -> str:
+    """Fractions where all coordinates are at most 1, else pixels; UserError for some of each."""
+    largest = {}
+    for point, x_and_y in pairs.items():
+        cells = [tables.number_of(row[column]) for row in table.rows.values() for column in x_and_y]
+        # Cells that hold no number are named by their rows, later
+        if not np.isnan(cells).all():
+            largest[point] = np.nanmax(cells)
+    low = [point for point, value in largest.items() if value <= 1]
+    high = [point for point in largest if point not in low]
+    if low and high:
+        raise UserError(
+            f"--points {table.path}: {low[0]!r} is nowhere above 1, as fractions are, and "
+            f"{high[0]!r} is, as pixels are; bring them to one unit, or say by --units what they "
+            "are"
+        )
+    return "pixels" if high else "fractions"
 
 
 def _pairs(headers: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -197,6 +211,7 @@ def groups(
     """
     if how is None:
         return {name: name for name in images}
+    how = naming.composed(how)
     if "{group}" in how:
         return _by_pattern(how, images, root)
     table = next((table for table in given if table.has(how)), None)
@@ -207,7 +222,7 @@ def groups(
             "file names has {group} in it, as in 'patient{group}_*'"
         )
     cells = {name: table.rows[name][how] for name in images}
-    if empty := [name for name, cell in cells.items() if cell is None]:
+    if empty := [images[name].name for name, cell in cells.items() if cell is None]:
         many = counted(empty, "image has", "images have")
         raise UserError(f"--group {how!r}: {many} none: {shown(empty)}")
     return {name: _text(cell) for name, cell in cells.items()}
@@ -216,14 +231,21 @@ def groups(
 def _by_pattern(
     pattern: str, images: Mapping[str, pathlib.Path], root: pathlib.Path
 ) -> dict[str, str]:
+    """Groups by the names of the files or, where the pattern has a '/', by their paths.
+
+    Neither `{group}` nor `*` takes a folder together with what lies in it.
+    """
+    if pattern.count("{group}") > 1:
+        raise UserError(f"--group {pattern!r}: takes {{group}} once")
     fixed = re.split(r"(\{group\}|\*)", pattern)
-    kinds = {"{group}": "(?P<group>.+?)", "*": ".*"}
+    kinds = {"{group}": "(?P<group>[^/]+?)", "*": "[^/]*"}
     expression = re.compile("".join(kinds.get(part, re.escape(part)) for part in fixed), re.I)
     found, lacking = {}, []
     for name, path in images.items():
-        inside = path.relative_to(root)
-        # With or without the folders above it, and with or without its extension
-        texts = (inside.as_posix(), inside.with_suffix("").as_posix(), path.name, path.stem)
+        text = path.relative_to(root).as_posix() if "/" in pattern else path.name
+        text = naming.composed(text)
+        # First without its extension, which is no part of a group: 'p{group}' also fits p01.png
+        texts = (naming.stem(text), text)
         match = next((m for m in map(expression.fullmatch, texts) if m), None)
         if match is None:
             lacking.append(path.name)

@@ -1,18 +1,25 @@
 """What a folder was understood to be, in a few lines."""
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from segjax.data import tables
+from segjax.data.folders.columns import Table
 from segjax.data.folders.layout import IGNORE
-from segjax.data.folders.listing import counted, shown
+from segjax.data.folders.listing import counted, shown, shown_names
 from segjax.data.folders.photographs import Photographs
-from segjax.data.folders.splitting import SPLITS
 from segjax.data.folders.volumes import TEST, Volumes
 from segjax.data.ignored import IGNORED
+from segjax.data.shards import SPLITS
 
+GROUPS_SHOWN = 3
+PATIENT_COLUMN = re.compile(
+    r"(patient|subject|person|participant)s?(id|no|nr|num|number|name|code)?"
+)
 PATIENT = re.compile(r"(?P<patient>(?P<letters>\D*)\d+)(?P<gap>[ _-])[A-Za-z0-9]{1,6}")
 
 
@@ -50,7 +57,7 @@ def of_photographs(found: Photographs) -> Iterator[str]:
         each = shown(f"{label} {counts[place]}" for place, label in enumerate(names))
         yield f"labels       {name}: {each}"
     yield from _together(found, "image", "pixel")
-    yield f"splits       {_splits(found, 'images')}"
+    yield from _of_splits(found, "images")
 
 
 def of_volumes(found: Volumes) -> Iterator[str]:
@@ -90,24 +97,52 @@ def of_volumes(found: Volumes) -> Iterator[str]:
             f"imagesTs     {number} volume{'s' * (number > 1)} without labels, not stored; segjax "
             f"predict takes {'them' if number > 1 else 'it'}"
         )
-    yield f"splits       {_splits(found, 'cases')}"
+    yield from _of_splits(found, "cases")
 
 
 def _together(found: Photographs | Volumes, what: str, least_part: str) -> Iterator[str]:
     """What is kept in one split: groups, and images of one content."""
     members = Counter(found.groups.values())
-    if len(members) < len(found.groups):
+    if found.request.group is not None:
         least, most = min(members.values()), max(members.values())
         each = f"{least} to {most}" if least < most else f"{least}"
         each += f" {what}{'s' * (most > 1)} each"
-        yield f"groups       {len(members)} by {found.request.group}, {each}"
-    elif several := likely_patients(list(found.groups)):
-        yield f"note         {several}"
+        some = shown_names(sorted(members), GROUPS_SHOWN)
+        yield f"groups       {len(members)} by {found.request.group}, {each}: {some}"
+    else:
+        yield from (f"note         {said}" for said in _likely_groups(found))
     for names in list(found.same)[:3]:
         alike = f"{least_part} by {least_part}"
-        yield f"same image   {shown(names)}: {alike}, kept in one split"
+        written = shown(map(found.name_of, names))
+        yield f"same image   {written}: {alike}, kept in one split"
     if len(found.same) > 3:
         yield f"             and {len(found.same) - 3} more"
+
+
+def _likely_groups(found: Photographs | Volumes) -> Iterator[str]:
+    """What may tell which cases are of one patient: a column of a table, and the names."""
+    for table in getattr(found, "tables", ()):
+        if said := likely_column(table):
+            yield said
+    if said := likely_patients([found.name_of(key) for key in found.groups]):
+        yield said
+
+
+def likely_column(table: Table) -> str:
+    """What to say where a column is called after patients and has several images of some; else ''.
+
+    Only by its header: others repeat, too, as that of the eye, left or right.
+    """
+    for column in table.headers:
+        values = Counter(row[column] for row in table.rows.values())
+        repeats = None not in values and 1 < len(values) < values.total()
+        if repeats and PATIENT_COLUMN.fullmatch(tables.normalised(column)):
+            return (
+                f"{table.path.name} has {len(values)} values under {column!r} for "
+                f"{values.total()} images: --group {shlex.quote(column)} keeps the images of one "
+                "in one split"
+            )
+    return ""
 
 
 def likely_patients(names: Sequence[str]) -> str:
@@ -116,18 +151,28 @@ def likely_patients(names: Sequence[str]) -> str:
     As `heart025_01` and `heart025_02`, or `17 OD` and `17 OS`: letters, a number, and an ending.
     """
     parts = [match for name in names if (match := PATIENT.fullmatch(name))]
-    members = Counter(match["patient"] for match in parts)
-    together = [match for match in parts if members[match["patient"]] > 1]
+    # As patterns do, without regard to capitals
+    members = Counter(match["patient"].lower() for match in parts)
+    together = [match for match in parts if members[match["patient"].lower()] > 1]
     if len(together) * 2 <= len(names) or len(members) < 2:
         return ""
-    first = together[0]["patient"]
-    pair = [match[0] for match in together if match["patient"] == first][:2]
-    letters = {match["letters"] for match in together}
-    start = letters.pop() if len(letters) == 1 else ""
+    first = together[0]["patient"].lower()
+    pair = [match[0] for match in together if match["patient"].lower() == first][:2]
+    one_word = len({match["letters"].lower() for match in together}) == 1
+    start = together[0]["letters"] if one_word else ""
     return (
         f"{' and '.join(pair)}: if those are of one patient, "
         f"--group '{start}{{group}}{together[0]['gap']}*' keeps them in one split"
     )
+
+
+def _of_splits(found: Photographs | Volumes, what: str) -> Iterator[str]:
+    yield f"splits       {_splits(found, what)}"
+    if "validation" not in found.splits.values():
+        yield (
+            "note         nothing is held out for validation, which training needs: leave out "
+            "--validation 0, or let config.data.splits.validation name a part of another split"
+        )
 
 
 def _splits(found: Photographs | Volumes, what: str) -> str:

@@ -4,12 +4,10 @@ import pathlib
 from collections.abc import Collection, Iterable
 
 from segjax.data import images as read
+from segjax.data import names as naming
 from segjax.errors import UserError
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif")
-PAGED = (".tif", ".tiff", ".gif")
 DICOM = (".dcm", ".dicom", ".ima")
-VOLUMES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 MOST_SHOWN = 10
 
 
@@ -27,11 +25,14 @@ def pictures(folder: pathlib.Path, flag: str) -> dict[str, pathlib.Path]:
         if any(part.startswith(".") for part in inside.parts) or not path.is_file():
             continue
         _refuse_others(path, flag)
-        if path.suffix.lower() in PICTURES:
-            _refuse_several(path)
-            found[inside.as_posix()] = path
+        if path.suffix.lower() in naming.PICTURES:
+            read.check_one_page(path)
+            name = naming.composed(inside.as_posix())
+            if name in found:
+                raise UserError(f"{flag}: two files are called {name!r}, in different letters")
+            found[name] = path
     if not found:
-        raise UserError(f"{flag} {folder}: holds no pictures ({', '.join(PICTURES)})")
+        raise UserError(f"{flag} {folder}: holds no pictures ({', '.join(naming.PICTURES)})")
     return found
 
 
@@ -42,17 +43,10 @@ def _refuse_others(path: pathlib.Path, flag: str) -> None:
             f"{path}: is a DICOM file, which {flag} does not take; convert volumes with dcm2niix "
             "(then `segjax data prepare nnunet`), pictures to PNG with dcmj2pnm --write-png"
         )
-    if name.endswith(VOLUMES):
+    if name.endswith(naming.VOLUMES):
         raise UserError(
             f"{path}: is a volume; `segjax data prepare nnunet` takes volumes, {flag} pictures"
         )
-
-
-def _refuse_several(path: pathlib.Path) -> None:
-    """UserError for a picture of which reading would take the first page or frame only."""
-    if path.suffix.lower() in PAGED and (pages := read.count_pages(path)) > 1:
-        what = "frames" if path.suffix.lower() == ".gif" else "pages"
-        raise UserError(f"{path}: holds {pages} {what}; save each as a file of its own")
 
 
 def _is_dicom(path: pathlib.Path) -> bool:
@@ -64,10 +58,10 @@ def _is_dicom(path: pathlib.Path) -> bool:
 
 
 def by_stem(found: dict[str, pathlib.Path], flag: str) -> dict[str, pathlib.Path]:
-    """Images by their names in lower case, without extension; UserError where two have one."""
+    """Images by what their names are compared by, without extension; UserError for two alike."""
     images: dict[str, pathlib.Path] = {}
     for path in found.values():
-        name = path.stem.lower()
+        name = naming.key(path.stem)
         if name in images:
             raise UserError(f"{flag}: two images are called {path.stem!r}: {images[name]}, {path}")
         images[name] = path

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from segjax.data import names as naming
 from segjax.data.folders.listing import counted, shown, shown_names
 from segjax.errors import UserError
 
@@ -49,7 +50,7 @@ def paired(
     """Finds the masks of images.
 
     Args:
-        images: by name in lower case.
+        images: by what their names are compared by.
         masks: every picture below `folder`, by its path there.
         folder: named in messages.
         pattern: a path below `folder` with `{name}` for the image's and perhaps `{class}`; `*` as
@@ -62,9 +63,10 @@ def paired(
     found = _by_pattern(images, masks, pattern) if pattern else _by_convention(images, masks)
     if found is None or not found.masks:
         some = shown_names(masks, 3)
+        others = shown_names((path.stem for path in images.values()), 3)
         how = f"--mask_pattern {pattern!r} fits none" if pattern else "no rule was found"
         raise UserError(
-            f"{folder}: {how} by which masks ({some}) belong to images ({shown_names(images, 3)}); "
+            f"{folder}: {how} by which masks ({some}) belong to images ({others}); "
             "say it as in --mask_pattern '{name}_mask.png' or '{class}/{name}.png'"
         )
     _check(images, masks, folder, found)
@@ -146,7 +148,7 @@ def _put(files: dict[str, pathlib.Path], name: str, path: pathlib.Path) -> None:
 
 def _expression(pattern: str) -> str:
     """A regular expression in which `{name}` and `{class}` are groups."""
-    fixed = FIELD.split(pattern.removesuffix(".*"))
+    fixed = FIELD.split(naming.composed(pattern).removesuffix(".*"))
     parts = [
         re.escape(part).replace(r"\*", "[^/]*")
         if index % 2 == 0

@@ -58,7 +58,7 @@ class Photographs:
     """What a folder was understood to be.
 
     Attributes:
-        images: by name in lower case.
+        images: by what their names are compared by.
         sizes: (width, height) of each.
         masks: by field, where there are masks.
         pattern: by which masks were found.
@@ -71,6 +71,7 @@ class Photographs:
         same: images that are equal pixel by pixel.
         turned: images that an orientation noted in the file has turned.
         digests: of each image and its masks.
+        tables: of points and labels.
     """
 
     request: Request
@@ -87,6 +88,7 @@ class Photographs:
     points: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     units: str = ""
     labels: Mapping[str, tuple[tuple[str, ...], Mapping[str, int]]] = field(default_factory=dict)
+    tables: Sequence[columns.Table] = ()
 
     @property
     def has_ignored(self) -> bool:
@@ -95,7 +97,11 @@ class Photographs:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Stands for the content of all files, and for all that changes what is stored."""
+        """Stands for the content of all files, and for all that changes what is stored.
+
+        The order of the masks is not in it: sets of earlier versions would all count as changed. A
+        set that is there has it itself, and is compared by it (`preparing`).
+        """
         said = {
             "masks": {f: [m.label, m.coding.kind, m.coding.values, m.coding.ignored]
                       for f, m in self.masks.items()},
@@ -183,9 +189,10 @@ def understood(request: Request, journal: scan.Journal) -> Photographs:
             found.get("masks", {}),
             found.get("points", {}),
         )
-    groups = columns.groups(request.group, images, request.images, list(given.values()))
+    tables = list(given.values())
+    groups = columns.groups(request.group, images, request.images, tables)
     same = scan.duplicates({name: seen[path] for name, path in images.items()})
-    splits = _splits(request, groups, same)
+    splits = _splits(request, groups, same, images)
     return Photographs(
         request,
         images,
@@ -195,6 +202,7 @@ def understood(request: Request, journal: scan.Journal) -> Photographs:
         same,
         turned,
         pattern=pairs.pattern if pairs else "",
+        tables=tables,
         **found,
     )
 
@@ -290,11 +298,15 @@ def _as_fields(found: Mapping[str, object], *others: Mapping) -> dict:
     return made
 
 
-def _splits(request, groups, same) -> dict[str, str]:
+def _splits(request, groups, same, images) -> dict[str, str]:
     """The split of each image; images of one content are never on both sides."""
     if request.split is None:
         return splitting.by_shares(splitting.joined(groups, same), request.shares, request.seed)
-    splits = splitting.by_list(request.split, list(groups))
-    splitting.check_groups(splits, groups)
-    splitting.check_same(splits, same, str(request.split), "pixel")
+    written = {name: path.stem for name, path in images.items()}
+    splits = splitting.by_list(request.split, written)
+    # Messages have the names of the files
+    shown = {written[name]: split for name, split in splits.items()}
+    splitting.check_groups(shown, {written[name]: group for name, group in groups.items()})
+    alike = [[written[name] for name in names] for names in same]
+    splitting.check_same(shown, alike, str(request.split), "pixel")
     return splits

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from segjax.config import lookup
-from segjax.data import images, own, sources, staging, store
+from segjax.data import digest, images, own, shards, sources, staging, store
 from segjax.data.contact_sheet import write_contact_sheet
-from segjax.data.folders import builder, description, photographs, scan, volumes
+from segjax.data.folders import builder, description, listing, photographs, scan, volumes
 from segjax.data.folders.content import Content
 from segjax.errors import UserError
 
@@ -41,11 +41,11 @@ def prepare(
         name: of the set.
         said: the fields of the kind's `Request` that a user has given.
         data_dir: where prepared sets lie.
-        overwrite: whether a set of other content may be replaced.
+        overwrite: whether a set of other content, or a damaged one, may be replaced.
         dry_run: understand and show only; the builder is None then.
 
     Raises: UserError for what makes no sense in the folder, and where a set of this name was made
-        of something else.
+        of something else, is damaged, or may be replaced and is in use by another process.
     """
     make_request, understood, described = KINDS[kind]
     builder.check_name(name, lookup.names("datasets"))
@@ -57,7 +57,8 @@ def prepare(
     print("\n".join(described(content)))
     if dry_run:
         _draw(home / DRY_SHEET, content)
-        _compare(own.folder_of(name, data_dir), content)
+        if (there := _there(name, data_dir)) is not None:
+            print(_difference(there, content) or f"{there}: was prepared from the same")
         return None, False
     # Before the lock, for who may not write there, and where there is nothing to wait for
     if not _is_wanted(name, data_dir, content, overwrite=overwrite):
@@ -72,36 +73,55 @@ def prepare(
             _draw(home / SHEET, content)
         return new
 
-    made = builder.of(name, content)(data_dir=data_dir, file_format=store.FORMAT)
-    fresh = store.prepare(made, replace=overwrite, wanted=wanted)
+    def twin(folder: str) -> builder.FolderSet:
+        return builder.of(name, content)(data_dir=folder, file_format=store.FORMAT)
+
+    fresh = store.make(home / builder.RELEASE, twin, wanted)
     if not fresh:  # where files cannot be locked, another process was faster
         _is_wanted(name, data_dir, content, overwrite=False)
     return store.builder(name, data_dir), fresh
 
 
-def _compare(there: pathlib.Path | None, content: Content) -> None:
-    """Says of a set that is stored whether it is what would be made now."""
-    if there is not None:
-        changes = _changes(own.source(there), content)
-        verdict = f"something else: {changes}" if changes else "the same"
-        print(f"{there}: was prepared from {verdict}")
+def _there(name: str, data_dir: str) -> pathlib.Path | None:
+    """Where a set of this name lies, whole or not; None without one."""
+    place = pathlib.Path(data_dir, name, builder.RELEASE)
+    return own.folder_of(name, data_dir) or (place if (place / shards.INFO).is_file() else None)
 
 
 def _is_wanted(name: str, data_dir: str, content: Content, *, overwrite: bool) -> bool:
-    """Whether a set is to be made, for none is there that was made of this content.
+    """Whether a set is to be made, for none is there that is whole and was made of this content.
 
-    Raises: UserError where one was made of something else and may not be replaced.
+    Raises: UserError where another one may not be replaced, or is in use by another process.
     """
-    there = own.folder_of(name, data_dir)
+    there = _there(name, data_dir)
     if there is None:
         return True
-    changes = _changes(own.source(there), content)
-    if changes and not overwrite:
-        raise UserError(
-            f"{there}: was prepared from something else: {changes}; --overwrite prepares it "
-            "again, another --name makes a second set"
-        )
-    return bool(changes)
+    why = _difference(there, content)
+    if why and not overwrite:
+        raise UserError(f"{why}; --overwrite prepares it again, another --name makes a second set")
+    if why:
+        staging.check_unused(there)
+    return bool(why)
+
+
+def _difference(there: pathlib.Path, content: Content) -> str:
+    """Why a set that lies there is not what would be made now; '' where it is, and is whole."""
+    if not (there / own.SOURCE).is_file():
+        return f"{there}: has lost {own.SOURCE}, the note of what it was made of"
+    try:
+        if changes := _changes(there, own.source(there), content):
+            return f"{there}: was prepared from something else: {changes}"
+        made = own.opened(there.parent.name, there.parent.parent)
+        own.patients(made)
+        # Last, for it notes the sizes and times of files that have been found whole
+        digest.check(made)
+    except shards.DamagedError as error:
+        return error.fault
+    before, now = getattr(made, "CLASSES", ()), content.metadata["classes"]
+    if list(before) != list(now):
+        order = f"{', '.join(before)}, not {', '.join(now)}"
+        return f"{there}: was prepared with the classes in another order: {order}"
+    return ""
 
 
 def _draw(sheet: pathlib.Path, content: Content) -> None:
@@ -147,12 +167,13 @@ def _shown(content: Content) -> Iterator[dict[str, Any]]:
         yield {"split": content.splits[key].encode()} | made
 
 
-def _changes(before: Mapping[str, Any], content: Content) -> str:
+def _changes(there: pathlib.Path, before: Mapping[str, Any], content: Content) -> str:
     """In which a set that is there differs from what would be made now; '' where in nothing."""
     if before.get("fingerprint") == content.fingerprint:
         return ""
     found = sources.in_words(before["digests"], content.digests)
-    return found or _changed_flags(before.get("request"), content) or "a table has changed"
+    found = found or _changed_flags(before.get("request"), content)
+    return found or _changed_groups(there, content) or "a table has changed"
 
 
 def _changed_flags(before: object, content: Content) -> str:
@@ -166,6 +187,15 @@ def _changed_flags(before: object, content: Content) -> str:
         for flag, value in now.items()
         if before.get(flag, absent) not in (value, absent)
     )
+
+
+def _changed_groups(there: pathlib.Path, content: Content) -> str:
+    """Which cases are of another split or group than they were; '' for none."""
+    before = own.splits(there)
+    now = {content.name_of(k): (split, content.groups[k]) for k, split in content.splits.items()}
+    changed = [name for name, found in now.items() if before.get(name) != found]
+    many = listing.counted(changed, "case is", "cases are")
+    return f"{many} of another split or group ({listing.shown(changed, 3)})" if changed else ""
 
 
 def _as_said(value: object) -> str:

@@ -9,9 +9,9 @@ import numpy as np
 from segjax.checks import nearest
 from segjax.data import tables
 from segjax.data.folders.listing import counted, shown
+from segjax.data.shards import SPLITS
 from segjax.errors import UserError
 
-SPLITS = ("train", "validation", "test")
 LIST_COLUMNS = {
     "name": ("name", "image", "image name", "image id", "file", "filename", "case"),
     "split": ("split", "set", "subset", "fold"),
@@ -79,7 +79,7 @@ def by_shares(
 
 def by_list(
     path: pathlib.Path,
-    names: Sequence[str],
+    names: Mapping[str, str],
     fixed: Mapping[str, str] | None = None,
     what: str = "image",
 ) -> dict[str, str]:
@@ -87,19 +87,19 @@ def by_list(
 
     Args:
         path: of the table.
-        names: of all images, in lower case.
+        names: of all images, by what they are compared by.
         fixed: the splits of images that need no row.
         what: is split, one of it, for messages.
 
     Raises: UserError for a split of another name, images without a row (up to ten), rows without
         image, or no image for training or validation.
     """
-    rows = tables.rows_by_name(path, tables.read_table(path, LIST_COLUMNS))
+    rows = tables.rows_by_name(path, tables.read_table(path, LIST_COLUMNS), names)
     found = {name: split for name, split in (fixed or {}).items() if name not in rows}
-    if lacking := [name for name in names if name not in rows and name not in found]:
+    if lacking := [written for n, written in names.items() if n not in rows and n not in found]:
         many = counted(lacking, f"{what} has", f"{what}s have")
         raise UserError(f"{path}: {many} no row: {shown(lacking)}")
-    if more := [str(row["name"]) for name, row in rows.items() if name not in set(names)]:
+    if more := [str(row["name"]) for name, row in rows.items() if name not in names]:
         many = counted(more, "row names", "rows name")
         raise UserError(f"{path}: {many} no {what}: {shown(more)}")
     for name in sorted(set(names) - set(found)):

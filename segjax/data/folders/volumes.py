@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from segjax.data import names as naming
 from segjax.data.folders import columns, listing, scan, splitting
 from segjax.data.folders.layout import DESCRIPTION, IGNORE, Layout, read_layout
 from segjax.data.ignored import IGNORED
@@ -109,10 +110,10 @@ def _check_listed(
     folder: pathlib.Path, layout: Layout, place: pathlib.Path, names: tuple[str, ...]
 ) -> None:
     """UserError for files that dataset.json lists and that are not there, whole or by channels."""
-    there = {path.name for path in place.iterdir()}
+    there = {naming.composed(path.name) for path in place.iterdir()}
     stems = [CHANNEL.fullmatch(name.removesuffix(layout.ending)) for name in there]
     there |= {f"{match[1]}{layout.ending}" for match in stems if match}
-    if lacking := [name for name in names if name not in there]:
+    if lacking := [name for name in names if naming.composed(name) not in there]:
         many = listing.counted(lacking, "file that is", "files that are")
         raise UserError(
             f"{folder / DESCRIPTION}: names {many} not in {place.name}: {listing.shown(lacking)}"
@@ -121,11 +122,14 @@ def _check_listed(
 
 def _there(folder: pathlib.Path, ending: str) -> dict[str, pathlib.Path]:
     """The files of a folder that end so, by their names without it; none where it is missing."""
-    return {
-        path.name.removesuffix(ending): path
-        for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
-        if path.name.endswith(ending) and not path.name.startswith(".")
-    }
+    found: dict[str, pathlib.Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.endswith(ending) and not path.name.startswith("."):
+            name = naming.composed(path.name.removesuffix(ending))
+            if name in found:
+                raise UserError(f"{folder}: two files are called {name!r}, in different letters")
+            found[name] = path
+    return found
 
 
 def _files(folder: pathlib.Path, ending: str) -> dict[str, pathlib.Path]:
@@ -300,10 +304,10 @@ def _splits(
     Images of one content are never on both sides.
     """
     if request.split is not None:
-        by_lower = {name.lower(): name for name in groups}
-        fixed = {name.lower(): split for name, split in tests.items()}
-        found = splitting.by_list(request.split, list(by_lower), fixed, "case")
-        splits = {by_lower[name]: split for name, split in found.items()}
+        written = {naming.key(name): name for name in groups}
+        fixed = {naming.key(name): split for name, split in tests.items()}
+        found = splitting.by_list(request.split, written, fixed, "case")
+        splits = {written[name]: split for name, split in found.items()}
     else:
         if tests and request.test:
             raise UserError(

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Collection, Iterator
 
 from segjax import files
-from segjax.data import digest, store
+from segjax.data import digest, staging, store
 from segjax.data.volumes.fingerprint import Fingerprint, compute
 from segjax.data.volumes.plan import (
     SHARE,
@@ -52,14 +52,16 @@ def write_plan(
     if not (hasattr(made, "CLASSES") and hasattr(made, "MODALITIES")):
         raise UserError(f"{name}: not a set of volumes, which plans are made for")
     store.check_split(made, split, path="--split")
-    measured = compute(
-        _volumes(store.open_split(made, split)),
-        dataset=name,
-        classes=made.CLASSES,
-        modalities=made.MODALITIES,
-    )
-    # The plan remembers the data that it was measured on, for `train` to compare
-    fingerprint = dataclasses.replace(measured, data=digest.of(made), split=split)
+    # Until its digest is known, so that it is that of the volumes that were measured
+    with staging.using(made.data_path):
+        measured = compute(
+            _volumes(store.open_split(made, split)),
+            dataset=name,
+            classes=made.CLASSES,
+            modalities=made.MODALITIES,
+        )
+        # The plan remembers the data that it was measured on, for `train` to compare
+        fingerprint = dataclasses.replace(measured, data=digest.of(made), split=split)
     if output is None:
         output = pathlib.Path(data_dir) / FOLDER / f"{name.replace('/', '-')}-{version}.json"
     path = pathlib.Path(output)

@@ -10,7 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from segjax.data.images import read_image
+from segjax.data import names as naming
+from segjax.data.images import check_one_page, read_image
 from segjax.data.outputs import check_names
 from segjax.errors import UserError
 from segjax.tasks.base import Devices, Experiment
@@ -21,7 +22,7 @@ class ImagePredictor:
 
     kind = "image"
     spread = False
-    suffixes = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+    suffixes = naming.PICTURES
 
     def __init__(self, task: Any):
         self._task = task
@@ -42,7 +43,8 @@ class ImagePredictor:
         return [f"{folder}/{self._pictures[name]}.png" for folder in self._task.pictures]
 
     def check(self, files: Sequence[pathlib.Path]) -> None:
-        """Reads the photograph."""
+        """Reads the photograph, which is the only one in its file."""
+        check_one_page(files[0])
         read_image(files[0])
 
     def load(self, experiment: Experiment, state: Any, devices: Devices) -> None:
@@ -100,8 +102,8 @@ def _picture_names(names: Sequence[str]) -> dict[str, str]:
     """Each name without its ending; with it, after an underline, where two would be the same."""
     stems = {name: pathlib.PurePath(name).stem for name in names}
     # As a file system that knows no capitals would have it
-    count = Counter(stem.lower() for stem in stems.values())
+    count = Counter(naming.key(stem) for stem in stems.values())
     return {
-        name: stem if count[stem.lower()] == 1 else "_".join(name.rsplit(".", 1))
+        name: stem if count[naming.key(stem)] == 1 else "_".join(name.rsplit(".", 1))
         for name, stem in stems.items()
     }

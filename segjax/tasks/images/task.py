@@ -226,6 +226,10 @@ class ImageTask(abc.ABC):
         devices: Devices,
     ) -> Mapping[str, Any]:
         """Pictures of single cases, from the photographs as they are stored."""
+        return self.case_figures(self.opener(experiment, state, split), columns, names)
+
+    def opener(self, experiment: Experiment, state: Any, split: str) -> Callable:
+        """The function that gives `case_figures` a case of a split."""
         source = experiment.data.open(split, self.fields)
         size = experiment.config.data.image_size
         model, variables = experiment.model, jax.device_get(state.variables)
@@ -238,7 +242,7 @@ class ImageTask(abc.ABC):
             fields = {name: array[None] for name, array in self.record(example, size).items()}
             return example["image"], fields | {STORED: example}, apply(fields["image"])
 
-        return self.case_figures(open_case, columns, names)
+        return open_case
 
 
 def _shapes(fields: Mapping[str, tuple[int, ...]]) -> str:

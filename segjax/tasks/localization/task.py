@@ -1,8 +1,10 @@
 """Localisation of a point through a heat map (the paper on multiscale softmax cross entropy)."""
 
+import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any
 
 import cv2
 import jax
@@ -14,20 +16,16 @@ from segjax.data.augment import augment
 from segjax.data.pipeline import Resident, Streamed
 from segjax.data.png import write_png
 from segjax.data.resizing import resize_image
-from segjax.metrics import euclidean_distance, statistics
-from segjax.ops import heatmap
-from segjax.tasks.base import Fields, check_baseline
+from segjax.metrics import euclidean_distance
+from segjax.tasks.base import Devices, Experiment, Fields, check_baseline
 from segjax.tasks.images import ImageTask
-from segjax.tasks.metric import Columns, Metric
+from segjax.tasks.localization import metrics
+from segjax.tasks.localization.decoding import DECODERS
+from segjax.tasks.metric import Columns
 from segjax.types import Array, Float
 
-DECODERS: dict[str, Callable] = {
-    "argmax": heatmap.decode_argmax,
-    "agreement": heatmap.decode_agreement,
-    "subpixel": heatmap.decode_subpixel,
-    "median": heatmap.decode_median,
-    "centroid": heatmap.decode_centroid,
-}
+# The options of a loss on the axis logits of several scales
+AXES = ("scales", "pool", "reduce")
 
 
 class Localization(ImageTask):
@@ -43,56 +41,12 @@ class Localization(ImageTask):
             coordinate error.
         pool: pooling between scales when decoding by agreement.
         reduce: how the map becomes axis logits when decoding; as in the loss.
+        image_size: of what the network sees; the program supplies `config.data.image_size`.
     """
 
     offers = ("heatmap", "points")
     headline = "r_aed"
-    metrics = (
-        Metric(
-            "r_aed",
-            ("distance",),
-            statistics.r_aed,
-            title="R-AED",
-            description="1 / (the mean distance + 0.1), where each side of a photograph counts 1; "
-            "10 where every point is hit.",
-        ),
-        Metric(
-            "distance",
-            ("distance",),
-            higher_is_better=False,
-            title="normalised distance",
-            reported=False,
-            description="From the predicted to the annotated point, where width and height of a "
-            "photograph count 1 each; the mean over cases.",
-        ),
-        Metric(
-            "distance_pixels",
-            ("distance_pixels",),
-            title="distance in pixels",
-            higher_is_better=False,
-            unit="px of the original",
-            description="The same distance in pixels of the photograph as it is stored; the mean "
-            "over cases.",
-        ),
-        Metric(
-            "distance_widths",
-            ("distance_widths",),
-            title="distance in widths",
-            higher_is_better=False,
-            reported=False,
-            unit="image widths",
-            description="The distance in pixels by the width of its photograph.",
-        ),
-    )
-    explained: ClassVar = {
-        "validation": "distances measured on the original photographs",
-        "baseline": "always answers the mean position of the training points, without a network",
-        "true_x": "x of the annotated point, in px of the original from its left edge",
-        "true_y": "y of the annotated point, in px of the original from its upper edge",
-        "predicted_x": "x of the predicted point, in px of the original; where it is the middle of "
-        "a pixel of the heat map, it is no more exact than that pixel is wide",
-        "predicted_y": "y of the predicted point, in px of the original",
-    }
+    metrics = metrics.METRICS
     scored = ("distance", "distance_pixels", "distance_widths")
     predicted = ("predicted_x", "predicted_y")
     columns = ("true_x", "true_y", *predicted, "distance", "distance_pixels")
@@ -105,10 +59,12 @@ class Localization(ImageTask):
         decode: str = "argmax",
         pool: str = "max",
         reduce: str = "sum",
+        image_size: tuple[int, int] = (128, 128),
     ):
         checks.require("config.task_options.decode", decode, checks.choice(DECODERS))
         self.target, self.decode, self.pool, self.reduce = target, decode, pool, reduce
         self.fields = ("image", "image_id", target)
+        self.explained = metrics.explained(decode, tuple(image_size))
 
     # --- from the data set to fields -----------------------------------------------------------
 
@@ -154,7 +110,7 @@ class Localization(ImageTask):
 
     def predict(self, outputs: Fields) -> dict[str, Float[Array, "b 2"]]:
         """`points` [b, 2] in pixels of the resized image."""
-        decode = DECODERS[self.decode]
+        decode = DECODERS[self.decode].function
         options = {"reduce": self.reduce}
         # The one decoder that pools: the others would refuse the option
         if self.decode == "agreement":
@@ -204,6 +160,10 @@ class Localization(ImageTask):
             "distance_pixels": np.linalg.norm(offset * fields["size"], axis=-1),
         }
 
+    def remarks(self, columns: Columns) -> list[str]:
+        """Predictions that hardly follow the photograph."""
+        return metrics.remarks(columns)
+
     def write_pictures(
         self,
         folder: pathlib.Path,
@@ -228,7 +188,26 @@ class Localization(ImageTask):
         cv2.drawMarker(drawn, centre, (255, 255, 255), cv2.MARKER_CROSS, 2 * arm, width + 1)
         write_png(folder / "overlays" / f"{name}.png", drawn)
 
-    def case_figures(self, open_case: Callable, columns: Columns, names: Sequence[str]) -> dict:
+    def figures(
+        self,
+        experiment: Experiment,
+        state: Any,
+        split: str,
+        columns: Columns,
+        names: Sequence[str],
+        devices: Devices,
+    ) -> Mapping[str, Any]:
+        """Pictures of single cases; of the axis logits those that the experiment's losses take."""
+        open_case = self.opener(experiment, state, split)
+        return self.case_figures(open_case, columns, names, experiment.config.loss)
+
+    def case_figures(
+        self,
+        open_case: Callable,
+        columns: Columns,
+        names: Sequence[str],
+        terms: Mapping[str, Mapping] = MappingProxyType({}),
+    ) -> dict:
         """Best, middle and worst case; the axis logits of the middle one; the losses' shapes."""
         from segjax.tasks.localization import pictures
         from segjax.tasks.localization.toy import toy_figure
@@ -236,19 +215,34 @@ class Localization(ImageTask):
         # The first four columns: true x and y, predicted x and y
         places = np.stack([columns[name] for name in self.columns[:4]], axis=-1)
         pixels = np.linalg.norm(places[:, :2] - places[:, 2:], axis=1)
-        panels = []
+        panels, pixel = [], []
         for title, index in pictures.ranked_cases(pixels).items():
             image, fields, outputs = open_case(index)
-            label = f"{title}: {names[index]}, {pixels[index]:.1f} px of {image.shape[1]}"
+            working = np.array(fields["image"].shape[2:0:-1])
+            pixel.append(fields["size"][0] / working)
+            label = f"{title}: {names[index]}, {pixels[index]:.1f} px of {image.shape[1]} px width"
             panels.append((label, image, places[index]))
             if title == "middle":
-                working = np.array(fields["image"].shape[2:0:-1])
-                point = places[index, :2] / fields["size"][0] * working
-                options = {"pool": self.pool, "reduce": self.reduce}
                 heat = np.asarray(outputs["logits"])[0, ..., 0]
-                logits = pictures.axis_logits_figure(fields["image"][0], heat, point, **options)
-        cases = pictures.cases_figure(panels)
+                points = [point / pixel[-1] for point in (places[index, :2], places[index, 2:])]
+                logits = pictures.axis_logits_figure(
+                    fields["image"][0], heat, points, self._shown_axes(terms), self.decode
+                )
+        cases = pictures.cases_figure(panels, pixel)
         return {"cases": cases, "axis_logits": logits, "toy_losses": toy_figure()}
+
+    def _shown_axes(self, terms: Mapping[str, Mapping]) -> dict:
+        """The options of `axis_logits` that are worth a picture: of the finest scale or of several.
+
+        Several are those of the loss with the most, or of the decoding that asks each of them.
+        """
+        own = {"scales": 1, "pool": self.pool, "reduce": self.reduce}
+        if self.decode == "agreement":
+            return own | {"scales": None}
+        several = [term for term in terms.values() if {*AXES} <= {*term} and term["scales"] != 1]
+        # None stands for as many as the size allows
+        most = max(several, key=lambda term: term["scales"] or math.inf, default=own)
+        return {name: most[name] for name in AXES}
 
 
 def _normalised(fields: Fields) -> np.ndarray:

@@ -9,45 +9,62 @@ from segjax.tasks.metric import Columns, Metric
 # A remark is worth it below this mean.
 LOW_LIMIT = 0.9
 
+# Where masks are judged; the size is that of validations.
+SIZES = "In tables at the size of the photograph; in validations during training at {size}."
+WORKING = "the network's input size"
 # Of each target: title, unit, whether higher is better, and what it is.
 OVERLAP = {
     "dice": (
         "Dice",
         "",
         True,
-        "Twice the common area by the sum of both areas, 1 where both are empty. In this table at "
-        "the size of the photograph; validations during training are at the network's input size.",
+        "Twice the common area by the sum of both areas, 1 where both are empty. " + SIZES,
     ),
 }
+JACCARD = "The common area by the united area, 1 where both are empty{over}. " + SIZES
 # Of each target: how much of the annotation is left by the working size.
 LIMIT = (
     "Dice limit",
     "",
     True,
-    "The highest Dice that any mask with as few pixels as the network's input can have: larger "
-    "pixels follow an outline less closely. `task_options.full_size` trains on patches of larger "
-    "photographs.",
+    "The highest Dice that any mask at {size} can have: larger pixels follow an outline less "
+    "closely.",
 )
+SMALL = " `task_options.full_size` trains on patches of larger photographs."
 # Measured on the host, if a config asks, at the network's input size.
 TOPOLOGY = {
     "cl_dice": (
         "clDice",
         "",
         True,
-        "How far each mask covers the other one's centre line: the harmonic mean of both shares.",
+        "How far each mask covers the other one's centre line: the harmonic mean of both shares, "
+        "at {size}.",
     ),
     "betti_error_0": (
         "b0 error",
         "components",
         False,
-        "By how many the connected components of both masks differ.",
+        "By how many the connected components of both masks differ, at {size}.",
     ),
-    "betti_error_1": ("b1 error", "holes", False, "By how many the holes of both masks differ."),
+    "betti_error_1": (
+        "b1 error",
+        "holes",
+        False,
+        "By how many the holes of both masks differ, at {size}.",
+    ),
 }
 
 
-def of(targets: Sequence[str], *, topology: bool) -> tuple[Metric, ...]:
-    """The metrics of each target, and, of several, the means over them."""
+def working(full_size: Sequence[int] | None) -> str:
+    """At what size masks are predicted, in words."""
+    return "{} x {} pixels".format(*full_size) if full_size else WORKING
+
+
+def of(targets: Sequence[str], *, topology: bool, size: str = WORKING) -> tuple[Metric, ...]:
+    """The metrics of each target, and, of several, the means over them.
+
+    `size` is that at which masks are predicted (`working`).
+    """
     several, measured = len(targets) > 1, TOPOLOGY if topology else {}
     each = tuple(
         Metric(
@@ -56,12 +73,13 @@ def of(targets: Sequence[str], *, topology: bool) -> tuple[Metric, ...]:
             title=f"{title} {target}",
             unit=unit,
             higher_is_better=higher,
-            description=description,
+            description=description.format(size=size),
         )
         for kind, (title, unit, higher, description) in (OVERLAP | measured).items()
         for target in targets
     )
     title, unit, higher, description = LIMIT
+    description = description.format(size=size) + SMALL * (size == WORKING)
     limits = tuple(
         Metric(
             f"limit/{target}" if several else "limit",
@@ -78,8 +96,9 @@ def of(targets: Sequence[str], *, topology: bool) -> tuple[Metric, ...]:
         ("jaccard",),
         title="mean Jaccard" if several else f"Jaccard {targets[0]}",
         reported=False,
-        description="The common area by the united area, at the sizes of Dice"
-        + ("; the mean over the targets." if several else "."),
+        description=JACCARD.format(
+            over="; the mean over the targets" if several else "", size=size
+        ),
     )
     if not several:
         return (*each, jaccard, *limits)
@@ -100,25 +119,28 @@ def of(targets: Sequence[str], *, topology: bool) -> tuple[Metric, ...]:
     return (*each, dice, jaccard, *means, *limits)
 
 
-def limits(targets: Sequence[str], columns: Columns) -> list[str]:
-    """A line on each target that the network's input size keeps far from Dice 1."""
+def limits(targets: Sequence[str], columns: Columns, size: str = WORKING) -> list[str]:
+    """A line on each target that the size of predicted masks keeps far from Dice 1."""
     found = {name: columns.get(f"limit_{name}") for name in targets}
     means = {name: np.nanmean(column) for name, column in found.items() if column is not None}
     return [
-        f"{name}: Dice cannot exceed {mean:.3f} on average, since the network's input is smaller "
-        "than the photographs."
+        f"{name}: Dice cannot exceed {mean:.3f} on average, since masks are predicted at {size}, "
+        "which is smaller than the photographs."
         for name, mean in means.items()
         if mean < LOW_LIMIT
     ]
 
 
-def explained(targets: Sequence[str]) -> dict[str, str]:
-    """Sentences on the areas of each target and on the baseline."""
+def explained(targets: Sequence[str], size: str = WORKING) -> dict[str, str]:
+    """Sentences on the areas of each target, on the baseline and on the loss."""
     areas = {"true_area": "annotated as", "area": "predicted to be"}
+    patches = "" if size == WORKING else ", of patches in training"
     return {
         "baseline": "calls every pixel the class, without a network",
-        "validation": "masks at the network's input size",
+        "validation": f"masks at {size}",
         "table": "masks at the size of the photographs",
+        "loss": f"It is taken of probabilities at {size}{patches}, and not of the masks that Dice "
+        "is of: 1 - Dice is another number.",
         **{
             f"{name}_{target}": f"share of the image that is {what} {target}"
             for target in targets

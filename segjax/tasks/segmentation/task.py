@@ -86,8 +86,9 @@ class Segmentation(ImageTask):
         self.masks = tuple(dict.fromkeys([*masks, *([within] if within else [])]))
         self.fields = ("image", "image_id", *self.masks)
         self.offers = ("logits", "labels") + (("where",) if within else ())
-        self.metrics = metrics.of(self.targets, topology=topology)
-        self.explained = metrics.explained(self.targets)
+        self.size = metrics.working(self.full_size)
+        self.metrics = metrics.of(self.targets, topology=topology, size=self.size)
+        self.explained = metrics.explained(self.targets, self.size)
         self.scored = (*(f"dice_{target}" for target in self.targets), "mean_dice", "jaccard")
         self.predicted = tuple(f"area_{target}" for target in self.targets)
         kinds = ("true_area", "area", "dice", "limit")
@@ -260,7 +261,7 @@ class Segmentation(ImageTask):
         lines = amounts.remarks(self.targets, columns, "area")
         if len(self.targets) > 1 and {*lines} & {*map(amounts.absent, self.targets)}:
             lines.append("Where classes overlap, the later one of `targets` counts.")
-        return lines + metrics.limits(self.targets, columns)
+        return lines + metrics.limits(self.targets, columns, self.size)
 
     def write_pictures(
         self,
@@ -276,20 +277,22 @@ class Segmentation(ImageTask):
         pictures.write_pictures(folder, name, image, np.asarray(prediction["labels"]))
 
     def case_figures(self, open_case: Callable, columns: Columns, names: Sequence[str]) -> dict:
-        """Best, middle and worst case by mean Dice."""
+        """Best, middle and worst case by the mean of Dice over the targets."""
         from segjax.tasks.segmentation import pictures
 
         panels, scores = [], columns["mean_dice"]
+        # Of one target it is called after it
+        chosen = next(m.heading for m in self.metrics if m.name == self.headline)
         for title, index in pictures.ranked_cases(scores).items():
             image, fields, outputs = open_case(index)
             predicted = np.asarray(self.predict(outputs)["labels"])[0]
-            label = f"{title}: {names[index]}, Dice {scores[index]:.3f}"
+            label = f"{title}: {names[index]}, {chosen} {scores[index]:.3f}"
             # The annotation as it was drawn, not as the network saw it
             stored = fields.get(STORED)
             size = image.shape[:2]
             true = fields["labels"][0] if stored is None else self._labels(stored, size)[0]
             panels.append((label, image, true, predicted))
-        return {"cases": pictures.cases_figure(panels, self.targets)}
+        return {"cases": pictures.cases_figure(panels, self.targets, chosen)}
 
 
 def _stacked(rows: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:

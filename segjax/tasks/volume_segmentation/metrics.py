@@ -19,12 +19,17 @@ def of(classes: Sequence[str], groups: Sequence[str]) -> tuple[Metric, ...]:
     return (*found, Metric("dice", ("mean_dice",), title="mean Dice", description=mean))
 
 
-def explained(classes: Sequence[str]) -> dict[str, str]:
-    """Sentences on the volumes of each class."""
+def explained(classes: Sequence[str], pixel_spacing: Sequence[float]) -> dict[str, str]:
+    """Sentences on the volumes of each class and on the loss; the spacing is (y, x) in mm."""
+    grid = "the resampled grid"
+    if pixel_spacing:
+        grid += f" (pixels of {' x '.join(f'{side:g}' for side in pixel_spacing)} mm)"
     volumes = {"true_volume": "annotated", "volume": "predicted"}
     told = {
-        "validation": "volumes in the resampled grid",
+        "validation": f"volumes in {grid}",
         "table": "volumes in the grid of their files",
+        "loss": f"It is taken of probabilities of 2-D patches in {grid}, and not of the volumes "
+        "that Dice is of: 1 - Dice is another number.",
     }
     return told | {
         f"{name}_{label}": f"{what} volume of {label}, in mL"
@@ -44,8 +49,8 @@ def _metrics_of(name: str, group: str, reported: bool) -> tuple[Metric, ...]:
             (f"dice_{name}",),
             title=f"Dice {title}",
             description="Twice the common volume by the sum of both volumes, 1 where both are "
-            "empty. In this table in the voxel grid of the files; validations during training are "
-            "in the resampled one.",
+            "empty. In tables in the voxel grid of the files; in validations during training in "
+            "the resampled one.",
             **shown,
         ),
         Metric(

@@ -1,11 +1,11 @@
-"""Pictures of segmented volumes: slices of cases with the contours of truth and prediction."""
+"""Pictures of segmented volumes: slices of cases with truth and prediction."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from segjax.tasks.segmentation.pictures import SHOWN, add_legend, draw_contours
+from segjax.tasks.segmentation.pictures import SHOWN, add_legend, draw_labels
 
 # Where slices are taken, as shares of the extent of the foreground.
 HEIGHTS = (0.15, 0.5, 0.85)
@@ -34,16 +34,16 @@ def cases_figure(panels: Sequence[Panel], classes: Sequence[str] = ()) -> Figure
         low, high = np.percentile(image, (0.5, 99.5))
         for axes, index in zip(row, slices_shown(*volumes), strict=True):
             # Never an empty range of grey values, which an image of one value would have
-            axes.imshow(image[index], cmap="gray", vmin=low, vmax=max(high, low + 1e-6))
-            for labels, kind in zip((true, predicted), SHOWN, strict=True):
-                if labels is not None:
-                    draw_contours(axes, labels[index], image.shape[1:], kind, len(classes))
+            grey = {"cmap": "gray", "vmin": low, "vmax": max(high, low + 1e-6)}
+            axes.imshow(image[index], extent=(0, *image.shape[:0:-1], 0), **grey)
+            known = None if true is None else true[index]
+            draw_labels(axes, known, predicted[index], image.shape[1:], len(classes))
             axes.text(2, 2, f"slice {index} of {len(image)}", color="white", fontsize=6, va="top")
             axes.set_axis_off()
         row[0].set_title(title, fontsize=8, loc="left")
     add_legend(figure, SHOWN if panels[0][2] is not None else ("predicted",), classes)
     figure.set_label(
-        "Three slices of the cases with the highest, a middle and the lowest mean Dice: outlines "
-        "of the annotated structures solid, of the predicted ones dashed."
+        "Three slices of the cases with the highest, a middle and the lowest mean Dice: annotated "
+        "structures filled, outlines of the predicted ones as lines."
     )
     return figure

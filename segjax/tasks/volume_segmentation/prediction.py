@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from segjax import files as writing
+from segjax.data import names as naming
 from segjax.data.volumes import nifti, preprocess
 from segjax.errors import UserError
 from segjax.tasks.base import Devices, Experiment
@@ -19,14 +20,19 @@ WHOLE = -1  # in place of a channel: a file with all of them
 
 
 class VolumePredictor:
-    """Predicts volumes (`base.Predictor`): CASE.nii.gz and overlays/CASE.png of each."""
+    """Predicts volumes (`base.Predictor`): CASE.nii.gz and overlays/CASE.png of each.
+
+    Attributes:
+        known_cases: names of the cases that the run was evaluated on, where they are known.
+    """
 
     kind = "volume"
     spread = True
-    suffixes = (".nii", ".nii.gz")
+    suffixes = naming.NIFTI
 
     def __init__(self, task: Any):
         self._task = task
+        self.known_cases: Sequence[str] = ()
         self.columns = tuple(f"volume_{name}" for name in task.classes)
 
     def cases(self, files: Sequence[pathlib.Path]) -> Mapping[str, Sequence[pathlib.Path]]:
@@ -34,8 +40,8 @@ class VolumePredictor:
 
         Files of a case share a name and end in _0000, _0001, …, as nnU-Net has them; or a case is
         one file, with all channels along its fourth axis where there are several. One channel:
-        every file is a case, called without its _0000 unless others of its name have further
-        numbers, which are no channels then.
+        every file is a case, called without its _0000; but where the run was evaluated on cases
+        whose own names end in four digits, further numbers are no channels, and all keep theirs.
 
         Raises: UserError for a file that is no volume, two files for one channel of a case, a
             channel that is lacking or none of the model's, and another number of channels.
@@ -48,6 +54,8 @@ class VolumePredictor:
             if not _name(path):
                 raise UserError(f"--input {path}: has no name but its ending")
         series = _series(files)
+        if channels == 1 and not any(map(CHANNEL.fullmatch, self.known_cases)):
+            _check_no_channels(files)
         for path in files:
             if channels == 1:
                 name, channel = _only_channel(path, series), 0
@@ -110,13 +118,28 @@ class VolumePredictor:
 
 def _name(path: pathlib.Path) -> str:
     """That of a file without its ending; `stem` would leave the .nii of a .nii.gz."""
-    return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+    return re.sub(r"\.nii(\.gz)?$", "", naming.composed(path.name), flags=re.IGNORECASE)
 
 
 def _series(files: Sequence[pathlib.Path]) -> set[str]:
     """The names that files have with another number behind them than _0000."""
     matches = [CHANNEL.fullmatch(_name(path)) for path in files]
     return {match[1] for match in matches if match and int(match[2])}
+
+
+def _check_no_channels(files: Sequence[pathlib.Path]) -> None:
+    """UserError for what looks like several channels of a case: its _0000 beside other numbers."""
+    numbers: dict[str, dict[int, pathlib.Path]] = {}
+    for path in files:
+        if match := CHANNEL.fullmatch(_name(path)):
+            numbers.setdefault(match[1], {})[int(match[2])] = path
+    for name, found in numbers.items():
+        if 0 in found and len(found) > 1:
+            raise UserError(
+                f"--input {found[0]}: the model takes 1 channel, case {name} has {len(found)}, "
+                f"_0000 to _{max(found):04}; give one of them, or rename what are cases of their "
+                "own not to end in four digits"
+            )
 
 
 def _only_channel(path: pathlib.Path, series: set[str]) -> str:

@@ -114,7 +114,7 @@ class VolumeSegmentation:
         # Before names and metrics are made of the options
         self._check()
         self.metrics = metrics.of(self.classes, self.groups)
-        self.explained = metrics.explained(self.classes)
+        self.explained = metrics.explained(self.classes, self.pixel_spacing)
         self.scored = (*(f"dice_{name}" for name in self.classes), "mean_dice")
         kinds = ("dice", "hausdorff", "true_volume", "volume")
         each = (f"{kind}_{name}" for name in self.classes for kind in kinds)

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import math
+import os
 import types
 
 import numpy as np
@@ -311,7 +312,7 @@ def fake_set(monkeypatch):
         }
         for _ in range(2)
     ]
-    builder = types.SimpleNamespace(CLASSES=("A",), MODALITIES=("MR",))
+    builder = types.SimpleNamespace(CLASSES=("A",), MODALITIES=("MR",), data_path=os.curdir)
     store = types.SimpleNamespace(
         ensure_prepared=lambda name, data_dir: builder,
         check_split=lambda made, split, path: len(examples),

@@ -64,7 +64,8 @@ def test_it_stays_and_is_named_where_its_set_is_removed(planned, capfd):
     for version in ("v1", "v2"):
         path = f"data/plans/livers-{version}.json"
         then = "`segjax train` refuses it for other data"
-        assert f"{path}: stays, a plan of livers; {then}" in lines
+        beside = f"livers-{version}.fingerprint.json beside it"
+        assert f"{path}: stays, a plan of livers, and so does {beside}; {then}" in lines
     assert snapshot(planned) == before and len(before) == 4
 
 
@@ -72,6 +73,21 @@ def test_it_is_not_named_where_the_caches_alone_go(planned, capfd):
     capfd.readouterr()
     assert remove("--caches") == 0
     assert "plan" not in capfd.readouterr().out
+
+
+def test_while_it_is_made_its_set_is_neither_replaced_nor_removed(planned, monkeypatch, capfd):
+    usual = planning.compute
+    write(planned.parent.parent / "source", 50)
+
+    def slow(*given, **options):
+        assert prepare("--overwrite") == remove() == 2
+        return usual(*given, **options)
+
+    monkeypatch.setattr(planning, "compute", slow)
+    assert cli.main(["plan", "livers"]) == 0
+    errors = capfd.readouterr().err
+    assert errors.count("data/livers/1.0.0: in use by another process, such as a training") == 2
+    assert prepare("--overwrite") == remove() == 0
 
 
 @pytest.mark.parametrize("removed", [True, False])
@@ -114,6 +130,7 @@ def test_plans_are_known_by_name_and_by_data(planned):
 
 def test_one_that_knows_no_data_is_named_as_such(planned, capfd):
     path = planned / "livers-v1.json"
+    planning.fingerprint_path(path).unlink()
     kept = json.loads(path.read_text())
     path.write_text(json.dumps({k: v for k, v in kept.items() if k not in ("data", "split")}))
     assert remove() == 0

@@ -154,9 +154,9 @@ def _add_predict(verbs) -> None:
         "predict",
         commands.predict,
         "Predict on your own images: a table, an overlay of each image, and its label map.",
-        "PNG, JPEG, TIFF, GIF and BMP; 8 and 16 bit; grey or colour; label maps lie in labels/, with\n"
-        "the class indices as grey values. Runs on volumes take NIfTI (.nii, .nii.gz) and write label\n"
-        "maps in the grid of each file, CASE.nii.gz of CASE_0000.nii.gz.\n"
+        "PNG, JPEG, TIFF, GIF and BMP; 8 and 16 bit; grey or colour; label maps lie in labels/,\n"
+        "with the class indices as grey values. Runs on volumes take NIfTI (.nii, .nii.gz) and\n"
+        "write label maps in the grid of each file, CASE.nii.gz of CASE_0000.nii.gz.\n"
         "A folder stands for its images. Earlier predictions in the output stay, and are named.",
     )
     _add_workdir(parser, "a trained folder")

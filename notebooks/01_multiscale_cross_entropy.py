@@ -84,12 +84,13 @@ row, column = np.mgrid[:size, :size] + 0.5
 near = 0.9 * np.exp(-((column - x - 4) ** 2 + (row - y + 3) ** 2) / (2 * 6.0**2))
 far = np.exp(-((column - 52) ** 2 + (row - 52) ** 2) / (2 * 2.0**2))
 heatmap = jnp.asarray(near + far, jnp.float32)[None]
-axis_logits_figure(photograph["image"], heatmap[0], np.array([x, y]))
+points = np.array([[x, y], np.asarray(ops.decode_argmax(heatmap))[0]])
+axis_logits_figure(photograph["image"], heatmap[0], points, options={}, decode="argmax")
 
 # %% [markdown]
 # *Figure 2. The map, and the softmax of its axis logits from 64 classes (top) down to 2 (bottom);
-# green: the true coordinate. At fine scales the true class is beaten by its neighbours, at coarse
-# ones it leads already.*
+# green: the true coordinate, dashed: the predicted one. At fine scales the true class is beaten by
+# its neighbours, at coarse ones it leads already.*
 #
 # ## Where the gradient goes
 #

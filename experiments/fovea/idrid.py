@@ -11,8 +11,8 @@ Sweep:     segjax sweep --config experiments/fovea/idrid.py:cpu --workdir work/i
            (three losses, three seeds each)
 Hardware:  cpu: two cores, seven minutes (the sweep: half an hour at 500 steps); the others: one
            GPU or TPU.
-Expected:  cpu: R-AED 8.9 on validation (measured; the baseline has 5.1). The others have
-           not been run to the end yet.
+Expected:  cpu: R-AED 8.7 to 9.0 on validation (measured: six trainings, docs/benchmarks.md; the
+           baseline has 5.1). The others have not been run to the end yet.
 """
 
 from experiments.fovea import common

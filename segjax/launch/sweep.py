@@ -46,7 +46,6 @@ def load_points(text: str) -> list[sweeps.Point]:
         raise UserError(f"--config {path}: sweep() gives a list of dicts of config paths")
     points = [values.plain(point, f"--config {path}: sweep()") for point in points]
     if arg:
-        _check_words(text, points, arg)
         points = [sweeps.product([{"arg": arg}], [point])[0] for point in points]
     if not points:
         raise UserError(f"--config {text}: sweep() gives no point")
@@ -55,11 +54,13 @@ def load_points(text: str) -> list[sweeps.Point]:
     return points
 
 
-def _check_words(text: str, points: list[sweeps.Point], arg: str) -> None:
+def _check_words(text: str, points: list[sweeps.Point]) -> None:
     """UserError where a point sets what the argument after the colon sets to something else."""
+    arg = files.split_name(text)[1] or ""
     given = sweeps.words(arg)
     for point in points:
-        for name, value in sweeps.words(str(point.get("arg", ""))).items():
+        # The argument stands at the head of every point's own (`load_points`)
+        for name, value in sweeps.words(str(point.get("arg", "")).removeprefix(arg)).items():
             if given.get(name, value) != value:
                 raise UserError(
                     f"--config {text}: {name}={given[name]} is lost, for sweep() varies {name}; "
@@ -74,6 +75,7 @@ def check_points(
     from segjax.train import experiment
 
     path, _ = files.split_name(text)
+    _check_words(text, points)
     varied = {name for point in points for name in point}
     varied |= {other for name in varied for other in _other_units(name)}
     if twice := sorted(varied & {*extra}):

@@ -91,3 +91,10 @@ def test_the_help_says_how_to_use_a_line(capfd):
     assert left.value.code == 0
     shown = capfd.readouterr().out
     assert "--config.data.image_size=(64, 64)" in shown and "--json" in shown
+
+
+def test_a_word_that_its_sweep_varies_is_no_fault_of_a_single_training(capfd):
+    assert main(["config", f"{IDRID}:cpu,loss=mse", *FLAGS]) == 0
+    output, errors = capfd.readouterr()
+    assert "config.loss.mse.name = 'coordinate_mean_squared_error'" in output
+    assert errors == "segjax: its sweep() has 9 points\n"

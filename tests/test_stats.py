@@ -56,7 +56,7 @@ def test_the_exact_permutation_test_needs_no_more_memory_for_more_signs(monkeypa
     generator = np.random.default_rng(2)
     a, b = generator.standard_normal((2, 16))
     whole = stats.paired_permutation_test(a, b, resamples=2**16)
-    monkeypatch.setattr(stats, "BLOCK", 2**14)
+    monkeypatch.setattr(stats.resampling, "BLOCK", 2**14)
     tracemalloc.start()
     assert stats.paired_permutation_test(a, b, resamples=2**16) == whole
     _, peak = tracemalloc.get_traced_memory()
@@ -75,7 +75,7 @@ def test_the_exact_permutation_test_needs_no_more_memory_for_more_signs(monkeypa
 def test_the_crossed_bootstrap_does_not_depend_on_the_block(monkeypatch):
     values = np.random.default_rng(3).standard_normal((3, 40))
     interval = stats.crossed_bootstrap_interval(values, resamples=500)
-    monkeypatch.setattr(stats, "BLOCK", 40 * 7)
+    monkeypatch.setattr(stats.resampling, "BLOCK", 40 * 7)
     assert stats.crossed_bootstrap_interval(values, resamples=500) == pytest.approx(interval)
 
 
@@ -84,7 +84,7 @@ def test_the_test_is_two_sided_and_does_not_depend_on_the_block(monkeypatch):
     a, b = generator.standard_normal((2, 30))
     value = stats.paired_permutation_test(a, b)
     assert stats.paired_permutation_test(b, a) == pytest.approx(value, abs=1e-12)
-    monkeypatch.setattr(stats, "BLOCK", 30 * 64)
+    monkeypatch.setattr(stats.resampling, "BLOCK", 30 * 64)
     assert stats.paired_permutation_test(a, b) == pytest.approx(value, abs=0.03)
 
 
@@ -328,7 +328,7 @@ def test_an_exchange_that_is_not_defined_counts_as_reaching():
 def test_the_test_of_a_statistic_does_not_depend_on_the_block(monkeypatch):
     a, b = np.random.default_rng(8).normal(0.3, 1, (2, 2, 10))
     whole = stats.paired_statistic_test([a], [b], last_mean)
-    monkeypatch.setattr(stats, "BLOCK", 10 * 7)
+    monkeypatch.setattr(stats.resampling, "BLOCK", 10 * 7)
     assert stats.paired_statistic_test([a], [b], last_mean) == whole
 
 

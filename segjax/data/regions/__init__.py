@@ -1,0 +1,18 @@
+"""Eight regions of a fundus photograph, what is marked in them, and pictures of them."""
+
+from segjax.data.regions.annotators import Aggregate, aggregated
+from segjax.data.regions.drawing import outlined
+from segjax.data.regions.geometry import REGIONS, rasterised, region_map, union
+from segjax.data.regions.lesions import Marked, marked
+
+__all__ = [
+    "REGIONS",
+    "Aggregate",
+    "Marked",
+    "aggregated",
+    "marked",
+    "outlined",
+    "rasterised",
+    "region_map",
+    "union",
+]

@@ -10,13 +10,17 @@ from segjax.errors import UserError
 # Flags that a folder takes, by the field of a `Request` that they set.
 SHARED = ("group", "split", "validation", "test", "seed")
 FOLDER = ("images", "masks", "mask_pattern", "classes", "colours", "points", "units", "labels")
+FOLDER += ("findings", "needed")
 TAKES = {"folder": FOLDER + SHARED, "nnunet": ("manual_dir", *SHARED)}
 # Without these there is nothing to read.
 NEEDS = {"folder": "images", "nnunet": "manual_dir"}
+WITH_FOVEA = "goes with `segjax data prepare idrid/findings`"
 
 
 def prepare(args: argparse.Namespace) -> None:
     """An official download, or a folder of the user's."""
+    if args.fovea is not None and args.name in TAKES:
+        raise UserError(f"--fovea: {WITH_FOVEA}")
     takes = TAKES.get(args.name, ("manual_dir",))
     every = [*FOLDER, *SHARED, "manual_dir"]
     given = [flag for flag in every if getattr(args, flag) is not None]
@@ -35,6 +39,8 @@ def _prepare_download(args: argparse.Namespace) -> None:
     from segjax.data import digest, downloads, store
 
     made = store.builder(args.name, args.data_dir, path="data set")
+    if args.fovea is not None:
+        _give_fovea(made, args)
     if store.needs_download(made):
         fresh, remark = downloads.prepare(made, args.manual_dir, overwrite=args.overwrite)
     else:
@@ -44,6 +50,19 @@ def _prepare_download(args: argparse.Namespace) -> None:
     _say_prepared(args.name, made, fresh, args.data_dir)
     if remark:
         print(remark)
+
+
+def _give_fovea(made, args: argparse.Namespace) -> None:
+    """Gives a builder the points that a trained run predicts of its photographs."""
+    from segjax.data import store
+
+    if not hasattr(made, "to_predict") or args.name.partition("/")[2] != "findings":
+        raise UserError(f"--fovea: {WITH_FOVEA}")
+    store.check_manual(made, args.manual_dir)
+    from segjax.inference.points import predicted_points
+
+    photographs = made.to_predict(pathlib.Path(args.manual_dir))
+    made.given = predicted_points(pathlib.Path(args.fovea), photographs, "fovea")
 
 
 def _check_no_overwrite(args: argparse.Namespace) -> None:
@@ -73,8 +92,9 @@ def _prepare_own(args: argparse.Namespace) -> None:
             checks.require_flag(f"--{flag}", getattr(args, flag), share)
     if (args.validation or 0) + (args.test or 0) >= 1:
         raise UserError("--validation and --test: leave nothing to train on")
-    if args.seed is not None:
-        checks.require_flag("--seed", args.seed, checks.whole(least=0))
+    for flag, least in (("seed", 0), ("needed", 1)):
+        if getattr(args, flag) is not None:
+            checks.require_flag(f"--{flag}", getattr(args, flag), checks.whole(least=least))
     takes = TAKES[args.name]
     said = {name: getattr(args, name) for name in takes if getattr(args, name) is not None}
     if "classes" in said:

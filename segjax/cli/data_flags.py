@@ -10,6 +10,7 @@ A folder of your own becomes a set with the name that you give it:
 
   segjax data prepare folder --images DIR --masks DIR --name my_vessels
   segjax data prepare folder --images DIR --points TABLE.csv --name foveas
+  segjax data prepare folder --images DIR --findings TABLE.csv --name findings
   segjax data prepare nnunet --manual_dir DIR --name livers     # imagesTr, labelsTr, dataset.json
 
 It prints what it understood and draws a contact sheet before anything is stored; the folder itself
@@ -77,6 +78,13 @@ def _add_prepare(inner) -> None:
         help="the folder of the official download, or in nnU-Net's layout",
     )
     parser.add_argument(
+        "--fovea",
+        type=os.path.expanduser,
+        metavar="RUN",
+        help="idrid/findings: a trained work folder that predicts the fovea where it is not "
+        "annotated",
+    )
+    parser.add_argument(
         "--overwrite",
         action="store_true",
         help="prepare it anew where its source has changed, or it is damaged; the old set stays "
@@ -112,6 +120,11 @@ def _add_folder(parser: Parser) -> None:
         "--colours": ("TABLE", "of masks in colours: columns class, red, green, blue; or value"),
         "--points": ("TABLE", "columns name, x, y; or name, fovea_x, fovea_y, disc_x, …"),
         "--labels": ("TABLE", "columns name, and one for each kind of label"),
+        "--findings": (
+            "TABLE",
+            "a row an image, annotator and finding: columns image, annotator, finding, regions, "
+            "disc_x, disc_y, fovea_x, fovea_y",
+        ),
         "--split": ("TABLE", "columns name and split, instead of drawing it"),
     }
     for flag, (metavar, text) in paths.items():
@@ -126,6 +139,12 @@ def _add_folder(parser: Parser) -> None:
     )
     group.add_argument(
         "--units", choices=("pixels", "fractions"), help="of points; default: by their size"
+    )
+    group.add_argument(
+        "--needed",
+        type=int,
+        metavar="N",
+        help="annotators who make a finding present; default: two thirds, and at least two",
     )
     group.add_argument(
         "--group",

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from segjax import checks
 from segjax.data.ignored import IGNORED
 from segjax.data.png import write_png
+from segjax.data.regions import REGIONS, outlined
 
 CAPTION = 26  # height of a tile's caption, two lines
 LINE = 12
@@ -77,6 +78,10 @@ def contact_sheet(
     image, is a mask, drawn as the contour of its non-zero pixels; a string, a number or a short
     vector of integers goes into the caption. Anything else is left out, and so is a string that
     only says the name again.
+
+    Of a finding F, `F_label` and the regions `F_regions`, `[8]`, the caption has the names where it
+    is present, and nothing where it is absent. With points `disc` and `fovea` the eight regions are
+    outlined, and those of any finding shaded.
 
     A volume, an example whose `image` is `[d, h, w, c]`, is shown by the slice with most foreground
     in its field `labels`, or the middle one. Slices lie across the axis of the largest `spacing`.
@@ -231,6 +236,9 @@ def _tile(
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = cv2.resize(np.ascontiguousarray(image), size, interpolation=shrink)
+    # Two factors: rounding the size to whole pixels makes the axes differ a little from `scale`
+    stretch = np.array([size[0] / width, size[1] / height])
+    small = _with_regions(small, example, stretch)
     for name, mask in _masks(example, (height, width), 0).items():
         # Outlined after the resize, so that a contour is one pixel wide at any size of the image
         _outline(small, mask, colours[name])
@@ -240,8 +248,6 @@ def _tile(
     canvas = Image.fromarray(out)
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(10)
-    # Two factors: rounding the size to whole pixels makes the axes differ a little from `scale`
-    stretch = np.array([size[0] / width, size[1] / height])
     for name, point in example.items():
         point = np.asarray(point)
         if point.shape == (2,) and point.dtype.kind == "f" and np.isfinite(point).all():
@@ -251,6 +257,26 @@ def _tile(
         spaced = text.replace(" ", "  ")
         draw.text((2, tile + 1 + line * LINE), _fit(spaced, tile - 4, font), INK, font)
     return np.asarray(canvas)
+
+
+def _marked(example: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
+    """The regions of each finding of an example."""
+    found = {}
+    for name, value in example.items():
+        finding = name.removesuffix("_regions")
+        if finding != name and f"{finding}_label" in example and np.shape(value) == (len(REGIONS),):
+            found[finding] = [region for region, there in zip(REGIONS, value, strict=True) if there]
+    return found
+
+
+def _with_regions(image: np.ndarray, example: Mapping, stretch: np.ndarray) -> np.ndarray:
+    """The eight regions drawn in, those of findings shaded; without findings, the image itself."""
+    found = _marked(example)
+    marked = {region for names in found.values() for region in names}
+    disc, fovea = (np.asarray(example.get(name, np.nan)) * stretch for name in ("disc", "fovea"))
+    if not found or not np.isfinite([disc, fovea]).all() or np.array_equal(disc, fovea):
+        return image
+    return outlined(image, disc, fovea, names=False, marked=marked)
 
 
 def _outline(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:
@@ -278,9 +304,12 @@ def _cross(draw: ImageDraw.ImageDraw, place: np.ndarray, name: str, font, tile: 
 def _caption(example: Mapping[str, np.ndarray]) -> tuple[str, str]:
     """The image's name, and its class values."""
     title = _text(np.asarray(example.get("image_id", "")))
-    values = []
+    findings, values = _marked(example), []
+    of_findings = {f"{name}_{kind}" for name in findings for kind in ("label", "regions")}
     for name, value in example.items():
         value = np.asarray(value)
+        if name in of_findings:
+            continue
         if value.ndim == 0 and value.dtype.kind in "iubfUSO":
             text = _text(value)
             # The name itself, and the group or the patient of an image that is alone in it
@@ -288,6 +317,10 @@ def _caption(example: Mapping[str, np.ndarray]) -> tuple[str, str]:
                 values.append(f"{name}: {text}")
         elif value.ndim == 1 and value.size <= 16 and value.dtype.kind in "iub":
             values.append(f"{name}: " + " ".join(str(int(v)) for v in value))
+    for name, marked in findings.items():
+        label = int(example[f"{name}_label"])
+        if label:
+            values.append(f"{name}: {' '.join(marked)}" if label > 0 else f"{name}: undecided")
     return title, ", ".join(values)
 
 

@@ -33,6 +33,8 @@ def prepare(
         return False, ""
     store.check_manual(made, manual_dir)
     found = sources.changes(pathlib.Path(made.data_path), sources.of(made, manual_dir))
+    if found == "" and (other := _other_notes(made)):
+        found = f"another {other}"
     if overwrite and (found != "" or fault):
         return store.prepare(made, manual_dir, replace=True), ""
     _check_whole(fault)
@@ -48,6 +50,15 @@ def prepare(
             "it where the content is the same)"
         )
     return False, ""
+
+
+def _other_notes(made: tfds.core.DatasetBuilder) -> str:
+    """Which note of a builder, as of predicted points, is not that of the set; '' for none."""
+    for name, text in getattr(made, "notes", dict)().items():
+        path = pathlib.Path(made.data_path, name)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            return name
+    return ""
 
 
 def _fault(made: tfds.core.DatasetBuilder) -> str:

@@ -5,8 +5,12 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from segjax.data.regions import REGIONS as NAMED_REGIONS
+
 # Which pixels somebody has labelled, in sets made of a folder
 ANNOTATED = "annotated"
+# What the fields of a finding end in: is it there, and in which regions
+LABEL, REGIONS = "_label", "_regions"
 
 
 def masks(made: Any) -> list[str]:
@@ -27,6 +31,14 @@ def points(made: Any) -> list[str]:
         for name, feature in made.info.features.items()
         if feature.shape == (2,) and np.issubdtype(feature.np_dtype, np.floating)
     ]
+
+
+def findings(made: Any) -> list[str]:
+    """Findings that have a label and regions, in the order of the alphabet."""
+    shapes = {name: feature.shape for name, feature in made.info.features.items()}
+    # The description of a prepared set keeps no order of its fields
+    found = sorted(name.removesuffix(LABEL) for name in shapes if name.endswith(LABEL))
+    return [name for name in found if shapes.get(f"{name}{REGIONS}") == (len(NAMED_REGIONS),)]
 
 
 def is_volumes(made: Any) -> bool:

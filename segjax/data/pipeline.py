@@ -21,6 +21,19 @@ Fields = dict[str, np.ndarray]
 BOOKKEEPING = ("index", "slot", "weight")
 
 
+class Chosen(Sequence):
+    """Some examples of a split, by their place in it."""
+
+    def __init__(self, source: Sequence[Mapping], places: Sequence[int]):
+        self._source, self._places = source, places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Mapping:
+        return self._source[self._places[int(index)]]
+
+
 class Records:
     """Examples of a split as the task wants them: `records[i]` is a dict of arrays."""
 

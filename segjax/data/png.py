@@ -13,7 +13,9 @@ _HEAD = 33  # bytes of the signature and the chunk IHDR, which comes first
 
 
 def write_png(path: pathlib.Path, image: np.ndarray) -> None:
-    """Writes an RGB or grey uint8 array as PNG, through a temporary file; folders are made.
+    """Writes an array as PNG, RGB or grey uint8 or grey uint16; folders are made.
+
+    It is written through a temporary file.
 
     The file names segjax as its software, by which `outputs.is_own` knows it again.
     """

@@ -103,7 +103,11 @@ def prepare(
         check_manual(made, manual_dir)
 
     def twin(folder: str) -> tfds.core.DatasetBuilder:
-        return type(made)(data_dir=folder, config=made.builder_config, file_format=FORMAT)
+        other = type(made)(data_dir=folder, config=made.builder_config, file_format=FORMAT)
+        # What a set is made of besides its download, such as points that a run has predicted
+        if hasattr(made, "given"):
+            other.given = made.given
+        return other
 
     # Asked under the lock: the process that was waited for has made the set.
     fresh = make(

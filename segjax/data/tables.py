@@ -121,7 +121,7 @@ def rows_by_name(
     for row in rows:
         if row["name"] is None:
             continue
-        name = _name_of(row["name"], known)
+        name = name_of(row["name"], known)
         if name in index:
             first = index[name]["row"]
             raise UserError(
@@ -131,7 +131,7 @@ def rows_by_name(
     return index
 
 
-def _name_of(cell: object, known: Collection[str]) -> str:
+def name_of(cell: object, known: Collection[str]) -> str:
     """The name in a cell: whole where it is known so, else without the ending of a file."""
     text, number = names.key(pathlib.PurePath(str(cell)).name), number_of(cell)
     # 17 becomes 17.0 in spreadsheets and data frames

@@ -7,6 +7,7 @@ images and network that a laptop trains in minutes, the losses of its sweep.
 import json
 import pathlib
 import shlex
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,12 +17,12 @@ from segjax.data.volumes import planning
 from segjax.data.volumes.plan import read_plan
 from segjax.errors import UserError
 from segjax.files import write_text
+from segjax.launch import records
 
 BATCH = 8  # also of fewer images, which come several times then; as many as devices mostly are
 WRONG = "\\\"':\n\r\t"  # in the docstring of a file, or before the arguments behind its name
 SIDE = 128  # pixels of the longer side of a photograph
 PATCH = 96  # pixels of a slice
-LOOKED_AT = 50  # photographs, by which classes are ordered
 COARSER = 1.6  # times the plan's pixels at most, where a patch is to show as much with fewer
 
 LOSSES = {
@@ -29,6 +30,7 @@ LOSSES = {
     "localization": ("msce", "msce+max/sum", "sce", "sce+max/sum", "mse"),
     "volume_segmentation": ("rrw", "weighted_cross_entropy", "dice", "focal", "boundary"),
 }
+TASKS = (*LOSSES, "guided_classification")
 # Of words that are no names of losses (docs/losses.md): what they stand for.
 WORDS = {
     "localization": "msce multiscale softmax cross entropy, sce softmax cross entropy, mse squared"
@@ -64,10 +66,10 @@ def write(
         raise UserError(f"{path}: exists already; take another name")
     if not path.parent.is_dir():
         raise UserError(f"{path}: there is no folder {path.parent}")
-    if task is not None and task not in LOSSES:
-        known = ", ".join(LOSSES)
+    if task is not None and task not in TASKS:
+        known = ", ".join(TASKS)
         raise UserError(
-            f"--task {task}: `segjax new` has no such task{nearest(task, LOSSES)} It has: {known}"
+            f"--task {task}: `segjax new` has no such task{nearest(task, TASKS)} It has: {known}"
         )
     fresh = not store.is_prepared(store.builder(data, data_dir))
     made = store.ensure_prepared(data, data_dir)
@@ -79,7 +81,8 @@ def write(
     fitting = _tasks(made)
     if not fitting:
         raise UserError(
-            f"--data {data}: has no masks, points or labelled volumes, which segjax has tasks for"
+            f"--data {data}: has no masks, points, findings or labelled volumes, which segjax has "
+            "tasks for"
         )
     task = task or next(iter(fitting))
     if task not in fitting:
@@ -103,25 +106,13 @@ def _tasks(made: Any) -> dict[str, Any]:
     """What writes the file of each task that the fields of a set allow."""
     if fields.is_volumes(made):
         return {"volume_segmentation": _volumes}
-    found = {}
+    # First: its disc and fovea say where the regions are
+    found = {"guided_classification": _findings} if fields.findings(made) else {}
     if fields.masks(made):
         found["segmentation"] = _segmentation
-    if fields.points(made):
+    if fields.points(made) and not (fields.findings(made) and records.lacks_points(made)):
         found["localization"] = _localization
     return found
-
-
-def _largest_first(made: Any, masks: Sequence[str]) -> list[str]:
-    """Masks by their mean area, so that one within another comes later, and is not painted over."""
-    if len(masks) < 2:
-        return list(masks)
-    source = store.open_split(made, "train", tuple(masks))
-    some = range(0, len(source), max(1, len(source) // LOOKED_AT))
-    areas = dict.fromkeys(masks, 0.0)
-    for example in (source[index] for index in some):
-        for name in masks:
-            areas[name] += float((example[name] > 0).mean())
-    return sorted(masks, key=lambda name: -areas[name])
 
 
 def shrunk(data: str, data_dir: str) -> str:
@@ -166,11 +157,15 @@ def _size_lines(made: Any) -> str:
 def _header(path: pathlib.Path, what: str, task: str, more: str = "") -> str:
     losses = "|".join(LOSSES[task])
     words = f"\nLosses:    {WORDS[task]}" if task in WORDS else ""
+    return _docstring(path, what, f"loss={losses}, steps=N{more}{words}", "losses")
+
+
+def _docstring(path: pathlib.Path, what: str, arguments: str, swept: str) -> str:
     return f'''"""{what}
 
 Command:   segjax train --config {quote(path)} --workdir {quote(f"work/{path.stem}")}
-           segjax sweep --config {quote(path)} --workdir {quote(f"work/{path.stem}-losses")}
-Arguments: loss={losses}, steps=N{more}{words}
+           segjax sweep --config {quote(path)} --workdir {quote(f"work/{path.stem}-{swept}")}
+Arguments: {arguments}
 """
 '''
 
@@ -210,7 +205,7 @@ def _common(data: str, data_dir: str, made: Any) -> str:
 
 
 def _segmentation(path, data, data_dir, made) -> str:
-    masks, losses = _largest_first(made, fields.masks(made)), LOSSES["segmentation"]
+    masks, losses = records.largest_first(made, fields.masks(made)), LOSSES["segmentation"]
     within = f', within="{fields.ANNOTATED}"' if fields.has_annotated(made) else ""
     outputs = 1 if len(masks) == 1 else len(masks) + 1
     targets = _listed(masks)
@@ -279,6 +274,44 @@ def get_config(arg=None):
     return quick_optimizer(config, steps=args["steps"], learning_rate=3e-3)
 '''
         + _sweep(losses)
+    )
+
+
+def _findings(path, data, data_dir, made) -> str:
+    what = f"Tells whether a photograph of {data} shows a finding, guided by marked regions."
+    first = records.first_finding(made)
+    known = textwrap.fill(", ".join(fields.findings(made)), 85, break_long_words=False)
+    known = f"\nFindings:  {textwrap.indent(known, ' ' * 11).strip()}"
+    arguments = f"finding=NAME, guidance=WEIGHT, steps=N, size=PIXELS{known}"
+    return (
+        _docstring(path, what, arguments, "guidance")
+        + f'''
+from segjax.config.arguments import parse_arg
+from segjax.config.defaults import base
+from segjax.config.sweeps import product
+from segjax.recipes.augmentation import augmentations
+from segjax.recipes.findings import guided_loss, network
+from segjax.recipes.tasks import task_options
+from segjax.recipes.training import quick_optimizer
+
+
+def get_config(arg=None):
+    args = parse_arg(arg, finding="{first}", guidance=0.2, steps=600, size={SIDE})
+    config = base()
+    config.task = "guided_classification"
+    config.task_options = task_options(config.task, finding=args["finding"])
+    config.model = network(args["finding"], features=(8, 16, 32), branch=32)
+    config.loss.update(guided_loss(args["guidance"]))
+    config.data.image_size = (args["size"], args["size"])
+    config.data.augment = augmentations(config.task, flip_horizontal=0.5, rotate=10.0)
+{_common(data, data_dir, made)}\
+    config.evaluate.best, config.evaluate.best_mode = "auroc", "max"
+    return quick_optimizer(config, steps=args["steps"], learning_rate=1e-2)
+
+
+def sweep():
+    return product({{"loss.guidance.weight": [0.2, 0.05, 0.0]}}, seed=[0, 1, 2])
+'''
     )
 
 

@@ -9,11 +9,13 @@ from PIL import Image
 from segjax.data.contact_sheet import (
     CAPTION,
     MARGIN,
+    _caption,
     contact_sheet,
     mask_colour,
     mask_colours,
     write_contact_sheet,
 )
+from segjax.data.regions import outlined
 from segjax.data.synthetic.fundus import MASKS, generate_fundus
 
 pytestmark = pytest.mark.pictures
@@ -39,6 +41,34 @@ def test_layout():
     assert sheet.shape == (3 * (64 + CAPTION + MARGIN) + MARGIN, 2 * (64 + MARGIN) + MARGIN, 3)
     # Fewer examples than columns make a narrow sheet, not an empty one.
     assert contact_sheet([blank()], columns=4, tile=64).shape[1] == 64 + 2 * MARGIN
+
+
+def test_regions_of_findings_are_drawn_where_points_are():
+    points = {"disc": np.float32([15, 20]), "fovea": np.float32([30, 22])}
+    several = {
+        "one_label": 1,
+        "one_regions": np.eye(8, dtype=np.uint8)[2],
+        "two_label": np.int8(-1),
+        "two_regions": np.eye(8, dtype=np.uint8)[3],
+        "six_label": 0,
+        "six_regions": np.zeros(8, np.uint8),
+    }
+    sheet = contact_sheet([blank(**points, **several)], tile=80)
+    wanted = outlined(
+        np.full((80, 80, 3), 90, np.uint8), (30, 40), (60, 44), names=False,
+        marked=["macula", "temporal"],
+    )  # fmt: skip
+    rest = {**blank(**points), "image": wanted}
+    rest |= {name: 2 * point for name, point in points.items()}
+    others = contact_sheet([rest], tile=80)
+    assert (wanted != 90).any()
+    inside = np.s_[MARGIN : MARGIN + 80, MARGIN : MARGIN + 80]
+    np.testing.assert_array_equal(sheet[inside], others[inside])
+    assert _caption(several) == ("", "one: macula, two: undecided")
+    # No photograph without points has regions that could be drawn
+    for nowhere in ({}, {**points, "disc": np.full(2, np.nan)}, {**points, "disc": [30.0, 22.0]}):
+        plain = contact_sheet([blank(**nowhere, **several)], tile=80)[inside]
+        assert (plain[:10] == 90).all()
 
 
 def test_aspect_is_kept():

@@ -90,6 +90,53 @@ def test_points(folder, capfd):
     assert config.task_options.target == "fovea" and config.evaluate.best == "distance_pixels"
 
 
+@pytest.fixture
+def findings(tmp_path, monkeypatch):
+    """Twelve photographs and a table: `all_train` is in the training split alone."""
+    monkeypatch.chdir(tmp_path)
+    rows, where = [], (5, 10, 20, 10)
+    for n in range(12):
+        picture(tmp_path / "eyes" / f"e{n}.png", seed=n)
+        rows += [(f"e{n}", "drusen", "macula temporal", *where)] if n % 2 else []
+        rows += [(f"e{n}", "all train", "macula", *where)] if n == 1 else []
+        rows += [(f"e{n}", "", "", *where)] if not n % 2 else []
+    header = ("image", "finding", "regions", "disc_x", "disc_y", "fovea_x", "fovea_y")
+    table(tmp_path / "findings.csv", header, *rows)
+    splits = [(f"e{n}", "validation" if n > 7 else "train") for n in range(12)]
+    table(tmp_path / "splits.csv", ("name", "split"), *splits)
+    words = ["data", "prepare", "folder", "--images", "eyes", "--findings", "findings.csv"]
+    assert main([*words, "--split", "splits.csv", "--name", "found"]) == 0
+    return tmp_path, words, header, rows
+
+
+def test_findings(findings, capfd):
+    """The first one that can be trained on, with and without guidance."""
+    folder, words, header, rows = findings
+    assert main(["new", "found.py", "--data", "found"]) == 0
+    assert "wrote found.py (task guided_classification)" in capfd.readouterr().out
+    text = (folder / "found.py").read_text()
+    assert len(text.splitlines()) <= 45 and max(map(len, text.splitlines())) <= 100
+    assert "\nFindings:  all_train, drusen\n" in text
+    config = files.load("found.py")
+    assert config.task_options.finding == "drusen" and config.evaluate.best == "auroc"
+    assert config.loss.guidance.weight == 0.2 and config.data.batch_size == 8
+    points = sweep.load_points("found.py")
+    assert {point["loss.guidance.weight"] for point in points} == {0.2, 0.05, 0.0}
+    assert len(points) == 9 and {point["seed"] for point in points} == {0, 1, 2}
+    for point in points[::4]:
+        made = experiment.check(files.load("found.py:steps=30,size=64", point))
+        assert made.total_steps == 30
+    config = files.load("found.py:finding=all_train,guidance=0.5")
+    assert config.task_options.finding == "all_train" and config.loss.guidance.weight == 0.5
+    assert main(["new", "points.py", "--data", "found", "--task", "localization"]) == 0
+    # Of photographs without points nobody learns to find them
+    rows = [row if row[1] else (row[0], *[""] * 6) for row in rows]
+    table(folder / "findings.csv", header, *rows)
+    assert main([*words, "--name", "gaps"]) == 0
+    assert main(["new", "gaps.py", "--data", "gaps", "--task", "localization"]) == 2
+    assert "gaps has no fields for it; it has those of guided_class" in capfd.readouterr().err
+
+
 def test_volumes_follow_their_plan(tmp_path, monkeypatch, capfd):
     root = tmp_path / "livers"
     for n in range(4):

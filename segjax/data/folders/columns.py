@@ -21,6 +21,10 @@ NAMES = ("name", "image", "image name", "image id", "image no", "imageid", "file
 )
 # What else tables of this kind hold.
 OTHERS = ("split", "set", "subset", "fold")
+# Headers of columns that say whose images they are.
+PATIENT_COLUMN = re.compile(
+    r"(patient|subject|person|participant)s?(id|no|nr|num|number|name|code)?"
+)
 MOST_LABELS = 100
 UNITS = ("pixels", "fractions")
 
@@ -64,7 +68,10 @@ def read(path: pathlib.Path, images: Mapping[str, pathlib.Path], flag: str) -> T
 
 
 def points(
-    table: Table, sizes: Mapping[str, tuple[int, int]], units: str | None
+    table: Table,
+    sizes: Mapping[str, tuple[int, int]],
+    units: str | None,
+    flag: str = "--points",
 ) -> tuple[dict[str, dict[str, np.ndarray]], str]:
     """Points by their name, then by image, in pixels of the image; and the units of the table.
 
@@ -75,14 +82,14 @@ def points(
     Raises: UserError for a table without points, with one axis of a point only, or where no
         `units` are given and some points seem to be in fractions, others in pixels.
     """
-    _check_whole(table)
+    _check_whole(table, flag)
     pairs = _pairs(table.headers)
     if not pairs:
         raise UserError(
-            f"--points {table.path}: no columns x and y, nor such as fovea_x and fovea_y; the "
+            f"{flag} {table.path}: no columns x and y, nor such as fovea_x and fovea_y; the "
             f"headers are {', '.join(table.headers)}"
         )
-    units = units or _units(table, pairs)
+    units = units or _units(table, pairs, flag)
     found: dict[str, dict[str, np.ndarray]] = {}
     for point, (x, y) in pairs.items():
         for name, row in table.rows.items():
@@ -94,7 +101,7 @@ def points(
     return found, units
 
 
-def _units(table: Table, pairs: Mapping[str, tuple[str, str]]) -> str:
+def _units(table: Table, pairs: Mapping[str, tuple[str, str]], flag: str) -> str:
     """Fractions where all coordinates are at most 1, else pixels; UserError for some of each."""
     largest = {}
     for point, x_and_y in pairs.items():
@@ -106,7 +113,7 @@ def _units(table: Table, pairs: Mapping[str, tuple[str, str]]) -> str:
     high = [point for point in largest if point not in low]
     if low and high:
         raise UserError(
-            f"--points {table.path}: {low[0]!r} is nowhere above 1, as fractions are, and "
+            f"{flag} {table.path}: {low[0]!r} is nowhere above 1, as fractions are, and "
             f"{high[0]!r} is, as pixels are; bring them to one unit, or say by --units what they "
             "are"
         )
@@ -125,7 +132,7 @@ def _pairs(headers: Sequence[str]) -> dict[str, tuple[str, str]]:
     return pairs
 
 
-def _check_whole(table: Table) -> None:
+def _check_whole(table: Table, flag: str) -> None:
     """UserError for a column of one axis without that of the other.
 
     Only where x or y stands apart, as in `disc_x`, `disc X` and `discX`: `sex` and `day` are words.
@@ -136,7 +143,7 @@ def _check_whole(table: Table) -> None:
             other = _other_axis(header)
             if _found(table.headers, other) is None:
                 raise UserError(
-                    f"--points {table.path}: has a column {header!r}, but none {other!r}; the "
+                    f"{flag} {table.path}: has a column {header!r}, but none {other!r}; the "
                     f"headers are {', '.join(table.headers)}"
                 )
 
@@ -180,7 +187,7 @@ def labels(
                 "no classes; remove the column"
             )
         index = {name: place for place, name in enumerate(names)}
-        found[column] = (names, {name: index[_text(cell)] for name, cell in cells.items()})
+        found[column] = (names, {name: index[as_text(cell)] for name, cell in cells.items()})
     if not found:
         raise UserError(f"--labels {table.path}: no column of labels beside that of the names")
     return found
@@ -188,14 +195,14 @@ def labels(
 
 def _classes(cells) -> tuple[str, ...]:
     """The different values of a column, numbers in their order."""
-    names = {_text(cell) for cell in cells}
+    names = {as_text(cell) for cell in cells}
     numbers = {name: tables.number_of(name) for name in names}
     if not np.isnan(list(numbers.values())).any():
         return tuple(sorted(names, key=numbers.get))
     return tuple(sorted(names))
 
 
-def _text(cell: object) -> str:
+def as_text(cell: object) -> str:
     """A cell as the name of a class: 1 and 1.0 are one."""
     number = tables.number_of(cell)
     return str(int(number)) if number == number and number == int(number) else str(cell)
@@ -225,7 +232,7 @@ def groups(
     if empty := [images[name].name for name, cell in cells.items() if cell is None]:
         many = counted(empty, "image has", "images have")
         raise UserError(f"--group {how!r}: {many} none: {shown(empty)}")
-    return {name: _text(cell) for name, cell in cells.items()}
+    return {name: as_text(cell) for name, cell in cells.items()}
 
 
 def _by_pattern(

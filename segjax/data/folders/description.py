@@ -1,5 +1,6 @@
 """What a folder was understood to be, in a few lines."""
 
+import itertools
 import re
 import shlex
 from collections import Counter
@@ -8,18 +9,18 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from segjax.data import tables
-from segjax.data.folders.columns import Table
+from segjax.data.folders import agreement
+from segjax.data.folders.annotations import ABSENT, ALONE, PRESENT, UNDECIDED, Annotations
+from segjax.data.folders.columns import PATIENT_COLUMN, Table
 from segjax.data.folders.layout import IGNORE
 from segjax.data.folders.listing import counted, shown, shown_names
 from segjax.data.folders.photographs import Photographs
 from segjax.data.folders.volumes import TEST, Volumes
 from segjax.data.ignored import IGNORED
+from segjax.data.regions import REGIONS
 from segjax.data.shards import SPLITS
 
 GROUPS_SHOWN = 3
-PATIENT_COLUMN = re.compile(
-    r"(patient|subject|person|participant)s?(id|no|nr|num|number|name|code)?"
-)
 PATIENT = re.compile(r"(?P<patient>(?P<letters>\D*)\d+)(?P<gap>[ _-])[A-Za-z0-9]{1,6}")
 
 
@@ -56,8 +57,12 @@ def of_photographs(found: Photographs) -> Iterator[str]:
         counts = Counter(index.values())
         each = shown(f"{label} {counts[place]}" for place, label in enumerate(names))
         yield f"labels       {name}: {each}"
+    if found.findings:
+        yield from _of_findings(found.findings, found.request.needed)
     yield from _together(found, "image", "pixel")
     yield from _of_splits(found, "images")
+    if found.findings:
+        yield from _one_sided(found)
 
 
 def of_volumes(found: Volumes) -> Iterator[str]:
@@ -98,6 +103,60 @@ def of_volumes(found: Volumes) -> Iterator[str]:
             f"predict takes {'them' if number > 1 else 'it'}"
         )
     yield from _of_splits(found, "cases")
+
+
+def _of_findings(found: Annotations, needed: int | None) -> Iterator[str]:
+    """Who annotated, how labels come about, what of each finding there is, how far they agree."""
+    several = sorted({len(everyone) for everyone in found.annotators.values()})
+    an_image = f"{several[0]} to {several[-1]}" if several[1:] else f"{several[0]}"
+    people = {who for everyone in found.annotators.values() for who in everyone}
+    if people == {ALONE}:
+        yield "annotators   not told apart: what is marked is present"
+    else:
+        by = "two thirds of an image's annotators, at least 2, or the only one"
+        by = f"{needed} annotators" if needed else by
+        yield f"annotators   {len(people)}, {an_image} an image"
+        yield f"present      where marked by {by}; by none absent, else undecided and left out"
+    if lacking := [name for name in found.annotators if name not in found.points.rows]:
+        many = counted(lacking, "image without a mark has", "images without a mark have")
+        yield f"note         {many} no disc and fovea, which are stored as nan"
+    for name, each in found.findings.items():
+        labels = Counter(each.labels.values())
+        undecided = f", undecided in {labels[UNDECIDED]}" if labels[UNDECIDED] else ""
+        yield (
+            f"finding      {name}: present in {labels[PRESENT]}, absent in {labels[ABSENT]}"
+            f"{undecided} of {len(each.labels)} images"
+        )
+        present = [each.regions[image] for image, v in each.labels.items() if v == PRESENT]
+        marked = Counter(itertools.chain.from_iterable(present))
+        yield f"             in {shown(f'{r} {marked[r]}' for r in REGIONS if marked[r])}"
+    if several[-1] < 2:
+        return
+    if several[1:]:
+        yield f"agreement    no kappa, for images have {an_image} annotators"
+    for name, each in found.findings.items():
+        value, (regions, pairs) = agreement.kappa(found, name), agreement.same_regions(each)
+        said = [] if value is None else [f"Fleiss' kappa {value:.2f}"]
+        many = f"{pairs} pair{'s' * (pairs > 1)} of marks"
+        said += [f"Jaccard index of regions {regions:.2f} over {many}"] if pairs else []
+        if said:
+            yield f"agreement    {name}: {', '.join(said)}"
+
+
+def _one_sided(found: Photographs) -> Iterator[str]:
+    """What to say of findings of which a split has one side only."""
+    for split in SPLITS:
+        names = [name for name, of in found.splits.items() if of == split]
+        then = "training on it is refused; another --seed or --split may part them better"
+        then = "its AUROC is not defined there" if split == "test" else then
+        for label, word in ((PRESENT, "with"), (ABSENT, "without")):
+            lacking = [
+                finding
+                for finding, each in found.findings.findings.items()
+                if label not in {each.labels[name] for name in names}
+            ]
+            if names and lacking:
+                yield f"note         {split} has no image {word} {shown(lacking)}: {then}"
 
 
 def _together(found: Photographs | Volumes, what: str, least_part: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A folder of images with masks, points or labels, understood before anything is stored."""
+"""A folder of images with what they show, understood before anything is stored."""
 
 import hashlib
 import json
@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from segjax.data.features import EncodedImage
-from segjax.data.fields import ANNOTATED
-from segjax.data.folders import coding, columns, listing, pairing, scan, splitting
+from segjax.data.fields import ANNOTATED, LABEL, REGIONS
+from segjax.data.folders import annotations, coding, columns, listing, pairing, scan, splitting
 from segjax.data.sets import common
 from segjax.errors import UserError
 
@@ -32,6 +32,8 @@ class Request(splitting.Wanted):
     points: pathlib.Path | None = None
     units: str | None = None
     labels: pathlib.Path | None = None
+    findings: pathlib.Path | None = None
+    needed: int | None = None
 
     @property
     def folder(self) -> pathlib.Path:
@@ -71,7 +73,8 @@ class Photographs:
         same: images that are equal pixel by pixel.
         turned: images that an orientation noted in the file has turned.
         digests: of each image and its masks.
-        tables: of points and labels.
+        findings: what annotators say, where a table of findings is given.
+        tables: of what is said of each image.
     """
 
     request: Request
@@ -88,6 +91,7 @@ class Photographs:
     points: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     units: str = ""
     labels: Mapping[str, tuple[tuple[str, ...], Mapping[str, int]]] = field(default_factory=dict)
+    findings: annotations.Annotations | None = None
     tables: Sequence[columns.Table] = ()
 
     @property
@@ -112,6 +116,9 @@ class Photographs:
             "splits": self.splits,
             "digests": self.digests,
         }  # fmt: skip
+        if self.findings:  # only then: sets of earlier versions have a fingerprint without it
+            found = self.findings.findings
+            said["findings"] = {name: [each.labels, each.regions] for name, each in found.items()}
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def features(self) -> dict[str, tfds.features.FeatureConnector]:
@@ -128,6 +135,9 @@ class Photographs:
         fields |= dict.fromkeys(self.points, point)
         for name, (names, _) in self.labels.items():
             fields[name] = tfds.features.ClassLabel(names=list(names))
+        for name in self.findings.findings if self.findings else ():
+            fields[f"{name}{LABEL}"] = tfds.features.Tensor(shape=(), dtype=np.int8)
+            fields[f"{name}{REGIONS}"] = tfds.features.Tensor(shape=(8,), dtype=np.uint8)
         return fields
 
     @property
@@ -154,6 +164,9 @@ class Photographs:
             made[absent] = np.zeros((size[1], size[0], 1), np.uint8)
         made |= {ANNOTATED: annotated[..., None]} if self.has_ignored else {}
         made |= {f: found[name] for f, found in self.points.items()}
+        for finding, each in self.findings.findings.items() if self.findings else ():
+            made[f"{finding}{LABEL}"] = np.int8(each.labels[name])
+            made[f"{finding}{REGIONS}"] = each.vector(name)
         return made | {f: found[name] for f, (_, found) in self.labels.items()}
 
 
@@ -162,8 +175,7 @@ def understood(request: Request, journal: scan.Journal) -> Photographs:
 
     Raises: UserError naming the file, flag or row that makes no sense.
     """
-    if request.masks is None and request.points is None and request.labels is None:
-        raise UserError("--masks, --points or --labels: one of them says what the images show")
+    _check_flags(request)
     images, masks = _files(request)
     pairs = None
     if masks:
@@ -177,6 +189,12 @@ def understood(request: Request, journal: scan.Journal) -> Photographs:
     sizes = {name: seen[path].size for name, path in images.items()}
     turned = [name for name, path in images.items() if seen[path].turned]
     found: dict = {"digests": {name: seen[path].content for name, path in images.items()}}
+    tables = list(given.values())
+    if request.findings is not None:
+        more = annotations.read(request.findings, images, request.group, request.needed)
+        found["findings"] = more
+        found["points"], found["units"] = annotations.points(more, images, sizes, request.units)
+        tables.append(more.table)
     if pairs:
         found |= _of_masks(request, journal, pairs, (sizes, turned), found["digests"])
     if "points" in given:
@@ -189,7 +207,6 @@ def understood(request: Request, journal: scan.Journal) -> Photographs:
             found.get("masks", {}),
             found.get("points", {}),
         )
-    tables = list(given.values())
     groups = columns.groups(request.group, images, request.images, tables)
     same = scan.duplicates({name: seen[path] for name, path in images.items()})
     splits = _splits(request, groups, same, images)
@@ -205,6 +222,21 @@ def understood(request: Request, journal: scan.Journal) -> Photographs:
         tables=tables,
         **found,
     )
+
+
+def _check_flags(request: Request) -> None:
+    """UserError unless something says what the images show, a table of findings alone."""
+    others = ("masks", "points", "labels")
+    given = [flag for flag in others if getattr(request, flag) is not None]
+    if request.findings is None:
+        if not given:
+            raise UserError(
+                "--masks, --points, --labels or --findings: one of them says what the images show"
+            )
+        if request.needed is not None:
+            raise UserError("--needed: goes with --findings, whose annotators it counts")
+    elif given:
+        raise UserError(f"--findings: has points of its own, and is not taken with --{given[0]}")
 
 
 def _files(request: Request) -> tuple[dict[str, pathlib.Path], dict[str, pathlib.Path]]:

@@ -5,15 +5,16 @@ Diabetic Retinopathy Screening Research", Data 3(3):25, 2018. The layout read he
 official archives; docs/datasets/idrid.md describes it and its traps.
 """
 
+import itertools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from segjax.data import images, sources, tables
 from segjax.data.features import EncodedImage
-from segjax.data.sets import common
+from segjax.data.sets import common, idrid_findings
 from segjax.errors import UserError
 
 # Lesion kinds in the order of the field `findings`: folder and file suffix of their masks.
@@ -49,7 +50,7 @@ _CITATION = """@article{porwal2018idrid,
 
 
 class Idrid(tfds.core.GeneratorBasedBuilder):
-    """Fovea and disc centres (part C), lesion and disc masks (A), or disease grades (B)."""
+    """Fovea and disc centres (part C), masks of lesions and disc (A), grades (B), or findings."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}
@@ -57,7 +58,12 @@ class Idrid(tfds.core.GeneratorBasedBuilder):
         tfds.core.BuilderConfig(name="localization", description="Fovea and disc centres, part C."),
         tfds.core.BuilderConfig(name="segmentation", description="Lesion and disc masks, part A."),
         tfds.core.BuilderConfig(name="grading", description="Disease grades, part B."),
+        tfds.core.BuilderConfig(
+            name="findings", description="Findings with their regions, part A and healthy eyes."
+        ),
     ]
+    # Of `findings` the predicted fovea of each photograph of part A, (x, y) by its name.
+    given: Mapping[str, tuple[float, float]] | None = None
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Download IDRiD from https://ieee-dataport.org/open-access/"
         "indian-diabetic-retinopathy-image-dataset-idrid and unpack its archives into manual_dir, "
@@ -72,6 +78,8 @@ class Idrid(tfds.core.GeneratorBasedBuilder):
         elif self.builder_config.name == "segmentation":
             features |= {name: EncodedImage(shape=(None, None, 1)) for name in MASKS}
             features["findings"] = tfds.features.Tensor(shape=(len(LESIONS),), dtype=np.uint8)
+        elif self.builder_config.name == "findings":
+            features |= idrid_findings.features()
         else:
             features |= {
                 name: tfds.features.ClassLabel(num_classes=count)
@@ -87,11 +95,33 @@ class Idrid(tfds.core.GeneratorBasedBuilder):
         )
 
     def source_files(self, manual: pathlib.Path) -> dict[str, pathlib.Path]:
-        """The photographs, masks and tables of the part that this config reads."""
-        part = _part_folder(manual, _PARTS[self.builder_config.name])
-        return sources.below(part, (*common.IMAGES, ".csv"))
+        """The photographs, masks and tables of the parts that this config reads."""
+        endings = (*common.IMAGES, ".csv")
+        if self.builder_config.name != "findings":
+            return sources.below(_part_folder(manual, _PARTS[self.builder_config.name]), endings)
+        parts = {name: _part_folder(manual, name) for name in _PARTS.values()}
+        return {
+            f"{part}/{name}": path
+            for part, folder in parts.items()
+            for name, path in sources.below(folder, endings).items()
+        }
+
+    # --- what `idrid/findings` takes of a trained run ---------------------------------------------
+
+    def to_predict(self, manual: pathlib.Path) -> list[pathlib.Path]:
+        """The photographs whose fovea a run has to predict: those of part A."""
+        folder = _part_folder(manual, _PARTS["segmentation"]) / _IMAGES
+        return list(common.list_images(folder / _SPLITS["train"][0]).values())
+
+    def notes(self) -> dict[str, str]:
+        """The predicted points, to be kept beside the records."""
+        given = self.given
+        return {} if given is None else {idrid_findings.POINTS: idrid_findings.note(given)}
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+        if self.builder_config.name == "findings":
+            manual = common.manual_folder(dl_manager, "the folders of all three parts")
+            return {"train": self._findings(manual)}
         name = _PARTS[self.builder_config.name]
         part = _part_folder(common.manual_folder(dl_manager, f"the folder {name!r}"), name)
         splits = {}
@@ -111,17 +141,7 @@ class Idrid(tfds.core.GeneratorBasedBuilder):
         yield from examples
 
     def _localization(self, part: pathlib.Path, folder: pathlib.Path, found: dict, word: str):
-        truth = part / "2. Groundtruths"
-        files = {
-            "fovea": _table(truth / "2. Fovea Center Location", f"IDRiD_Fovea_Center_{word} Set"),
-            "disc": _table(truth / "1. Optic Disc Center Location", f"IDRiD_OD_Center_{word} Set"),
-        }
-        rows = {name: _rows(path, _POINT, folder, found) for name, path in files.items()}
-
-        def example(name: str, size: tuple[int, int]) -> dict[str, np.ndarray]:
-            return {p: tables.parse_point(files[p], rows[p][name], size) for p in files}
-
-        return _examples(found, example)
+        return _examples(found, _points(part, folder, found, word))
 
     def _segmentation(self, part: pathlib.Path, folder: pathlib.Path, found: dict, word: str):
         truth = part / "2. All Segmentation Groundtruths" / folder.name
@@ -138,12 +158,66 @@ class Idrid(tfds.core.GeneratorBasedBuilder):
         }
         return _examples(found, lambda name, size: grades[name])
 
+    def _findings(self, manual: pathlib.Path):
+        """Part A with its masks, and the healthy eyes of part B with the points of part C.
+
+        The official training sets alone: the test set of part A has numbers of its own.
+        """
+        folder, word = _SPLITS["train"]
+        parts = {kind: _part_folder(manual, part) for kind, part in _PARTS.items()}
+        found = {kind: common.list_images(part / _IMAGES / folder) for kind, part in parts.items()}
+        fovea = idrid_findings.check_fovea(self.given, found["segmentation"])
+        truth = parts["segmentation"] / "2. All Segmentation Groundtruths" / folder
+        place = parts["segmentation"] / _IMAGES / folder
+        masks = {kind: _mask_files(truth, kind, place, found["segmentation"]) for kind in MASKS}
+        healthy = self._healthy(parts["grading"], found["grading"], word)
+        scales = idrid_findings.same_photographs(healthy, found["localization"])
+        there = parts["localization"] / _IMAGES / folder
+        points = _points(parts["localization"], there, found["localization"], word)
+
+        def of_part_a(name: str, size: tuple[int, int]) -> dict:
+            stem = found["segmentation"][name].stem
+            return idrid_findings.of_masks(stem, _masks(masks, name, size), fovea[stem])
+
+        def of_part_b(name: str, size: tuple[int, int]) -> dict:
+            smaller = tuple(round(v / scales[name]) for v in size)
+            return idrid_findings.of_healthy(**points(name, smaller), scale=scales[name])
+
+        return itertools.chain(
+            _examples(found["segmentation"], of_part_a), _examples(healthy, of_part_b)
+        )
+
+    def _healthy(self, part: pathlib.Path, found: dict, word: str) -> dict[str, pathlib.Path]:
+        """The photographs of part B that are graded 0."""
+        path = _table(part / "2. Groundtruths", f"IDRiD_Disease Grading_{word} Labels")
+        rows = _rows(path, _GRADES, part / _IMAGES / _SPLITS["train"][0], found)
+        grade = "retinopathy_grade"
+        grades = {n: tables.parse_class(path, r, grade, 5) for n, r in rows.items()}
+        return {name: image for name, image in found.items() if grades[name] == 0}
+
 
 def _examples(found: dict[str, pathlib.Path], annotate) -> Iterator[tuple[str, dict]]:
     """Decodes one image after another; `annotate(name, size)` gives its further fields."""
     for name, path in found.items():
         image, size = common.stored_image(path)
         yield path.stem, {"image": image, "image_id": path.stem, **annotate(name, size)}
+
+
+def _points(
+    part: pathlib.Path, folder: pathlib.Path, found: dict, word: str
+) -> Callable[[str, tuple[int, int]], dict[str, np.ndarray]]:
+    """`points(name, size)` of part C: the centres of fovea and disc, checked against a size."""
+    truth = part / "2. Groundtruths"
+    files = {
+        "fovea": _table(truth / "2. Fovea Center Location", f"IDRiD_Fovea_Center_{word} Set"),
+        "disc": _table(truth / "1. Optic Disc Center Location", f"IDRiD_OD_Center_{word} Set"),
+    }
+    rows = {name: _rows(path, _POINT, folder, found) for name, path in files.items()}
+
+    def points(name: str, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        return {p: tables.parse_point(files[p], rows[p][name], size) for p in files}
+
+    return points
 
 
 def _part_folder(manual: pathlib.Path, part: str) -> pathlib.Path:

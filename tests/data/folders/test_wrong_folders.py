@@ -60,7 +60,7 @@ def test_files(folder, capfd, change, message):
 @pytest.mark.parametrize(
     "words, message",
     [
-        ([], "--masks, --points or --labels: one of them says what the images show"),
+        ([], "--masks, --points, --labels or --findings: one of them says what"),
         (["--masks", "nowhere"], "--masks nowhere: no such folder"),
         (["--masks", "{masks}", "--classes", "a,b"], "--classes: 2 names for the masks of"),
         (["--masks", "{masks}", "--classes", "image"], "'image' cannot be the name of a class"),

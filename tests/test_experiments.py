@@ -22,13 +22,21 @@ SMALL_MODELS = {
         "model.strides": "((1, 1), (2, 2))",
         "model.kernels": "((3, 3), (3, 3))",
     },
+    "GuidedClassifier": {"model.features": "(4,)", "model.branch": "4"},
+    "InceptionV3": {"model.name": "tests.train.tiny:Classifier"},
 }
+# Sweeps that have one size, and no word for a smaller one.
+NO_CPU = ("findings/demo.py", "findings/sanity.py", "findings/table1.py")
 FILES = sorted(
     path
     for path in (ROOT / "experiments").rglob("*.py")
     if re.search(r"^(def get_config\(|get_config = )", path.read_text(), re.MULTILINE)
 )
 ARGUMENTS = {
+    "findings/demo.py": ("finding=macular_hole", "guidance=0"),
+    "findings/idrid.py": ("hard_exudate,cpu", "model=inception"),
+    "findings/sanity.py": ("case=shuffled",),
+    "findings/table1.py": ("model=inception",),
     "fovea/idrid.py": ("cpu", "paper"),
     "fovea/refuge2.py": ("cpu", "paper"),
     "fovea/table1.py": ("paper", "data=idrid,cpu"),
@@ -114,7 +122,8 @@ def test_sweep_points_build(text):
     points = sweep.load_points(text)
     settings = {point["arg"]: point for point in points}
     for point in settings.values():
-        words = f"{text}:cpu,{point['arg']}"
+        short = pathlib.Path(text).relative_to(ROOT / "experiments").as_posix()
+        words = f"{text}:{'' if short in NO_CPU else 'cpu,'}{point['arg']}"
         small = SMALL_MODELS[files.load(words).model.name]
         config = files.load(words, small)
         experiment.name_parts(config)

@@ -29,6 +29,8 @@ def completed(config: Mapping) -> dict:
     made = dict(config)
     if "task_options" in config:
         made["task_options"] = _with_options("tasks", config.get("task"), config["task_options"])
+    if "data" in config:
+        made["data"] = _with_augmentations(config.get("task"), config["data"])
     made |= {key: _named(family, made[key]) for key, family in SECTIONS.items() if key in made}
     if isinstance(config.get("loss"), Mapping):
         made["loss"] = {name: _term(term) for name, term in config["loss"].items()}
@@ -98,6 +100,18 @@ def _named(family: str, section: object) -> object:
     """A section completed by the name it holds."""
     name = section.get("name") if isinstance(section, Mapping) else None
     return _with_options(family, name, section)
+
+
+def _with_augmentations(task: object, data: object) -> object:
+    """The section of the data; where it names augmentations, with the others of the task."""
+    given = data.get("augment") if isinstance(data, Mapping) else None
+    if not isinstance(given, Mapping) or not given or not isinstance(task, str):
+        return data
+    try:
+        known = lookup.find("tasks", task).augmentations()
+    except (UserError, AttributeError):  # not found, or a user's that has none
+        return data
+    return dict(data) | {"augment": filled(given, known)}
 
 
 def _with_options(family: str, name: object, section: object) -> object:

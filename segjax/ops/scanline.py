@@ -11,6 +11,8 @@ from segjax.types import Array, Float
 
 # Degrees: beyond it a pass would squeeze an axis to less than 0.7 of its pixels.
 MAX_ROTATION = 45.0
+# Degrees: at it a column leans by as much as it is high.
+MAX_SHEAR = 45.0
 
 
 # HIGHEST, because accelerators multiply float32 in fewer bits by default

@@ -16,7 +16,12 @@ def test_every_family_offers_what_its_files_hold():
     assert {"adam", "adamw", "sgd"} <= set(lookup.names("optimizers"))
     assert {"constant", "cosine_decay", "exponential_decay"} <= set(lookup.names("schedules"))
     assert {"idrid", "synthetic_fundus"} <= set(lookup.names("datasets"))
-    assert lookup.names("tasks") == ["localization", "segmentation", "volume_segmentation"]
+    assert lookup.names("tasks") == [
+        "guided_classification",
+        "localization",
+        "segmentation",
+        "volume_segmentation",
+    ]
 
 
 @pytest.mark.parametrize("family", lookup.FAMILIES)

@@ -36,6 +36,7 @@ def test_a_stripped_run_is_resumed_and_shown(train, tmp_path, monkeypatch, capfd
     assert saved["task_options"].pop("cover") == 0.5
     assert saved["task_options"].pop("topology") is False
     assert saved["optimizer"].pop("eps") == 1e-8
+    assert saved["data"]["augment"].pop("shear") == 0.0
     stripped.write_text(json.dumps(saved))
     assert list(runs.logged(run, "train", "loss")) == [1, 2]
     assert train("--config.task_options.cover=0.4") == 2  # of another task than the run's

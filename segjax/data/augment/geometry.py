@@ -57,10 +57,12 @@ def move_points(
     angle: Float[Array, ""],
     factor: Float[Array, ""],
     shift: Float[Array, "2"],
+    shear: Float[Array, ""] | None = None,
 ) -> Float[Array, "n 2"]:
-    """s R (p - centre) + centre + t of points (x, y), the map of `warp.affine` over (h, w)."""
+    """s R K (p - centre) + centre + t of points (x, y), the map of `warp.affine` over (h, w)."""
     centre_x, centre_y = size[1] / 2, size[0] / 2
     x, y = points[:, 0] - centre_x, points[:, 1] - centre_y
+    x = x if shear is None else x + jnp.tan(shear) * y
     cos, sin = factor * jnp.cos(angle), factor * jnp.sin(angle)
     return jnp.stack(
         [cos * x - sin * y + centre_x + shift[0], sin * x + cos * y + centre_y + shift[1]], axis=-1

@@ -13,6 +13,8 @@ from segjax.types import Array, Float, PRNGKeyArray
 KIND = "photographs"
 # What the key of a patch's place is folded with; those of the augmentation are split from it.
 PLACE = 2**31
+# What the affine's key is folded with for the shear, which came after those split from it.
+SHEAR = 2**31 + 1
 INTENSITY = tuple(
     name
     for name, option in vocabulary.options_of(KIND).items()
@@ -33,10 +35,10 @@ def augment(
 ) -> tuple[Float[Array, "h w c"], Float[Array, "n 2"]]:
     """Flips, a small affine about the image's centre, then changes of intensity.
 
-    out = s R (p - centre) + centre + t with uniform angle, s and t; then, clipped to [0, 1],
-    image^g, mean + k (image - mean), + b, + noise. Every strength is a plain number: those at 0 are
-    not computed at all. Each effect draws from a key of its own, so turning one on leaves the
-    others' draws as they were.
+    out = s R K (p - centre) + centre + t with uniform s, t and angles, K the shear, which adds
+    tan(b) y to x; then, clipped to [0, 1], image^g, mean + k (image - mean), + b, + noise. Every
+    strength is a plain number: those at 0 are not computed at all. Each effect draws from a key of
+    its own, so turning one on leaves the others' draws as they were.
 
     Source: the usual set for fundus photographs; the warp is `warp.affine`.
     Departures: a point must not leave the image. Where the drawn affine would move any of the
@@ -105,8 +107,9 @@ def region_around(
 ) -> tuple[int, int]:
     """The region that the augmentations of a patch want to see.
 
-    (h cos a + w sin a, w cos a + h sin a) / (1 - s), a the largest angle and s the largest scaling:
-    what lies beyond the patch comes from the photograph then, not from a repeated border.
+    (H, W + H tan b) / (1 - s) with H = h cos a + w sin a and W = w cos a + h sin a, a the largest
+    angle, b that of the shear and s the largest scaling: what lies beyond the patch comes from the
+    photograph then, not from a repeated border.
 
     Source: nnU-Net's `get_patch_size`, for the options of photographs.
     Departures: translation is left out: a patch has no place of its own.
@@ -117,7 +120,7 @@ def region_around(
         strengths: as of `augment`.
 
     Returns: (h, w) of the region.
-    Empty cases: without rotation and scaling it is the patch.
+    Empty cases: without rotation, shear and scaling it is the patch.
     Raises: as `augment`.
     """
     chosen, (height, width) = vocabulary.complete(KIND, strengths), patch
@@ -125,6 +128,8 @@ def region_around(
     sin, cos = math.sin(angle), math.cos(angle)
     # At least the patch: of a long patch the short angle alone would make the long side shorter
     turned = max(height, height * cos + width * sin), max(width, width * cos + height * sin)
+    # Columns lean: the farther up or down, the more is read beside the patch
+    turned = turned[0], turned[1] + math.tan(math.radians(chosen["shear"])) * turned[0]
     # A billionth less, for a side that is whole up to rounding.
     wanted = (math.ceil(side / (1 - chosen["scale"]) - 1e-9) for side in turned)
     fits = (min(side, most) for side, most in zip(wanted, whole, strict=True))
@@ -191,7 +196,7 @@ def _move(
             # `axis` counts coordinates, x first; in the image x is axis 1 and y axis 0
             points = geometry.flip_points(points, flipped, image.shape[1 - axis], axis=axis)
             image = geometry.flip(image, flipped, axis=1 - axis)
-    if chosen["rotate"] or chosen["scale"] or chosen["translate"]:
+    if any(chosen[name] for name in ("rotate", "scale", "translate", "shear")):
         return _random_affine(affine, image, points, chosen)
     return image, points
 
@@ -202,12 +207,14 @@ def _random_affine(
     """An affine with its points, the identity where it would move a point out of the image."""
     height, width = image.shape[:2]
     rotate, scale, translate = math.radians(chosen["rotate"]), chosen["scale"], chosen["translate"]
+    most = math.radians(chosen["shear"])
     keys = jax.random.split(key, 3)
     angle = intensity.uniform(keys[0], rotate)
     factor = 1.0 + intensity.uniform(keys[1], scale)
     sides = jnp.array([width, height], jnp.float32)
     shift = intensity.uniform(keys[2], translate, (2,)) * sides
-    moved = geometry.move_points(points, (height, width), angle, factor, shift)
+    shear = intensity.uniform(jax.random.fold_in(key, SHEAR), most) if most else None
+    moved = geometry.move_points(points, (height, width), angle, factor, shift, shear)
     # A nan compares false, so an unknown point keeps the identity. The right edge is outside: the
     # class of a point is floor(x), and floor(width) names no pixel.
     kept = jnp.all((moved >= 0) & (moved < sides[None]))
@@ -217,11 +224,13 @@ def _random_affine(
         jnp.where(kept, angle, 0.0),
         jnp.where(kept, factor, 1.0),
         jnp.where(kept, shift, 0.0),
+        None if shear is None else jnp.where(kept, shear, 0.0),
         size=(height, width),
         border="repeat",
         largest_angle=rotate,
         largest_factor=1 + scale,
         largest_shift=translate,
+        largest_shear=most,
     )
     return jnp.moveaxis(planes, 0, -1), jnp.where(kept, moved, points)
 

@@ -11,11 +11,11 @@ import math
 from collections.abc import Mapping
 
 from segjax import checks
-from segjax.ops.scanline import MAX_ROTATION
+from segjax.ops.scanline import MAX_ROTATION, MAX_SHEAR
 
 PROBABILITY = "probability"
 # The effects that move pixels; the others change values.
-SPATIAL = ("flip", "rotation", "scaling", "translation")
+SPATIAL = ("flip", "rotation", "scaling", "translation", "shear")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +69,7 @@ OPTIONS = (
     _strength("rotate", "rotation", "degrees", MAX_ROTATION, "largest angle, either way"),
     _strength("scale", "scaling", "share", 0.9, "s: enlarged by a factor in [1 - s, 1 + s]"),
     _strength("translate", "translation", "share of a side", 1, "largest shift along each axis"),
+    _strength("shear", "shear", "degrees", MAX_SHEAR, "largest angle by which columns lean"),
     _strength("brightness", "brightness", "intensity", 1, "largest value added or taken away"),
     _strength("contrast", "contrast", "share", 1, "k: times [1 - k, 1 + k] about the mean"),
     _strength("gamma", "gamma", "share", math.inf, "g: to a power in [1 / (1 + g), 1 + g]"),

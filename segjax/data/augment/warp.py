@@ -1,4 +1,4 @@
-"""Rotation, scaling and translation of planes about their centre, in two scanline passes.
+"""Shear, rotation, scaling and translation of planes about their centre, in two scanline passes.
 
 Each pass scales and shifts one axis by a small matrix product, then shears it (`ops/scanline.py`).
 """
@@ -8,7 +8,8 @@ from typing import Literal
 
 import jax.numpy as jnp
 
-from segjax.ops.scanline import MAX_ROTATION, margin, scale_columns, scale_rows, shear
+from segjax.ops import scanline
+from segjax.ops.scanline import MAX_ROTATION, margin, scale_columns, scale_rows
 from segjax.types import Array, Float
 
 Border = Literal["zero", "repeat"]
@@ -19,17 +20,21 @@ def affine(
     angle: Float[Array, ""],
     factor: Float[Array, ""],
     shift: Float[Array, "2"] | None = None,
+    shear: Float[Array, ""] | None = None,
     *,
     size: tuple[int, int],
     border: Border = "zero",
     largest_angle: float = math.radians(MAX_ROTATION),
     largest_factor: float = 2.0,
     largest_shift: float = 0.0,
+    largest_shear: float = 0.0,
 ) -> Float[Array, "n h w"]:
-    """Planes under out = factor R(angle) source + shift about their centre, cut to the centre.
+    """Planes under out = factor R(angle) K(shear) source + shift about their centre, cut to it.
 
-    With o an output position less the shift and q a source position, both from the centre,
-        q_x = (o_x + s sin(a) q_y) / (s cos a)   from source rows to output columns, and
+    K adds tan(shear) q_y to q_x. With o an output position less the shift and q a source position,
+    both from the centre,
+        q_x = (o_x + s (sin(a) - tan(shear) cos(a)) q_y) / (s cos a)
+                                                 from source rows to output columns, and
         q_y = (o_y - tan(a) o_x) cos(a) / s      from output columns to the output.
     No pass throws away what a later one needs: the first keeps every source row, and each product
     makes a margin as wide as the largest shear.
@@ -42,37 +47,42 @@ def affine(
         angle: radians, at most `largest_angle` either way, from +x (right) towards +y (down).
         factor: above 1 enlarges.
         shift: (x, y) in pixels; none is no translation.
+        shear: radians, at most `largest_shear` either way, by which columns lean from +y (down)
+            towards +x (right); none is no shear.
         size: (h, w) of the output, at most that of the planes.
         border: what lies beyond the planes: zero, to which they fall within one pixel; or the
             pixels of their rim, repeated.
         largest_angle: static bound of `angle`, at most 45 degrees; 0 leaves the shears out.
         largest_factor: static bound of `factor`.
         largest_shift: static bound of `shift`, as a share of the output's sides.
+        largest_shear: static bound of `shear`, with that of the angle below 90 degrees.
 
-    Returns: [n, h, w]; at angle 0, factor 1 and no shift the centre crop.
+    Returns: [n, h, w]; at angle 0, factor 1 and no shift and shear the centre crop.
     Empty cases: no planes (n = 0) come back cut.
     Raises: nothing; beyond the bounds the far corners of the output are wrong.
     Cost: two products per plane with matrices [w + 2 shear, W] and [h + 2 shear, H]; the shears are
-        at most (h + w) / 4 and w / 2 pixels where a patch is cut with zeros around, rounded up to
-        powers of two; and two selects for each bit of the shear.
+        at most (h + w) / 4 and w / 2 pixels where a patch is cut with zeros around and columns do
+        not lean, rounded up to powers of two; and two selects for each bit of the shear.
     """
     (height, width), (rows, columns) = size, planes.shape[1:]
-    bounds = largest_angle, largest_factor, largest_shift
+    bounds = largest_angle, largest_factor, largest_shift, largest_shear
     across, down = _reach((rows, columns), size, border, *bounds)
     x_shift, y_shift = (None, None) if shift is None else (shift[0], shift[1])
     cos = jnp.cos(angle)
     at = _positions(columns, width, across, x_shift)
     # First pass, along x: the product samples every line at u / (s cos a), with a margin on both
-    # sides; the shear then reads the source row q_y at u = o_x + s sin(a) q_y.
+    # sides; rows are then sheared: the source row q_y is read at o_x + s slope q_y, its offset.
     planes = scale_columns(planes, _resampling(columns, 1 / (factor * cos) * at, border))
-    offsets = factor * jnp.sin(angle) * _positions(rows, rows, 0)
-    planes = shear(planes, offsets, across, axis=2)
+    slope = jnp.sin(angle)
+    slope = slope if shear is None else slope - jnp.tan(shear) * cos
+    offsets = factor * slope * _positions(rows, rows, 0)
+    planes = scanline.shear(planes, offsets, across, axis=2)
     at = _positions(rows, height, down, y_shift)
     # Second pass, along y: samples at v cos(a) / s, of which the output column o_x is then read at
     # v = o_y - tan(a) o_x.
     planes = scale_rows(planes, _resampling(rows, cos / factor * at, border))
     offsets = -jnp.tan(angle) * _positions(columns, width, 0, x_shift)
-    return shear(planes, offsets, down, axis=1)
+    return scanline.shear(planes, offsets, down, axis=1)
 
 
 def _reach(
@@ -82,13 +92,15 @@ def _reach(
     angle: float,
     factor: float,
     shift: float,
+    shear: float,
 ) -> tuple[int, int]:
     """The largest shear of either pass, in whole pixels; 0 means that no pass shears.
 
-    The first shears by at most s sin(a) times half of the rows. With zeros around a patch it need
-    be right only in the rows that the second reads, |q_y| <= (cos(a) h + sin(a) w) / (2 s) + 1.
+    The first shears by at most s sin(a + b) / cos(b) times half of the rows, b the shear's angle:
+    |sin(a) - tan(b) cos(a)| = |sin(a - b)| / cos(b). With zeros around a patch it need be right
+    only in the rows that the second reads, |q_y| <= (cos(a) h + sin(a) w) / (2 s) + 1.
     """
-    if not angle:
+    if not angle and not shear:
         return 0, 0
     sin, cos, tan = math.sin(angle), math.cos(angle), math.tan(angle)
     # A patch of other parity than its source is half a pixel off the centre.
@@ -96,9 +108,12 @@ def _reach(
     height, width = (side + off for side in size)
     # In shares of a side: half of it, and a translation moves the far edge further away
     half = 0.5 + shift
-    across = factor * sin * source[0] / 2
+    slope = math.sin(angle + shear) / math.cos(shear)
+    across = factor * slope * source[0] / 2
     if border == "zero":
-        across = min(across, sin * ((cos * height + sin * width) * half + factor))
+        # Without a shear the product is largest at the largest angle; with one, bound each factor
+        rows = (1 if shear else cos) * height + sin * width
+        across = min(across, slope * (rows * half + factor))
     return math.ceil(across), math.ceil(tan * half * width)
 
 

@@ -27,7 +27,7 @@ FRACTION = 16  # cv2 takes vertices in sixteenths of a pixel (shift 4)
 MASKS = ("field_of_view", "optic_disc", "optic_cup", "vessels", *KINDS)
 
 
-class _Canvas:
+class Canvas:
     """Fills polygons given in eye units, several times finer than the image's pixels."""
 
     def __init__(self, camera: Camera, size: int):
@@ -49,7 +49,7 @@ class _Canvas:
         return small.astype(np.float32) / np.float32(255)
 
 
-def _vessel_layers(canvas: _Canvas, vessels: Vessels) -> dict[str, np.ndarray]:
+def vessel_layers(canvas: Canvas, vessels: Vessels) -> dict[str, np.ndarray]:
     # A vessel is a ribbon: down its right edge and back up its left one
     right = canvas.vertices(vessels.middle + vessels.side)
     left = canvas.vertices(vessels.middle - vessels.side)
@@ -72,7 +72,7 @@ def _vessel_layers(canvas: _Canvas, vessels: Vessels) -> dict[str, np.ndarray]:
     }
 
 
-def _lesion_layer(canvas: _Canvas, lesions: Lesions) -> np.ndarray:
+def lesion_layer(canvas: Canvas, lesions: Lesions) -> np.ndarray:
     """Coverage by lesions; those smaller than a pixel are drawn as large as one."""
     # A circle of 0.6 pixels' radius has the area of about one pixel; here in eye units
     least = 0.6 / (canvas.camera.scale * canvas.size)
@@ -85,7 +85,7 @@ def _lesion_layer(canvas: _Canvas, lesions: Lesions) -> np.ndarray:
     return canvas.coverage(polygons)
 
 
-def _lesion_mask(canvas: _Canvas, cover: np.ndarray, lesions: Lesions) -> np.ndarray:
+def lesion_mask(canvas: Canvas, cover: np.ndarray, lesions: Lesions) -> np.ndarray:
     """Pixels at least half covered, and the pixel in which a lesion's centre lies."""
     mask = cover >= 0.5
     # At every size each lesion is in its mask, so findings and grade hold at all of them.
@@ -94,7 +94,7 @@ def _lesion_mask(canvas: _Canvas, cover: np.ndarray, lesions: Lesions) -> np.nda
     return mask
 
 
-def _field(grid: Grid, camera: Camera, size: int) -> np.ndarray:
+def field_of_view(grid: Grid, camera: Camera, size: int) -> np.ndarray:
     """The field of view as coverage `[h, w]`."""
     # How far a pixel lies inside the round border and the straight cuts, whichever is nearer; half
     # a pixel either way it is covered in part.
@@ -153,13 +153,13 @@ def generate_fundus(seed: int, size: int) -> dict:
     camera = sample_camera(seed, anatomy)
     vessels = grow_vessels(seed, anatomy, camera)
     lesions, grade = sample_lesions(seed, anatomy, camera, vessels.points())
-    canvas, grid = _Canvas(camera, size), Grid.of(camera, size)
-    seen = _field(grid, camera, size)
-    layers = _vessel_layers(canvas, vessels)
+    canvas, grid = Canvas(camera, size), Grid.of(camera, size)
+    seen = field_of_view(grid, camera, size)
+    layers = vessel_layers(canvas, vessels)
     lesion_masks = {}
     for kind in KINDS:
-        layers[kind] = _lesion_layer(canvas, lesions[kind])
-        lesion_masks[kind] = _lesion_mask(canvas, layers[kind], lesions[kind])
+        layers[kind] = lesion_layer(canvas, lesions[kind])
+        lesion_masks[kind] = lesion_mask(canvas, layers[kind], lesions[kind])
     # The masks are sharp; in the picture blood seeps a little, and cotton wool is all fuzz.
     for kind, fuzz in (("haemorrhages", 0.014), ("soft_exudates", 0.05)):
         layers[kind] = cv2.GaussianBlur(layers[kind], (0, 0), fuzz * camera.scale * size)

@@ -25,7 +25,7 @@ def stream(seed: int, name: str) -> np.random.Generator:
     Parts have a stream each so that a change to one (say more lesions) leaves the others alone.
     """
     # A name counts by its place: new ones go to the end, or all pictures change
-    names = ("camera", "anatomy", "vessels", "lesions", "light", "sensor")
+    names = ("camera", "anatomy", "vessels", "lesions", "light", "sensor", "findings", "signs")
     return np.random.Generator(np.random.PCG64([seed, names.index(name)]))
 
 

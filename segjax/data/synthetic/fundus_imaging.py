@@ -52,14 +52,14 @@ class Grid:
         return np.sqrt(dx * dx + dy * dy)
 
 
-def _rise(values: np.ndarray, low: float, high: float) -> np.ndarray:
+def rise(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """0 below `low`, 1 above `high`, smooth between."""
     part = np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
     # Without slope at both ends, so that no edge is seen where it begins
     return part * part * (3 - 2 * part)
 
 
-def _clouds(rng: np.random.Generator, cells: int, size: int) -> np.ndarray:
+def clouds(rng: np.random.Generator, cells: int, size: int) -> np.ndarray:
     """Smooth noise of unit variance on `cells` knots a side, the same at every size."""
     # As many numbers at every size, so that what is drawn next stays the same
     knots = rng.standard_normal((cells, cells)).astype(np.float32)
@@ -71,13 +71,13 @@ def _ground_colour(rng: np.random.Generator, grid: Grid, size: int) -> np.ndarra
     pale = rng.uniform(0.0, 1.0)
     base = (1 - pale) * np.array([0.62, 0.26, 0.1]) + pale * np.array([0.86, 0.49, 0.24])
     base *= np.exp(rng.normal(0.0, [0.06, 0.1, 0.28]))
-    mottle = 0.5 * _clouds(rng, 5, size) + 0.4 * _clouds(rng, 11, size)
-    mottle += 0.25 * _clouds(rng, 34, size) + 0.22 * _clouds(rng, 90, size)
+    mottle = 0.5 * clouds(rng, 5, size) + 0.4 * clouds(rng, 11, size)
+    mottle += 0.25 * clouds(rng, 34, size) + 0.22 * clouds(rng, 90, size)
     image = base.astype(np.float32) * np.exp(
         -np.float32(rng.uniform(0.03, 0.09)) * mottle[..., None] * PIGMENT
     )
-    ridges = np.abs(_clouds(rng, 22, size) + 0.5 * _clouds(rng, 40, size))
-    streaks = np.exp(-3 * ridges) * _rise(grid.field, 0.15, 0.8)
+    ridges = np.abs(clouds(rng, 22, size) + 0.5 * clouds(rng, 40, size))
+    streaks = np.exp(-3 * ridges) * rise(grid.field, 0.15, 0.8)
     strength = np.float32(rng.choice([0.0, 0.06, 0.3], p=[0.4, 0.4, 0.2]) * rng.uniform(0.5, 1))
     # Choroidal vessels shine through where pigment is thin: redder and brighter lines.
     tessellation = np.array([0.5, 0.55, 0.1], np.float32) * strength
@@ -108,20 +108,20 @@ def _disc(rng: np.random.Generator, grid: Grid, anatomy: Anatomy, image: np.ndar
     image = image * (1 + halo[..., None])
     if rng.random() < 0.3:
         beside = grid.ellipse((rng.uniform(0.06, 0.16), 0.02), 1.07 * anatomy.disc_axes)
-        crescent = (1 - _rise(beside, 0.93, 1.04))[..., None] * np.float32(rng.uniform(0.15, 0.4))
+        crescent = (1 - rise(beside, 0.93, 1.04))[..., None] * np.float32(rng.uniform(0.15, 0.4))
         image = image + crescent * (np.array([0.95, 0.72, 0.45], np.float32) - image)
     tone = rng.uniform(0.0, 1.0)
     rim = (1 - tone) * np.array([0.93, 0.55, 0.3]) + tone * np.array([1.0, 0.74, 0.48])
     pallor = (0.1 * np.clip(grid.eye[..., 0], -0.5, 0.5))[..., None]
     rim = rim.astype(np.float32) * (1 + pallor)
     soft = rng.uniform(0.07, 0.2)
-    cover = (1 - _rise(away, 1 - soft, 1 + soft / 2))[..., None] * np.float32(
+    cover = (1 - rise(away, 1 - soft, 1 + soft / 2))[..., None] * np.float32(
         rng.uniform(0.72, 0.95)
     )
     image = image + cover * (rim - image)
     inner = grid.ellipse(anatomy.cup_centre, anatomy.cup)
     cup = np.array([1.05, 0.92, 0.7], np.float32) * np.float32(rng.uniform(0.92, 1.06))
-    depth = (1 - _rise(inner, 0.55, 1.15))[..., None] * np.float32(rng.uniform(0.4, 0.85))
+    depth = (1 - rise(inner, 0.55, 1.15))[..., None] * np.float32(rng.uniform(0.4, 0.85))
     return image + depth * (cup - image)
 
 
@@ -166,7 +166,7 @@ def photograph(seed: int, grid: Grid, camera: Camera, retina: np.ndarray, seen: 
     across = (grid.x - np.float32(camera.centre[0])) * np.float32(np.cos(side))
     across += (grid.y - np.float32(camera.centre[1])) * np.float32(np.sin(side))
     light = 1 - np.float32(rng.uniform(0.1, 0.5)) * grid.field**2 + slope * across
-    light *= 1 + np.float32(rng.uniform(0.02, 0.09)) * _clouds(rng, 4, size)
+    light *= 1 + np.float32(rng.uniform(0.02, 0.09)) * clouds(rng, 4, size)
     image = retina * np.maximum(light, np.float32(0.1))[..., None]
     haze = np.float32(rng.choice([0.0, 1.0], p=[0.55, 0.45]) * rng.uniform(0.03, 0.3))
     veil = np.array([0.72, 0.5, 0.36], np.float32) * np.float32(rng.uniform(0.7, 1.1))
@@ -174,7 +174,7 @@ def photograph(seed: int, grid: Grid, camera: Camera, retina: np.ndarray, seen: 
     if rng.random() < 0.3:
         # Light scattered at the pupil's edge: a pale crescent at one side of the field.
         towards = np.maximum(across / np.maximum(grid.field * np.float32(camera.radius), 1e-6), 0)
-        flare = _rise(grid.field, 0.72, 1.05) * towards**2 * np.float32(rng.uniform(0.1, 0.4))
+        flare = rise(grid.field, 0.72, 1.05) * towards**2 * np.float32(rng.uniform(0.1, 0.4))
         image = image + flare[..., None] * np.array([0.75, 0.6, 0.5], np.float32)
     image = image * np.exp(rng.normal(0.0, [0.05, 0.06, 0.1])).astype(np.float32)
     image = np.maximum(image, 0) ** np.float32(rng.uniform(0.85, 1.2)) * np.float32(

@@ -53,11 +53,14 @@ def blob(rng: np.random.Generator, radius: float, rough: float, long: float = 1.
     return flat @ np.array([[cos, sin], [-sin, cos]])
 
 
-class _Ground:
-    """Free places of the retina: in view, off the disc, off the fovea's centre, off each other."""
+class Ground:
+    """Free places of the retina: in view, off the disc, off the fovea's centre, off each other.
 
-    def __init__(self, rng, anatomy: Anatomy, camera: Camera, vessels: np.ndarray):
-        self.rng, self.anatomy, self.camera = rng, anatomy, camera
+    `rim` is how far lesions stay from the border of the field, eye units.
+    """
+
+    def __init__(self, rng, anatomy: Anatomy, camera: Camera, vessels: np.ndarray, rim=0.12):
+        self.rng, self.anatomy, self.camera, self.rim = rng, anatomy, camera, rim
         self.vessels = vessels[::2]
         # Rows (x, y, radius): the disc, the fovea's centre, then all that was placed
         self.taken = np.array([[0.0, 0.0, 0.62], [*anatomy.fovea, 0.12]])
@@ -75,7 +78,7 @@ class _Ground:
             places = near + rng.normal(0.0, spread, (CANDIDATES, 2))
         # All candidates are drawn before any is refused: it takes as many numbers in a full eye as
         # in an empty one.
-        places = places[camera.sees(places, margin=radius + 0.12)]
+        places = places[camera.sees(places, margin=radius + self.rim)]
         gap = np.hypot(*(places[:, None] - self.taken[:, :2]).transpose(2, 0, 1))
         places = places[(gap > self.taken[:, 2] + radius).all(-1)]
         found: list[np.ndarray] = []
@@ -92,11 +95,12 @@ class _Ground:
         return chosen
 
 
-def _gather(shapes: list[np.ndarray], centres: list, radii: list) -> Lesions:
+def gather(shapes: list[np.ndarray], centres: list, radii: list) -> Lesions:
+    """Lesions from lists, which may be empty."""
     return Lesions(shapes, np.array(centres).reshape(-1, 2), np.array(radii).reshape(-1))
 
 
-def _haemorrhages(rng: np.random.Generator, ground: _Ground, count: int) -> Lesions:
+def _haemorrhages(rng: np.random.Generator, ground: Ground, count: int) -> Lesions:
     """Blots, round and deep, and flames, which lie along the nerve fibres that leave the disc."""
     shapes, centres, radii = [], [], []
     for _ in range(count):
@@ -111,10 +115,10 @@ def _haemorrhages(rng: np.random.Generator, ground: _Ground, count: int) -> Lesi
             shapes.append(place + blob(rng, size, 0.25 if flame else 0.18, long, angle))
             centres.append(place)
             radii.append(radius)
-    return _gather(shapes, centres, radii)
+    return gather(shapes, centres, radii)
 
 
-def _hard_exudates(rng, ground: _Ground, anatomy: Anatomy, clusters: int) -> Lesions:
+def _hard_exudates(rng, ground: Ground, anatomy: Anatomy, clusters: int) -> Lesions:
     """Small sharp deposits in clusters, most of them in the macula, some in rings."""
     shapes, centres, radii = [], [], []
     for _ in range(clusters):
@@ -128,10 +132,10 @@ def _hard_exudates(rng, ground: _Ground, anatomy: Anatomy, clusters: int) -> Les
                 shapes.append(place + blob(rng, radius, 0.35, long, angle))
                 centres.append(place)
                 radii.append(radius)
-    return _gather(shapes, centres, radii)
+    return gather(shapes, centres, radii)
 
 
-def _soft_exudates(rng: np.random.Generator, ground: _Ground, count: int) -> Lesions:
+def _soft_exudates(rng: np.random.Generator, ground: Ground, count: int) -> Lesions:
     """Cotton wool spots: pale, fuzzy, along the arcades, where the nerve fibres are thick."""
     shapes, centres, radii = [], [], []
     for _ in range(count):
@@ -142,10 +146,10 @@ def _soft_exudates(rng: np.random.Generator, ground: _Ground, count: int) -> Les
             shapes.append(place + blob(rng, radius, 0.2, rng.uniform(1.0, 1.5), angle))
             centres.append(place)
             radii.append(radius)
-    return _gather(shapes, centres, radii)
+    return gather(shapes, centres, radii)
 
 
-def _microaneurysms(rng: np.random.Generator, ground: _Ground, count: int) -> Lesions:
+def _microaneurysms(rng: np.random.Generator, ground: Ground, count: int) -> Lesions:
     centres = ground.take(count, 0.03, clear=0.09)
     radii = rng.uniform(0.018, 0.034, len(centres))
     shapes = [place + blob(rng, r, 0.06) for place, r in zip(centres, radii, strict=True)]
@@ -160,7 +164,7 @@ def sample_lesions(
     The grade is read off the lesions that found a place, never off what was meant to be drawn.
     """
     rng = stream(seed, "lesions")
-    ground = _Ground(rng, anatomy, camera, vessels)
+    ground = Ground(rng, anatomy, camera, vessels)
     severity = int(rng.choice(4, p=[0.35, 0.2, 0.27, 0.18]))
     blots = (0, 0, int(rng.integers(0, 8)), int(rng.integers(12, 28)))[severity]
     clusters = (0, 0, int(rng.integers(0, 4)), int(rng.integers(1, 7)))[severity]

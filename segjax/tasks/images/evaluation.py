@@ -19,9 +19,10 @@ class ImageEvaluator:
     """Holds one split, placed once, and evaluates any state on it (`base.Evaluator`)."""
 
     def __init__(self, experiment: Experiment, split: str, devices: Devices):
-        self._task, self._split, self._data = experiment.task, split, experiment.data
+        self._task = experiment.task
         self._batch_size = experiment.config.evaluate.batch_size
-        self._stored = functools.cache(lambda: experiment.data.open(split, self._task.fields))
+        self._stored = functools.cache(lambda: self._task.opened(experiment, split))
+        self._names = functools.partial(self._task.names, experiment, split)
         self._devices = devices
         self._source = self._task.stored(experiment, split)
         self._step = devices.compile_evaluate(experiment.evaluation_step(devices.axis_name))
@@ -54,7 +55,7 @@ class ImageEvaluator:
         columns = self._gathered(parts)
         return Evaluation(
             {name: column for (kind, name), column in columns.items() if kind == "own"},
-            self._data.names(self._split) if final else None,
+            self._names() if final else None,
             merged_means(totals)[0],
             {name: column for (kind, name), column in columns.items() if kind == "baseline"}
             or None,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from segjax.data.augment import default_strengths
-from segjax.data.pipeline import Records, Resident, Streamed
+from segjax.data.pipeline import Chosen, Records, Resident, Streamed
 from segjax.errors import UserError
 from segjax.tasks.base import Devices, Experiment, Fields, Source, check_fields
 from segjax.tasks.images.evaluation import ImageEvaluator
@@ -184,10 +184,28 @@ class ImageTask(abc.ABC):
         """(weight, named arrays) of each resolution at which losses are taken: one."""
         return ((1.0, self.bind(outputs, fields)),)
 
-    def records(self, experiment: Experiment, split: str) -> Records:
-        """The examples of a split at the working size."""
-        size = experiment.config.data.image_size
+    def kept(self, experiment: Experiment, split: str) -> Sequence[int] | None:
+        """Which examples of a split count, by their place in it; None for all.
+
+        An epoch is counted by all of them.
+        """
+        return None
+
+    def opened(self, experiment: Experiment, split: str) -> Sequence[Mapping]:
+        """The examples of a split that count, as they are stored."""
         source = experiment.data.open(split, self.fields)
+        kept = self.kept(experiment, split)
+        return source if kept is None else Chosen(source, kept)
+
+    def names(self, experiment: Experiment, split: str) -> Sequence[str]:
+        """The names of the examples that count."""
+        names, kept = experiment.data.names(split), self.kept(experiment, split)
+        return names if kept is None else [names[index] for index in kept]
+
+    def records(self, experiment: Experiment, split: str) -> Records:
+        """The examples of a split that count, at the working size."""
+        size = experiment.config.data.image_size
+        source = self.opened(experiment, split)
         return Records(source, lambda example: self.record(example, size))
 
     def source(self, experiment: Experiment, split: str = "train") -> Source:
@@ -230,7 +248,7 @@ class ImageTask(abc.ABC):
 
     def opener(self, experiment: Experiment, state: Any, split: str) -> Callable:
         """The function that gives `case_figures` a case of a split."""
-        source = experiment.data.open(split, self.fields)
+        source = self.opened(experiment, split)
         size = experiment.config.data.image_size
         model, variables = experiment.model, jax.device_get(state.variables)
         apply_fn = functools.partial(model.apply, variables, train=False)

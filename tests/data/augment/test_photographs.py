@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from segjax.data.augment import augment
+from segjax.data.augment import augment, augment_with_masks, region_around
 
 EVERYTHING = {
     "flip_horizontal": 0.5,
@@ -13,12 +13,13 @@ EVERYTHING = {
     "rotate": 30.0,
     "scale": 0.2,
     "translate": 0.15,
+    "shear": 20.0,
     "brightness": 0.1,
     "contrast": 0.2,
     "gamma": 0.3,
     "noise": 0.05,
 }
-GEOMETRY = {name: EVERYTHING[name] for name in list(EVERYTHING)[:5]}
+GEOMETRY = {name: EVERYTHING[name] for name in list(EVERYTHING)[:6]}
 
 
 @functools.cache
@@ -104,7 +105,7 @@ def test_no_point_ever_leaves_the_image():
     images = np.zeros((number, 32, 48, 1), np.float32)
     generator = np.random.default_rng(0)
     points = generator.uniform(0, [48, 32], (number, 2, 2)).astype(np.float32)
-    strong = {"rotate": 45.0, "scale": 0.5, "translate": 0.4}
+    strong = {"rotate": 45.0, "scale": 0.5, "translate": 0.4, "shear": 40.0}
     _, moved = compiled(**strong)(keys(number), images, points)
     moved = np.asarray(moved)
     assert np.all(moved >= 0) and np.all(moved < [48, 32])
@@ -172,6 +173,56 @@ def test_the_same_key_gives_the_same_and_another_key_another():
     np.testing.assert_allclose(moved, first[1][1], rtol=1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, GEOMETRY | {"shear": 0.0}], ids=["alone", "all"])
+def test_turning_shear_on_leaves_the_other_draws_as_they_were(options):
+    points = np.stack(np.meshgrid([26.0, 38.0], [18.0, 30.0]), -1).reshape(1, 4, 2).astype("f4")
+    images, key = photographs(1), keys(1, seed=4)
+    _, without = compiled(**options)(key, images, points)
+    _, moved = compiled(**(options | {"shear": 15.0}))(key, images, points)
+    # A line beside the centre is moved by what the shear adds to x before rotation and scaling
+    before, after = np.asarray(without)[0], np.asarray(moved)[0]
+    along = before[1] - before[0]
+    step, other = after[0] - before[0], after[3] - before[3]
+    assert np.linalg.norm(step) > 0.1, "nothing leans"
+    np.testing.assert_allclose(np.cross(np.append(along, 0), np.append(step, 0)), 0, atol=1e-3)
+    # As far above the centre as below it, so as far one way as the other
+    np.testing.assert_allclose(step, -other, atol=1e-3)
+
+
+def test_a_shear_of_zero_compiles_to_what_it_is_without():
+    without = {name: value for name, value in EVERYTHING.items() if name != "shear"}
+    example = jax.random.key(0), photographs(1)[0], np.ones((1, 2), np.float32)
+    made = [
+        str(jax.make_jaxpr(functools.partial(augment, **options))(*example))
+        for options in (without, without | {"shear": 0.0}, EVERYTHING)
+    ]
+    assert made[0] == made[1] != made[2]
+
+
+def test_the_region_of_a_patch_is_wider_by_what_leans():
+    assert region_around((16, 24), (40, 48), {"shear": 45.0}) == (16, 40)
+    # 24 cos 30° + 16 sin 30° = 28.8 and, with H = 16 cos 30° + 24 sin 30° = 25.9, H tan 20° = 9.4
+    assert region_around((16, 24), (90, 90), {"shear": 20.0, "rotate": 30.0}) == (26, 40)
+
+
+def test_shear_is_drawn_evenly_from_either_side():
+    points = np.full((400, 1, 2), [40.0, 42.0], np.float32)
+    _, moved = compiled(shear=20.0)(keys(400), np.zeros((400, 64, 80, 1), np.float32), points)
+    moved = np.asarray(moved)[:, 0]
+    np.testing.assert_array_equal(moved[:, 1], 42)
+    angles = np.rad2deg(np.arctan((moved[:, 0] - 40) / 10))
+    assert -20 <= angles.min() < -18 and 18 < angles.max() <= 20
+    assert abs(angles.mean()) < 2 and angles.std() == pytest.approx(20 / np.sqrt(3), rel=0.1)
+
+
+def test_shear_moves_masks_with_the_image():
+    image = blob(45.3, 27.8)
+    run = jax.jit(functools.partial(augment_with_masks, shear=25.0, rotate=20.0))
+    moved, mask = run(keys(1)[0], image, image[..., :1])
+    np.testing.assert_array_equal(moved, mask)
+    assert np.abs(np.asarray(moved) - image).max() > 0.1
+
+
 def test_turning_noise_on_leaves_the_affine_as_it_was():
     image, points = photographs(1)[0], np.full((1, 2), 20.0, np.float32)
     key = jax.random.key(1)
@@ -196,6 +247,7 @@ def test_nothing_gathers():
         ({"flip_horizontal": 1.5}, ValueError, "flip_horizontal"),
         ({"rotate": 46}, ValueError, "rotate"),
         ({"rotate": -1}, ValueError, "rotate"),
+        ({"shear": 46}, ValueError, "shear"),
         ({"scale": 1.0}, ValueError, "scale"),
         ({"noise": float("nan")}, ValueError, "noise"),
         ({"gamma": -0.1}, ValueError, "gamma"),

@@ -25,7 +25,7 @@ def test_the_fields_of_configs_are_these_with_these_defaults():
     assert default_strengths() == dict.fromkeys(
         (
             *("flip_horizontal", "flip_vertical", "rotate", "scale", "translate"),
-            *("brightness", "contrast", "gamma", "noise"),
+            *("shear", "brightness", "contrast", "gamma", "noise"),
         ),
         0.0,
     )

@@ -159,6 +159,83 @@ def test_a_patch_is_the_centre_of_the_whole(border, degrees):
     assert np.abs(moved - patch).max() > 0.01
 
 
+@functools.cache
+def sheared(size, border, largest_angle):
+    return jax.jit(
+        functools.partial(
+            warp.affine,
+            size=size,
+            border=border,
+            largest_angle=largest_angle,
+            largest_factor=1.3,
+            largest_shift=0.2,
+            largest_shear=math.pi / 4,
+        )
+    )
+
+
+@pytest.mark.parametrize("border, mode", [("zero", "grid-constant"), ("repeat", "nearest")])
+@pytest.mark.parametrize("degrees", [-45, -12, 30])
+@pytest.mark.parametrize("size", [(36, 30), (23, 20)])
+def test_a_shear_alone_is_linear_sampling_along_rows(border, mode, degrees, size):
+    plane = np.random.default_rng(2).normal(size=(36, 30)).astype(np.float32)
+    move = 0.0, 1.0, np.zeros(2, np.float32), math.radians(degrees)
+    got = sheared(size, border, 0.0)(plane[None], *(jnp.float32(value) for value in move))[0]
+    # Of each row the columns x - tan(b) y, both from the centre: the oracle in float64
+    starts = [(n - p) // 2 for n, p in zip(plane.shape, size, strict=True)]
+    y = starts[0] + np.arange(size[0]) + 0.5 - 18
+    x = starts[1] + np.arange(size[1]) + 0.5 - 15
+    columns = x[None, :] - math.tan(math.radians(degrees)) * y[:, None] + 15 - 0.5
+    rows = np.broadcast_to((y + 18 - 0.5)[:, None], columns.shape)
+    wanted = ndimage.map_coordinates(np.float64(plane), [rows, columns], order=1, mode=mode)
+    np.testing.assert_allclose(got, wanted, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "degrees, factor, shift, lean",
+    [(10, 1.1, (5, -3), 25), (-30, 0.8, (3, 6), -20), (44, 1.2, (-6, 0), -40), (0, 0.9, (2, 1), 8)],
+)
+def test_a_shear_with_the_other_parts_equals_one_step(degrees, factor, shift, lean):
+    image = smooth(48, 64, sigma=4.0)
+    angle, shear = math.radians(degrees), math.radians(lean)
+    arrays = [jnp.array(value, jnp.float32) for value in (angle, factor, shift, shear)]
+    got = sheared((48, 64), "repeat", math.pi / 4)(image[None], *arrays)[0]
+    cos, sin = factor * math.cos(angle), factor * math.sin(angle)
+    linear = np.array([[cos, -sin], [sin, cos]]) @ [[1, math.tan(shear)], [0, 1]]
+    centre = np.array([31.5, 23.5])
+    offset = centre + shift - linear @ centre
+    matrix = np.concatenate([linear, offset[:, None]], axis=1)
+    wanted = cv2.warpAffine(image, matrix, (64, 48), flags=cv2.INTER_LINEAR)
+    inside = cv2.warpAffine(np.ones((48, 64), np.float32), matrix, (64, 48)) > 0.999
+    difference = np.abs(np.asarray(got) - wanted)[inside]
+    assert inside.mean() > 0.3
+    # Four linear interpolations smooth more than one, the more so the longer the shears
+    assert difference.max() < 0.15 and difference.mean() < 0.03
+    shear += 0.1
+    matrix[:, :2] = np.array([[cos, -sin], [sin, cos]]) @ [[1, math.tan(shear)], [0, 1]]
+    matrix[:, 2] = centre + shift - matrix[:, :2] @ centre
+    other = cv2.warpAffine(image, matrix, (64, 48), flags=cv2.INTER_LINEAR)
+    assert np.abs(np.asarray(got) - other)[inside].mean() > 5 * difference.mean(), "too coarse"
+    # Points by the same matrix
+    points = np.random.default_rng(0).uniform(0, 48, (5, 2)).astype(np.float32)
+    moved = geometry.move_points(points, (48, 64), *arrays)
+    np.testing.assert_allclose(moved, (points - 0.5) @ linear.T + offset + 0.5, rtol=1e-4)
+
+
+def test_a_shear_of_zero_is_none():
+    planes = np.random.default_rng(0).normal(size=(2, 31, 40)).astype(np.float32)
+    move = jnp.float32(0.3), jnp.float32(1.1), jnp.array([1.5, -2.0], jnp.float32)
+    for border in ("zero", "repeat"):
+        got = sheared((20, 25), border, math.pi / 4)(planes, *move, jnp.float32(0))
+        without = shifted((20, 25), border, math.pi / 4)(planes, *move)
+        # Not to the bit: other margins round positions elsewhere
+        np.testing.assert_allclose(got, without, atol=2e-5)
+    crop_of = sheared((20, 25), "zero", 0.0)(
+        planes, *map(jnp.float32, (0, 1)), np.zeros(2, "f4"), 0.0
+    )
+    np.testing.assert_array_equal(crop_of, crop(planes, (20, 25)))
+
+
 def test_beyond_the_border_are_zeros_or_the_rim():
     planes, small = np.full((1, 20, 24), 3.0, np.float32), jnp.float32(0.5)
     still = jnp.zeros(2)

@@ -1,0 +1,43 @@
+"""Tells whether photographs of IDRiD show a finding, and where, from masks and healthy eyes.
+
+Command:   segjax data prepare idrid/findings --manual_dir DOWNLOADS/idrid --fovea work/idrid
+           segjax train --config experiments/findings/idrid.py:hard_exudate,cpu \\
+               --workdir work/exudates
+Arguments: a finding by its word: hard_exudate, haemorrhage, microaneurysm, cotton_wool_patch;
+           cpu                  a narrow network at 128 pixels, for two CPU cores
+           guidance=WEIGHT      1, as in the paper; 0.2 with `cpu`; 0 for none
+           model=guided|inception
+Hardware:  cpu: two cores, minutes; otherwise one GPU.
+Expected:  see docs/benchmarks.md. `--fovea` names a run of experiments/fovea/idrid.py.
+
+The official training sets have 54 photographs with masks and 134 healthy ones; two of three train.
+"""
+
+from experiments.findings import common
+from segjax.config.arguments import parse_arg
+from segjax.config.sweeps import product
+from segjax.data.sets.idrid_findings import FINDINGS
+from segjax.errors import UserError
+from segjax.recipes import findings
+
+SPLITS = {"train": "train[:60%]", "validation": "train[60%:]"}
+
+
+def get_config(arg=None):
+    words = dict.fromkeys(FINDINGS, False)
+    args = parse_arg(arg, **words, cpu=False, guidance=None, model="guided")
+    chosen = [name for name in FINDINGS if args[name]] or ["hard_exudate"]
+    if len(chosen) > 1:
+        raise UserError(f"config arguments {', '.join(chosen)}: one finding a training")
+    finding = chosen[0]
+    usual = 0.2 if args["cpu"] else findings.GUIDANCE
+    guidance = usual if args["guidance"] is None else float(args["guidance"])
+    config = common.classification("idrid/findings", finding, args["model"], guidance, FINDINGS)
+    config.data.splits = dict(SPLITS)
+    if args["cpu"]:
+        return common.small(config, 128, steps=400, learning_rate=1e-2)
+    return findings.guided_paper_training(config)
+
+
+def sweep():
+    return product([{"arg": f"guidance={weight}"} for weight in (0.2, 0.0)], seed=[0, 1, 2])

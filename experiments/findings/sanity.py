@@ -1,0 +1,35 @@
+"""Whether the gain of guidance comes from what the regions say: it must vanish when they do not.
+
+Command:   segjax sweep --config experiments/findings/sanity.py --workdir work/sanity \\
+               --engine population
+           segjax report work/sanity
+Arguments: case=guided|unguided|shuffled|random, and those of demo.py
+Hardware:  12 trainings of demo.py.
+Expected:  AIR of `shuffled` (regions chosen by chance) and of `random` (a network that is not
+           trained) is that of a map that is the same everywhere; see docs/benchmarks.md.
+"""
+
+from experiments.findings import demo
+from segjax.checks import nearest
+from segjax.config.arguments import parse_arg
+from segjax.config.sweeps import product
+from segjax.errors import UserError
+
+CASES = ("guided", "unguided", "shuffled", "random")
+
+
+def get_config(arg=None):
+    args = parse_arg(arg, case="guided", **demo.DEFAULTS)
+    if (case := args.pop("case")) not in CASES:
+        raise UserError(f"case={case!r}: takes one of {', '.join(CASES)}{nearest(case, CASES)}")
+    config = demo.get_config(",".join(f"{name}={value}" for name, value in args.items()))
+    if case == "unguided":
+        config.loss.guidance.weight = 0.0
+    if case == "random":
+        config.optimizer.learning_rate = 0.0
+    config.task_options.shuffle_regions = case == "shuffled"
+    return config
+
+
+def sweep():
+    return product([{"arg": f"case={case}"} for case in CASES], seed=[0, 1, 2])

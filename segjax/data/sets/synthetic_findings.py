@@ -1,0 +1,81 @@
+"""Synthetic fundus photographs with eight findings and their regions, nothing to download."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from segjax.data.features import EncodedImage
+from segjax.data.regions import REGIONS
+from segjax.data.sets.generated import GeneratedConfig, GeneratedSet
+from segjax.data.synthetic.finding_shapes import FINDINGS
+from segjax.data.synthetic.findings import generate_findings
+from segjax.data.synthetic.fundus import SMALLEST
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class SyntheticFindingsConfig(GeneratedConfig):
+    """How large the pictures are and how many each split holds.
+
+    Attributes:
+        size: height and width in pixels.
+        train, validation, test: number of pictures in each split.
+    """
+
+    size: int = 128
+    train: int = 240
+    validation: int = 60
+    test: int = 60
+
+    smallest = SMALLEST
+    most = 10_000_000
+    subjects = "pictures"
+
+
+class SyntheticFindings(GeneratedSet):
+    """Synthetic colour fundus photographs with eight findings: labels, masks and regions."""
+
+    # The pictures are a function of seed, size and this version: a change to the phantom bumps it.
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First version."}
+    CONFIG = SyntheticFindingsConfig
+    BUILDER_CONFIGS = [
+        SyntheticFindingsConfig(name="small", description="128 pixels, for demonstrations."),
+        SyntheticFindingsConfig(
+            name="256", description="256 pixels.", size=256, train=1000, validation=200, test=200
+        ),
+        SyntheticFindingsConfig(
+            name="512", description="512 pixels.", size=512, train=1000, validation=200, test=200
+        ),
+    ]
+
+    CONFIG_PATTERN = ", or SIZEpx_TRAIN_VALIDATION_TEST as in 96px_300_50_50"
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "image": EncodedImage(shape=(None, None, 3), dtype=np.uint8),
+            "image_id": tfds.features.Text(),
+            "eye": tfds.features.ClassLabel(names=["left", "right"]),
+            "fovea": tfds.features.Tensor(shape=(2,), dtype=np.float32),
+            "disc": tfds.features.Tensor(shape=(2,), dtype=np.float32),
+        }
+        for name in ("field_of_view", *FINDINGS):
+            features[name] = EncodedImage(shape=(None, None, 1), dtype=np.uint8)
+        regions = tfds.features.Tensor(shape=(len(REGIONS),), dtype=np.uint8)
+        for name in FINDINGS:
+            features[f"{name}_label"] = tfds.features.Tensor(shape=(), dtype=np.int8)
+        for name in FINDINGS:
+            features[f"{name}_regions"] = regions
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features),
+            description=(
+                "Synthetic colour fundus photographs with eight findings, for trying out their "
+                "classification with and without regional guidance. Nothing measured on them says "
+                "anything about patients."
+            ),
+        )
+
+    def _generate_examples(self, seeds: range):
+        for seed in seeds:
+            example = generate_findings(seed, self.builder_config.size)
+            yield example["image_id"], example

@@ -1,0 +1,279 @@
+"""Guided classification: records, bound arrays, what is measured of maps, operating points."""
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from segjax.data.field_of_view import bounds
+from segjax.data.regions import REGIONS, region_map
+from segjax.errors import UserError
+from segjax.tasks.base import Evaluation
+from segjax.tasks.guided_classification import GuidedClassification, cells, metrics
+from segjax.tasks.guided_classification.evaluation import AT_CUTS, judged
+from segjax.tasks.guided_classification.shuffling import shuffled
+from segjax.tasks.guided_classification.thresholds import operating_point
+
+pytestmark = pytest.mark.usefixtures("command_settings")
+
+
+def marked(*names):
+    return np.array([name in names for name in REGIONS], np.uint8)
+
+
+def example(height=90, width=120, label=1, names=("macula",), **changes):
+    """A photograph whose field of view is a bright rectangle, 10 pixels from each border."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[10:-10, 10:-10] = 150
+    fields = {
+        "image": image,
+        "image_id": b"eye",
+        "disc": np.array([30.0, 45.0], np.float32),
+        "fovea": np.array([60.0, 47.0], np.float32),
+        "drusen_label": label,
+        "drusen_regions": marked(*names),
+    }
+    return fields | changes
+
+
+def test_a_record_is_the_field_of_view_with_the_regions_where_they_are():
+    task = GuidedClassification(finding="drusen")
+    stored = example()
+    record = task.record(stored, (64, 64))
+    assert record["image"].shape == (64, 64, 3) and record["image"].min() == 150
+    assert record["label"] == 1 and record["region"].dtype == bool
+    # The region at the photograph's size, cut and stretched as the photograph is
+    whole = region_map(stored["disc"], stored["fovea"], 90, 120) == REGIONS.index("macula")
+    cut = whole[10:-10, 10:-10].astype(np.float32)
+    wanted = cv2.resize(cut, (64, 64), interpolation=cv2.INTER_AREA) >= 0.5
+    assert np.mean(wanted != record["region"]) < 0.02
+    assert wanted.any()
+
+
+def test_without_cropping_the_whole_photograph_is_seen():
+    record = GuidedClassification(finding="drusen", crop=False).record(example(), (64, 64))
+    assert record["image"].min() == 0
+
+
+def test_a_photograph_without_annotation_has_no_label_and_no_region():
+    task = GuidedClassification(finding="drusen")
+    record = task.record({"image": example()["image"]}, (32, 32))
+    assert record["label"] == -1 and not record["region"].any()
+
+
+def test_photographs_without_the_finding_are_silenced_or_left_alone():
+    outputs = {"logits": jnp.zeros((2, 1)), "activation_logits": jnp.zeros((2, 4, 4))}
+    fields = {
+        "label": jnp.array([1, 0]),
+        "region": jnp.zeros((2, 8, 8), bool).at[0, :4].set(True),
+    }
+    silent = GuidedClassification(finding="drusen").bind(outputs, fields)["region"]
+    np.testing.assert_array_equal(silent[0], [[1] * 4] * 2 + [[0] * 4] * 2)
+    assert not silent[1].any()
+    free = GuidedClassification(finding="drusen", negatives="free").bind(outputs, fields)["region"]
+    np.testing.assert_array_equal(free[0], silent[0])
+    assert free[1].all()
+
+
+def test_a_network_without_a_map_is_bound_by_its_logits_alone():
+    task, fields = GuidedClassification(), {"label": jnp.array([1]), "region": None}
+    assert {*task.bind({"logits": jnp.zeros((1, 1))}, fields)} == {"logits", "labels"}
+    with pytest.raises(ValueError, match="takes 1"):
+        task.bind({"logits": jnp.zeros((1, 2))}, fields)
+
+
+@pytest.mark.parametrize("size", [(4, 4), (3, 5), (7, 2), (1, 1), (9, 14)])
+def test_shares_are_means_over_areas(size):
+    region = np.random.default_rng(0).random((2, 9, 14)) > 0.5
+    found = cells.shares(region.astype(np.float32), size)
+    # Every pixel and every cell divide the pixels of the product of both sizes
+    fine = region.repeat(size[0], axis=1).repeat(size[1], axis=2)
+    wanted = fine.reshape(2, size[0], 9, size[1], 14).mean(axis=(2, 4))
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    inside = jax.jit(lambda x: cells.shares(x, size))(jnp.asarray(region, jnp.float32))
+    np.testing.assert_allclose(inside, found, atol=1e-6)
+
+
+def test_air_by_hand_and_by_chance_on_maps_that_are_not_square():
+    activation = np.array([[[0.5, 0.25, 0.25], [0.0, 0.0, 0.0]]], np.float32)
+    region = np.array([[[1.0, 0.0, 0.5], [1.0, 0.0, 0.0]]], np.float32)
+    found = cells.activation_shares(activation, region)
+    assert found["air"] == pytest.approx([0.625]) and found["air_chance"] == pytest.approx(
+        [2.5 / 6]
+    )
+    # A map that is the same everywhere has its chance level, whatever its height
+    same = cells.activation_shares(np.full((1, 2, 3), 0.03, np.float32), region)
+    assert same["air"] == pytest.approx(same["air_chance"])
+    silent = cells.activation_shares(np.zeros((1, 2, 3), np.float32), region)
+    assert silent["air"] == 0
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "hit"), [(0.0, 0.0), (0.24, 0.0), (0.26, 1.0)], ids=["none", "less", "enough"]
+)
+def test_pointing_takes_the_middle_of_the_highest_cell_with_its_tolerance(tolerance, hit):
+    # 20 x 40 pixels under 2 x 4 cells: the middle of cell (0, 2) is pixel (5, 25)
+    activation = np.zeros((1, 2, 4), np.float32)
+    activation[0, 0, 2] = 0.1
+    region = np.zeros((1, 20, 40), bool)
+    region[0, 5, 30] = True  # 5 pixels from it: a quarter of the shorter side
+    assert cells.pointing(activation, region, tolerance) == [hit]
+
+
+def test_a_map_without_a_highest_cell_points_at_nothing():
+    assert cells.pointing(np.full((1, 2, 2), 0.7), np.ones((1, 4, 4), bool), 1.0) == [0.0]
+
+
+def test_overlaps_against_a_loop():
+    generator = np.random.default_rng(1)
+    activation = generator.random((3, 4, 5)).astype(np.float32)
+    region = generator.random((3, 4, 5)).astype(np.float32)
+    found = cells.overlaps(activation, region)
+    for k, cut in enumerate(cells.CUTS):
+        for map_, share, iou in zip(activation, region, found[k], strict=True):
+            above = map_ >= cut * map_.max()
+            both, either = share[above].sum(), share.sum() + (1 - share)[above].sum()
+            assert iou == pytest.approx(both / either, rel=1e-5)
+
+
+def test_the_operating_point_has_the_best_harmonic_mean():
+    generator = np.random.default_rng(2)
+    for _ in range(20):
+        label = generator.integers(0, 2, 12)
+        probability = generator.integers(0, 6, 12) / 5
+        found = operating_point(probability, label)
+        if label.all() or not label.any() or len(np.unique(probability)) == 1:
+            assert found == 0.5
+            continue
+
+        def harmonic(cut, probability=probability, label=label):
+            a = np.mean(probability[label == 1] >= cut)
+            b = np.mean(probability[label == 0] < cut)
+            return 2 * a * b / (a + b) if a + b else 0.0
+
+        best = max(harmonic(cut) for cut in np.linspace(-0.05, 1.05, 12))
+        assert harmonic(found) == pytest.approx(best)
+
+
+def table(probability, label, air=None):
+    count = len(label)
+    columns = {"probability": np.array(probability), "label": np.array(label, float)}
+    if air is not None:
+        known = np.where(columns["label"] > 0, np.array(air, float), np.nan)
+        columns |= {"air": known, "air_chance": np.where(columns["label"] > 0, 0.25, np.nan)}
+        columns |= {
+            name: np.where(columns["label"] > 0, k / 100, np.nan) for k, name in enumerate(AT_CUTS)
+        }
+    return Evaluation(columns, [str(k) for k in range(count)], {"loss": 1.0}, {"label": label})
+
+
+def test_the_validation_split_chooses_and_the_other_is_judged():
+    choosing = table([0.1, 0.2, 0.6, 0.9], [0, 0, 1, 1], [0, 0, 0.5, 0.5])
+    found = judged(table([0.3, 0.5, 0.39, 0.8], [0, 0, 1, 1], [0, 0, 0.4, 0.8]), choosing)
+    assert found.columns["threshold"] == pytest.approx([0.4] * 4)
+    np.testing.assert_array_equal(found.columns["sensitive"], [np.nan, np.nan, 0, 1])
+    np.testing.assert_array_equal(found.columns["specific"], [1, 0, np.nan, np.nan])
+    np.testing.assert_array_equal(found.columns["air_tp"], [np.nan, np.nan, np.nan, 0.8])
+    np.testing.assert_array_equal(found.columns["air_fn"], [np.nan, np.nan, 0.4, np.nan])
+    # The last cut has the highest mean here
+    assert found.columns["cut"][0] == 0.95 and found.columns["iou"][3] == 0.18
+    assert not {*AT_CUTS} & {*found.columns}
+    np.testing.assert_array_equal(found.baseline["air_tp"], [np.nan, np.nan, np.nan, 0.25])
+    values = found.values(GuidedClassification())
+    assert values["auroc"] == 0.75 and values["sensitivity"] == values["specificity"] == 0.5
+    assert next(iter(values)) == "auroc"
+
+
+def test_a_network_without_a_map_has_its_auroc_alone():
+    found = judged(table([0.1, 0.9], [0, 1]), table([0.1, 0.9], [0, 1]))
+    assert {*found.values(GuidedClassification())} == {
+        "auroc",
+        "sensitivity",
+        "specificity",
+        "loss",
+    }
+
+
+def test_remarks_give_delongs_interval_the_operating_point_and_the_chance_level():
+    found = judged(*[table([0.1, 0.2, 0.6, 0.9], [0, 1, 0, 1], [0, 0.3, 0, 0.5])] * 2)
+    text = "\n".join(metrics.remarks(found.columns))
+    for part in ("2 of 4 photographs", "DeLong", "Operating point", "AIR 0.250"):
+        assert part in text
+    alone = metrics.remarks({"probability": np.array([0.1, 0.2]), "label": np.array([0.0, 0.0])})
+    assert alone[1] == "AUROC is not defined: the photographs are of one class."
+    one = metrics.remarks(
+        {"probability": np.array([0.1, 0.2, 0.3]), "label": np.array([0, 0, 1.0])}
+    )
+    assert one[1] == "AUROC has no interval: there is one photograph of a class."
+
+
+def test_shuffled_regions_are_as_many_and_the_same_in_each_epoch():
+    regions = marked("macula", "temporal")
+    draws = {tuple(shuffled(regions, f"eye {k}")) for k in range(50)}
+    assert len(draws) > 10 and {sum(draw) for draw in draws} == {2}
+    np.testing.assert_array_equal(shuffled(regions, "a"), shuffled(regions, "a"))
+
+
+def test_a_loss_takes_shuffled_regions_and_metrics_the_annotated_ones():
+    task = GuidedClassification(finding="drusen", shuffle_regions=True)
+    others = [task.record(example(image_id=f"eye {k}".encode()), (64, 64)) for k in range(8)]
+    plain = GuidedClassification(finding="drusen").record(example(), (64, 64))
+    assert all((record["region"] == plain["region"]).all() for record in others)
+    assert not all((record["guide"] == plain["region"]).all() for record in others)
+    # `predict` has no name to draw by
+    assert not task.record({"image": example()["image"]}, (16, 16))["guide"].any()
+    outputs = {"logits": jnp.zeros((1, 1)), "activation_logits": jnp.zeros((1, 2, 2))}
+    fields = {
+        "label": jnp.array([1]),
+        "region": jnp.zeros((1, 4, 4), bool),
+        "guide": jnp.ones((1, 4, 4), bool),
+    }
+    assert task.bind(outputs, fields)["region"].all()
+
+
+def test_regions_move_with_the_photograph():
+    task = GuidedClassification(finding="drusen")
+    record = task.record(example(names=("superior_temporal",)), (32, 32))
+    fields = {name: jnp.asarray(value)[None] for name, value in record.items()}
+    keys = jax.random.split(jax.random.key(0), 1)
+    flipped = task.augmented(keys, fields, {"flip_horizontal": 1.0})
+    np.testing.assert_array_equal(flipped["region"][0], record["region"][:, ::-1])
+    assert task.augmented(keys, fields, {}).keys() == fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"negatives": "none"}, "negatives"),
+        ({"tolerance": 2.0}, "tolerance"),
+        ({"crop": "yes"}, "crop"),
+        ({"finding": ""}, "finding"),
+    ],
+)
+def test_options_that_are_none(options, message):
+    with pytest.raises(UserError, match=rf"config\.task_options\.{message}="):
+        GuidedClassification(**options)
+
+
+def test_a_finding_that_the_set_does_not_have_is_named_with_the_nearest():
+    task = GuidedClassification(finding="drusens")
+    features = dict.fromkeys(("image", "image_id", "drusen_label", "drusen_regions"))
+    with pytest.raises(UserError, match="drusen'.*It has: drusen"):
+        task.check_features(features, "set")
+
+
+def test_the_field_of_view_of_awkward_photographs():
+    assert bounds(np.zeros((20, 30, 3), np.uint8)) == (0, 20, 0, 30)
+    assert bounds(np.zeros((1, 1, 3), np.uint8)) == (0, 1, 0, 1)
+    assert bounds(np.full((20, 30, 3), 9, np.uint8)) == (0, 20, 0, 30)
+    speck = np.zeros((200, 200, 3), np.uint8)
+    speck[50:150, 20:180] = 200
+    speck[3, 3] = 255  # a hot pixel in the surround
+    assert bounds(speck) == (50, 150, 20, 180)
+    noisy = speck // 2 + np.random.default_rng(0).integers(0, 6, speck.shape, np.uint8)
+    assert bounds(noisy) == (50, 150, 20, 180)
+    large = np.zeros((2048, 3000, 3), np.uint8)
+    large[:, 400:2600] = 120
+    top, bottom, left, right = bounds(large)
+    assert (top, bottom) == (0, 2048) and abs(left - 400) <= 4 and abs(right - 2600) <= 4

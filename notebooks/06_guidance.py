@@ -36,10 +36,7 @@ from segjax.explore import guided_maps, plotting
 # away from the disc, and a line through the disc at right angles to the axis.
 
 # %%
-eyes = {
-    eye["eye"].decode() if isinstance(eye["eye"], bytes) else eye["eye"]: eye
-    for eye in (generate_findings(seed, 384) for seed in range(8))
-}
+eyes = {eye["eye"]: eye for eye in (generate_findings(seed, 384) for seed in range(8))}
 plotting.image_row(
     {
         f"{side} eye": regions.outlined(eye["image"], eye["disc"], eye["fovea"]) / 255.0
@@ -64,16 +61,16 @@ guided_maps.gradient_figure()
 #
 # ## With and without
 #
-# Two narrow networks with the same initial weights learn to tell an epiretinal membrane, which
-# lies over the macula, from 64 x 64 pixels; one of them is guided.
+# Two narrow networks with the same initial weights learn to tell hard exudates on photographs of
+# 64 x 64 pixels; one of them is guided.
 
 # %%
-finding = "membrane"
-training = guided_maps.photographs(finding, range(160))
+finding = "hard_exudate"
+training = guided_maps.photographs(finding, range(200))
 held_out = guided_maps.photographs(finding, range(1000, 1060))
 trained = {
-    name: guided_maps.train(training, guidance, steps=200)
-    for name, guidance in {"with guidance": 0.2, "without": 0.0}.items()
+    name: guided_maps.train(training, guidance, steps=200, learning_rate=5e-3)
+    for name, guidance in {"with guidance": 0.4, "without": 0.0}.items()
 }
 for name, each in trained.items():
     found = guided_maps.measured(each, held_out)

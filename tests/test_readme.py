@@ -29,6 +29,12 @@ VOLUMES = {
     "model.features": "(4, 8)",
     "model.strides": "((1, 1), (2, 2))",
 }
+# So does the classifier of findings, whose set has them.
+FINDINGS = {
+    "data.name": "synthetic_findings/48px_24_10_8",
+    "model.name": "GuidedClassifier",
+    "model.branch": 4,
+}
 # Pictures with few points.
 COARSE = {
     "shift": ["--size=32", "--radius=6", "--steps=3"],
@@ -66,6 +72,8 @@ def miniature(words):
     chosen = dict(MINIATURE)
     if "regionwise" in " ".join(words):
         chosen |= VOLUMES
+    if "findings" in " ".join(words):
+        chosen |= FINDINGS
     # An experiment file of one's own set names it
     if any(name in " ".join(words) for name in (*NEEDS_DOWNLOAD, "vessels.py")):
         del chosen["data.name"]
@@ -98,6 +106,7 @@ def test_commands_run_as_written(folder, monkeypatch, capfd):
     assert (folder / "work" / "demo" / "report.md").exists()
     assert (folder / "predicted" / "overlays" / "one.png").exists()
     assert (folder / "labels" / "one.nii.gz").exists()
+    assert (folder / "maps" / "activations" / "one.png").exists()
 
 
 def test_python_example_runs():

@@ -258,7 +258,7 @@ def summary_of(
         seed_means=tuple(float(value) for value in seed_values),
         cases=count,
         left_out=len(kept) - count,
-        not_finite=int(sum(np.count_nonzero(~np.isfinite(column)) for column in columns)),
+        not_finite=0 if metric.is_of_some else int(np.count_nonzero(~np.isfinite(columns))),
         paper=next((paper[key] for key in metric.keys if key in paper), None),
     )
 

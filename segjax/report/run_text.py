@@ -350,7 +350,7 @@ def _left_out(split: Split) -> list[str]:
     """How many cases a mean leaves out, where there are any."""
     lines = []
     for metric in split.metrics if split.columns is not None else ():
-        if metric.statistic is not mean or not metric.given(split.columns):
+        if metric.statistic is not mean or metric.is_of_some or not metric.given(split.columns):
             continue
         finite = np.isfinite([split.columns[name] for name in metric.columns]).all(axis=0)
         counted = metric.counted(split.names)

@@ -28,6 +28,8 @@ class Metric:
         reported: whether the report of a sweep shows it.
         cases: ending of the names of the cases that count; empty: all.
         description: what it is, in a sentence for reports.
+        is_of_some: whether it is of some cases only, as a sensitivity is of the positive ones: that
+            the others have no value is no lack then.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Metric:
     reported: bool = True
     cases: str = ""
     description: str = ""
+    is_of_some: bool = False
 
     @property
     def heading(self) -> str:

@@ -29,6 +29,7 @@ METRICS = (
         description="The share of photographs with the finding that are called positive, at the "
         "operating point: the probability with the best harmonic mean of sensitivity and "
         "specificity on the validation split.",
+        is_of_some=True,
     ),
     Metric(
         "specificity",
@@ -36,18 +37,21 @@ METRICS = (
         title="specificity",
         description="The share of photographs without the finding that are called negative, at "
         "the same operating point.",
+        is_of_some=True,
     ),
     Metric(
         "air_tp",
         ("air_tp",),
         title="AIR (TP)",
         description=AIR + "true positives at the operating point.",
+        is_of_some=True,
     ),
     Metric(
         "air_fn",
         ("air_fn",),
         title="AIR (FN)",
         description=AIR + "false negatives.",
+        is_of_some=True,
     ),
     Metric(
         "air",
@@ -55,6 +59,7 @@ METRICS = (
         title="AIR",
         reported=False,
         description=AIR + "all photographs with the finding.",
+        is_of_some=True,
     ),
     Metric(
         "pointing",
@@ -62,6 +67,7 @@ METRICS = (
         title="pointing game",
         description="The share of photographs with the finding whose highest activation lies in "
         "an annotated region or within the tolerance of one.",
+        is_of_some=True,
     ),
     Metric(
         "iou",
@@ -69,6 +75,7 @@ METRICS = (
         title="IoU",
         description="The common area of the regions and the activation map, cut at a share of its "
         "maximum, by the united area; the share has the best mean on the validation split.",
+        is_of_some=True,
     ),
 )
 # The table of paper 001 has the first of these; nothing but maps gives the others.

@@ -82,7 +82,7 @@ def cases_figure(
     columns = 2 + len(maps)
     figure = Figure(figsize=(2.6 * columns, 2.9 * len(rows)), layout="constrained")
     panels = np.reshape(figure.subplots(len(rows), columns), (len(rows), columns))
-    heads = ("photograph", "annotated regions", *(f"activation {name}".strip() for name in maps))
+    heads = ("annotated regions", *(f"activation {name}".strip() for name in maps))
     for axes, (title, image, region, *activations) in zip(panels, rows, strict=True):
         shown = [image, outlined(image, region) if region.any() else image // 3]
         shown += [overlaid(image, smoothed(map_, image.shape[:2])) for map_ in activations]
@@ -90,8 +90,8 @@ def cases_figure(
             place.imshow(picture)
             place.set_axis_off()
         axes[0].set_title(title, fontsize=8, loc="left")
-    for place, head in zip(panels[0], heads, strict=True):
-        place.text(0.5, -0.06, head, transform=place.transAxes, ha="center", va="top", fontsize=8)
+    for place, head in zip(panels[0, 1:], heads, strict=True):
+        place.set_title(head, fontsize=8)
     figure.set_label(
         "Photographs as the network sees them, the annotated regions (dark: none), and the "
         "activation map, enlarged, blurred and scaled from its lowest to its highest value."

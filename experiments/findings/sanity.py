@@ -15,6 +15,7 @@ from segjax.config.arguments import parse_arg
 from segjax.config.sweeps import product
 from segjax.errors import UserError
 
+STILL = 1e-9  # a rate of 0 is none; over all steps no weight moves by a millionth
 CASES = ("guided", "unguided", "shuffled", "random")
 
 
@@ -26,7 +27,7 @@ def get_config(arg=None):
     if case == "unguided":
         config.loss.guidance.weight = 0.0
     if case == "random":
-        config.optimizer.learning_rate = 0.0
+        config.optimizer.learning_rate = STILL
     config.task_options.shuffle_regions = case == "shuffled"
     return config
 

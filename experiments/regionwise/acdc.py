@@ -10,8 +10,9 @@ Arguments: a loss by its word: rrw, weighted_cross_entropy, dice, focal, boundar
            by_step   scheduled weights move every step, not every epoch
            plan=FILE a plan that `segjax plan acdc` wrote, in place of the published one
 Hardware:  cpu: two cores, ten minutes; otherwise one GPU, 300 epochs of 250 batches.
-Expected:  rrw,cpu: mean Dice 0.825 on the validation patients at hand (measured); the full size is
-           not measured. The paper's figures stand beside ours in the report, marked as such.
+Expected:  rrw,cpu: mean Dice 0.81 to 0.84 on the validation patients at hand (measured: six
+           trainings, docs/benchmarks.md); the full size is not measured. The paper's figures stand
+           beside ours in the report, marked as such.
 """
 
 from experiments.regionwise import common, paper

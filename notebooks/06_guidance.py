@@ -26,7 +26,8 @@ import numpy as np
 
 from segjax.data import regions
 from segjax.data.synthetic.findings import generate_findings
-from segjax.explore import guided_maps, plotting
+from segjax.explore import plotting
+from segjax.tasks.guided_classification import toy
 
 # %% [markdown]
 # ## Eight regions
@@ -54,7 +55,7 @@ plotting.image_row(
 # outside, which is the opposite. Neither says anything about the inside.
 
 # %%
-guided_maps.gradient_figure()
+toy.gradient_figure()
 
 # %% [markdown]
 # *Figure 2. Three forms of the guidance loss of a cell outside the regions, and their gradients.*
@@ -66,18 +67,18 @@ guided_maps.gradient_figure()
 
 # %%
 finding = "hard_exudate"
-training = guided_maps.photographs(finding, range(200))
-held_out = guided_maps.photographs(finding, range(1000, 1060))
+training = toy.photographs(finding, range(200))
+held_out = toy.photographs(finding, range(1000, 1060))
 trained = {
-    name: guided_maps.train(training, guidance, steps=200, learning_rate=5e-3)
+    name: toy.train(training, guidance, steps=200, learning_rate=5e-3)
     for name, guidance in {"with guidance": 0.4, "without": 0.0}.items()
 }
 for name, each in trained.items():
-    found = guided_maps.measured(each, held_out)
+    found = toy.measured(each, held_out)
     print(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in found.items()))
 
 # %%
-guided_maps.compared(trained, held_out)
+toy.compared(trained, held_out)
 
 # %% [markdown]
 # *Figure 3. Photographs that were not trained on, their annotated regions, and both maps,

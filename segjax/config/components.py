@@ -102,13 +102,13 @@ def _named(family: str, section: object) -> object:
     return _with_options(family, name, section)
 
 
-def _with_augmentations(task: object, data: object) -> object:
+def _with_augmentations(name: object, data: object) -> object:
     """The section of the data; where it names augmentations, with the others of the task."""
     given = data.get("augment") if isinstance(data, Mapping) else None
-    if not isinstance(given, Mapping) or not given or not isinstance(task, str):
+    if not isinstance(given, Mapping) or not given or not isinstance(name, str):
         return data
     try:
-        known = lookup.find("tasks", task).augmentations()
+        known = lookup.find("tasks", name).augmentations()
     except (UserError, AttributeError):  # not found, or a user's that has none
         return data
     return dict(data) | {"augment": filled(given, known)}

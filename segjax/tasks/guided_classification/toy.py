@@ -1,4 +1,4 @@
-"""What guidance does to the activation map of a classifier, on a few synthetic photographs."""
+"""What guidance does to an activation map: trainings on a few synthetic photographs, in memory."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -14,7 +14,8 @@ from segjax import losses
 from segjax.data.synthetic.findings import generate_findings
 from segjax.metrics import statistics
 from segjax.models import GuidedClassifier
-from segjax.tasks.guided_classification import GuidedClassification, cells, pictures
+from segjax.tasks.guided_classification import cells, pictures
+from segjax.tasks.guided_classification.task import GuidedClassification
 from segjax.types import Array, Float
 
 

@@ -20,6 +20,10 @@ def values(recipe, metric):
     ]
 
 
+def test_every_recipe_was_trained():
+    assert TRAINED == sorted(first_figures.RECIPES)
+
+
 @pytest.mark.parametrize("recipe", TRAINED)
 def test_each_seed_and_setting_of_xla_was_trained_once(recipe):
     for metric in first_figures.RECIPES[recipe]:

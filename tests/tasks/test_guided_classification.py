@@ -1,5 +1,7 @@
 """Guided classification: records, bound arrays, what is measured of maps, operating points."""
 
+from types import SimpleNamespace
+
 import cv2
 import jax
 import jax.numpy as jnp
@@ -277,3 +279,77 @@ def test_the_field_of_view_of_awkward_photographs():
     large[:, 400:2600] = 120
     top, bottom, left, right = bounds(large)
     assert (top, bottom) == (0, 2048) and abs(left - 400) <= 4 and abs(right - 2600) <= 4
+
+
+class FakeData:
+    """A set in memory: of each split the labels of one finding."""
+
+    name = "eyes"
+
+    def __init__(self, **splits):
+        self.splits = splits
+
+    def open(self, split, fields):
+        rows = [example(label=label, image_id=name.encode()) for name, label in self._rows(split)]
+        return [{field: row[field] for field in fields} for row in rows]
+
+    def names(self, split):
+        return [name for name, _ in self._rows(split)]
+
+    def _rows(self, split):
+        return [(f"{split} {k}", label) for k, label in enumerate(self.splits[split])]
+
+
+def experiment(**splits):
+    config = SimpleNamespace(data=SimpleNamespace(image_size=(16, 16)))
+    return SimpleNamespace(data=FakeData(**splits), config=config)
+
+
+def test_photographs_without_a_label_are_left_out_everywhere():
+    task, made = GuidedClassification(finding="drusen"), experiment(train=[-1, 1, 0, -1, 1])
+    assert task.names(made, "train") == ["train 1", "train 2", "train 4"]
+    assert [row["image_id"] for row in task.opened(made, "train")] == [
+        b"train 1",
+        b"train 2",
+        b"train 4",
+    ]
+    records = task.records(made, "train")
+    assert len(records) == 3 and [int(records[k]["label"]) for k in range(3)] == [1, 0, 1]
+    assert task.kept(experiment(train=[0, 1]), "train") is None
+
+
+@pytest.mark.parametrize(
+    ("splits", "named"),
+    [
+        ({"train": [1, 1, -1], "validation": [0, 1]}, "'train' of eyes has only photographs with"),
+        ({"train": [0, 1], "validation": [0, 0]}, "'validation' of eyes has only .* without"),
+        ({"train": [-1], "validation": [0, 1]}, "'train' of eyes has no label"),
+    ],
+)
+def test_a_split_of_one_class_is_refused_by_name(splits, named):
+    task = GuidedClassification(finding="drusen")
+    with pytest.raises(UserError, match=rf"config\.task_options\.finding='drusen': .*{named}"):
+        task.check_place(experiment(**splits))
+    task.check_place(experiment(train=[0, 1], validation=[1, 0, -1]))
+
+
+def test_a_split_without_any_label_is_refused_where_it_is_read():
+    with pytest.raises(UserError, match="no photograph of the split 'test'"):
+        GuidedClassification(finding="drusen").names(experiment(test=[-1, -1]), "test")
+
+
+def test_pictures_of_a_prediction_have_the_size_of_the_photograph(tmp_path):
+    task, image = GuidedClassification(finding="drusen"), example()["image"]
+    activation = np.zeros((2, 2), np.float32)
+    activation[0, 1] = 1.0
+    task.write_pictures(tmp_path, "eye", image, {}, {"activation": activation})
+    map_ = cv2.imread(str(tmp_path / "activations" / "eye.png"), cv2.IMREAD_UNCHANGED)
+    assert map_.shape == image.shape[:2] and map_.dtype == np.uint16
+    # Not normalised, within the field of view, the corner that is active at its right end
+    assert map_.max() == 65535 and map_[15, 105] == 65535 and map_[75, 15] == 0
+    assert map_[:10].max() == map_[:, :10].max() == 0
+    overlay = cv2.imread(str(tmp_path / "overlays" / "eye.png"))
+    assert overlay.shape == image.shape and (overlay[75, 15] == 150).all()
+    # A network without a map has no pictures
+    task.write_pictures(tmp_path / "none", "eye", image, {}, {"probability": 0.5})
+    assert not (tmp_path / "none").exists()

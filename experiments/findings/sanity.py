@@ -15,7 +15,7 @@ from segjax.config.arguments import parse_arg
 from segjax.config.sweeps import product
 from segjax.errors import UserError
 
-STILL = 1e-9  # a rate of 0 is none; over all steps no weight moves by a millionth
+STILL = 1e-10  # a rate of 0 is none; over all steps no weight moves by a millionth
 CASES = ("guided", "unguided", "shuffled", "random")
 
 

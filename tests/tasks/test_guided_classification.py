@@ -353,3 +353,14 @@ def test_pictures_of_a_prediction_have_the_size_of_the_photograph(tmp_path):
     # A network without a map has no pictures
     task.write_pictures(tmp_path / "none", "eye", image, {}, {"probability": 0.5})
     assert not (tmp_path / "none").exists()
+
+
+def test_cells_that_are_sure_are_told_apart_by_their_logits():
+    task = GuidedClassification(finding="drusen")
+    logits = jnp.zeros((1, 2, 2)).at[0, 0, 0].set(30.0).at[0, 1, 1].set(40.0)
+    found = task.predict({"logits": jnp.zeros((1, 1)), "activation_logits": logits})
+    region = np.zeros((1, 8, 8), bool)
+    region[0, 4:, 4:] = True
+    assert found["activation"][0, 0, 0] == found["activation"][0, 1, 1] == 1
+    rows = task.rows(jax.device_get(found), {"region": region, "label": np.array([1])})
+    assert rows["pointing"] == [1.0]

@@ -54,7 +54,8 @@ def pointing(activation: np.ndarray, region: np.ndarray, tolerance: float) -> np
     Source: the pointing game of Zhang et al. (2018), with its tolerance.
 
     Args:
-        activation: maps; of a map that is the same everywhere no cell is the highest: 0.
+        activation: maps, or their logits, of which fewer are equal; of a map that is the same
+            everywhere no cell is the highest: 0.
         region: bool `[n, h, w]`, at the size of the image.
         tolerance: how far outside counts as inside, as a share of the image's shorter side.
     """

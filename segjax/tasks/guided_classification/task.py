@@ -188,8 +188,9 @@ class GuidedClassification(ImageTask):
         """`probability` [b], and the `activation` map [b, k, l] where the model has one."""
         found = {"probability": jax.nn.sigmoid(outputs["logits"][:, 0].astype(jnp.float32))}
         if "activation_logits" in outputs:
-            map_ = outputs["activation_logits"].astype(jnp.float32)
-            found["activation"] = jax.nn.sigmoid(map_)
+            # The logits too: cells that are sure differ in them alone, not in float32's sigmoid
+            found["activation_logits"] = outputs["activation_logits"].astype(jnp.float32)
+            found["activation"] = jax.nn.sigmoid(found["activation_logits"])
         return found
 
     def scores(self, predictions: Fields, fields: Fields) -> dict[str, Float[Array, "b"]]:
@@ -210,7 +211,8 @@ class GuidedClassification(ImageTask):
         activation, region = predictions["activation"], np.asarray(fields["region"])
         covered = cells.shares(region.astype(np.float32), activation.shape[1:])
         found = cells.activation_shares(activation, covered)
-        found["pointing"] = cells.pointing(activation, region, self.tolerance)
+        logits = predictions["activation_logits"]
+        found["pointing"] = cells.pointing(logits, region, self.tolerance)
         found |= dict(zip(AT_CUTS, cells.overlaps(activation, covered), strict=True))
         known = (np.asarray(fields["label"]) == PRESENT) & region.any(axis=(1, 2))
         return {name: np.where(known, values, np.nan) for name, values in found.items()}

@@ -208,6 +208,8 @@ def test_remarks_give_delongs_interval_the_operating_point_and_the_chance_level(
         {"probability": np.array([0.1, 0.2, 0.3]), "label": np.array([0, 0, 1.0])}
     )
     assert one[1] == "AUROC has no interval: there is one photograph of a class."
+    unknown = {"probability": np.array([np.nan, 0.2, 0.3]), "label": np.array([0, 1, 1.0])}
+    assert metrics.remarks(unknown)[1] == "AUROC is not defined: a probability is no number."
 
 
 def test_shuffled_regions_are_as_many_and_the_same_in_each_epoch():

@@ -135,7 +135,9 @@ def remarks(columns: Columns) -> list[str]:
     positives, count = int(np.sum(label > 0.5)), len(label)
     lines = [f"{positives} of {count} photographs show the finding."]
     fewer = min(positives, count - positives)
-    if fewer == 0:
+    if not np.isfinite(columns["probability"]).all():
+        lines.append("AUROC is not defined: a probability is no number.")
+    elif fewer == 0:
         lines.append("AUROC is not defined: the photographs are of one class.")
     elif fewer == 1:
         lines.append("AUROC has no interval: there is one photograph of a class.")

@@ -1,35 +1,14 @@
 """Synthetic fundus photographs with eight findings and their regions, nothing to download."""
 
-import dataclasses
-
 import numpy as np
 import tensorflow_datasets as tfds
 
 from segjax.data.features import EncodedImage
 from segjax.data.regions import REGIONS
-from segjax.data.sets.generated import GeneratedConfig, GeneratedSet
+from segjax.data.sets.generated import GeneratedSet
+from segjax.data.sets.synthetic_fundus import SyntheticFundusConfig
 from segjax.data.synthetic.finding_shapes import FINDINGS
 from segjax.data.synthetic.findings import generate_findings
-from segjax.data.synthetic.fundus import SMALLEST
-
-
-@dataclasses.dataclass(eq=False, kw_only=True)
-class SyntheticFindingsConfig(GeneratedConfig):
-    """How large the pictures are and how many each split holds.
-
-    Attributes:
-        size: height and width in pixels.
-        train, validation, test: number of pictures in each split.
-    """
-
-    size: int = 128
-    train: int = 240
-    validation: int = 60
-    test: int = 60
-
-    smallest = SMALLEST
-    most = 10_000_000
-    subjects = "pictures"
 
 
 class SyntheticFindings(GeneratedSet):
@@ -38,13 +17,13 @@ class SyntheticFindings(GeneratedSet):
     # The pictures are a function of seed, size and this version: a change to the phantom bumps it.
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}
-    CONFIG = SyntheticFindingsConfig
+    CONFIG = SyntheticFundusConfig
     BUILDER_CONFIGS = [
-        SyntheticFindingsConfig(name="small", description="128 pixels, for demonstrations."),
-        SyntheticFindingsConfig(
+        SyntheticFundusConfig(name="small", description="128 pixels, for demonstrations."),
+        SyntheticFundusConfig(
             name="256", description="256 pixels.", size=256, train=1000, validation=200, test=200
         ),
-        SyntheticFindingsConfig(
+        SyntheticFundusConfig(
             name="512", description="512 pixels.", size=512, train=1000, validation=200, test=200
         ),
     ]

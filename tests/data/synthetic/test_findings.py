@@ -6,7 +6,8 @@ from scipy import ndimage
 
 from segjax.data.regions import REGIONS, marked, region_map
 from segjax.data.sets.generated import SPLITS
-from segjax.data.sets.synthetic_findings import SyntheticFindings, SyntheticFindingsConfig
+from segjax.data.sets.synthetic_findings import SyntheticFindings
+from segjax.data.sets.synthetic_fundus import SyntheticFundusConfig
 from segjax.data.synthetic.finding_shapes import FINDINGS, PREVALENCE, sample_signs
 from segjax.data.synthetic.findings import REFERENCE, generate_findings
 from segjax.data.synthetic.fundus import generate_fundus
@@ -161,7 +162,7 @@ def test_a_test_split_of_sixty_has_both_classes_of_each_finding(examples):
     # That these are the labels of the pictures
     for seed, example in enumerate(examples[:5]):
         np.testing.assert_array_equal(labels_of(signs_of(seed)[-1]), labels(example))
-    seeds = SyntheticFindingsConfig(name="small").seeds("test")
+    seeds = SyntheticFundusConfig(name="small").seeds("test")
     found = sum(labels_of(signs_of(seed)[-1]).astype(int) for seed in seeds)
     assert len(seeds) == 60 and found.min() >= 15 and found.max() <= 45
 
@@ -265,10 +266,10 @@ def test_generator_errors():
 
 def test_config_errors_and_disjoint_splits():
     with pytest.raises(ValueError, match="`size` takes a whole number of at least 32, got 8"):
-        SyntheticFindingsConfig(name="x", size=8)
+        SyntheticFundusConfig(name="x", size=8)
     with pytest.raises(ValueError, match="`test` takes a whole number from 1 to"):
-        SyntheticFindingsConfig(name="x", test=0)
-    most = SyntheticFindingsConfig(name="x", train=10_000_000)
+        SyntheticFundusConfig(name="x", test=0)
+    most = SyntheticFundusConfig(name="x", train=10_000_000)
     ranges = [most.seeds(split) for split in SPLITS]
     for one, next_one in zip(ranges, ranges[1:], strict=False):
         assert one.stop <= next_one.start
@@ -289,7 +290,7 @@ def test_ready_made_configs():
 
 
 def test_builder_round_trip(tmp_path):
-    config = SyntheticFindingsConfig(name="tiny", size=48, train=3, validation=2, test=2)
+    config = SyntheticFundusConfig(name="tiny", size=48, train=3, validation=2, test=2)
     builder = SyntheticFindings(data_dir=tmp_path, config=config, file_format="array_record")
     builder.download_and_prepare()
     assert list(builder.info.features) == FIELDS

@@ -55,6 +55,8 @@ bench-device: $(VENV)/ready
 
 docs: $(VENV)/ready
 	$(BIN)/python docs/losses_table.py
+	$(BIN)/python docs/augmentation_table.py
+	$(BIN)/python docs/regions_picture.py
 
 clean:
 	rm -rf $(VENV) .cache build *.egg-info

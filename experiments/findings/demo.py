@@ -22,7 +22,7 @@ from segjax.config.arguments import parse_arg
 from segjax.config.sweeps import product
 from segjax.data.synthetic.findings import FINDINGS
 
-DATA, SIZE = "synthetic_findings/128px_600_100_100", 128
+DATA, SIZE = "synthetic_findings/96px_600_100_100", 96
 SWEPT = ("membrane", "hard_exudate")
 DEFAULTS = {"finding": "membrane", "guidance": 0.2, "steps": 1600}
 

@@ -12,15 +12,20 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from segjax import checks
+from segjax.data.captions import (
+    BACKGROUND,
+    CAPTION,
+    INK,
+    LINE,
+    lines_of,
+    marked_regions,
+    written,
+)
 from segjax.data.ignored import IGNORED
 from segjax.data.png import write_png
-from segjax.data.regions import REGIONS, outlined
+from segjax.data.regions import outlined
 
-CAPTION = 26  # height of a tile's caption, two lines
-LINE = 12
 MARGIN = 4
-BACKGROUND = (24, 24, 24)
-INK = (235, 235, 235)
 POINT = (255, 255, 255)
 # Far apart in hue and bright enough for dark tissue; a name keeps its colour on every sheet.
 COLOURS = {
@@ -32,6 +37,11 @@ COLOURS = {
     "haemorrhages": (255, 60, 60),
     "hard_exudates": (255, 255, 0),
     "soft_exudates": (255, 150, 0),
+    "cotton_wool_patch": (255, 150, 0),
+    "drusen": (190, 120, 255),
+    "macular_hole": (0, 255, 180),
+    "membrane": (60, 255, 60),
+    "rnfl_defect": (90, 160, 255),
     "RV": (90, 160, 255),
     "M": (60, 255, 60),
     "LV": (255, 60, 60),
@@ -41,9 +51,11 @@ OTHERS = ((0, 255, 180), (190, 120, 255), (170, 220, 0), (255, 130, 190), (120, 
 
 
 def mask_colour(name: str) -> tuple[int, int, int]:
-    """The colour in which masks called `name` are drawn, the same on every sheet."""
-    if name in COLOURS:
-        return COLOURS[name]
+    """The colour in which masks and findings called `name` are drawn, the same on every sheet."""
+    # A finding has the colour of its lesions' masks
+    for known in (name, f"{name}s"):
+        if known in COLOURS:
+            return COLOURS[known]
     # Not hash(): Python salts it anew in each process, and a name would change colour between
     # sheets.
     return OTHERS[sum(name.encode()) % len(OTHERS)]
@@ -81,7 +93,7 @@ def contact_sheet(
 
     Of a finding F, `F_label` and the regions `F_regions`, `[8]`, the caption has the names where it
     is present, and nothing where it is absent. With points `disc` and `fovea` the eight regions are
-    outlined, and those of any finding shaded.
+    outlined, and those of a finding shaded in its colour, of several in stripes.
 
     A volume, an example whose `image` is `[d, h, w, c]`, is shown by the slice with most foreground
     in its field `labels`, or the middle one. Slices lie across the axis of the largest `spacing`.
@@ -97,7 +109,8 @@ def contact_sheet(
         classes: names of a volume's labels from 1; others are `label 4` and the like.
 
     Returns:
-        uint8 RGB `[height, width, 3]`: the tiles and, below them, the masks' colours and names.
+        uint8 RGB `[height, width, 3]`: the tiles and, below them, the colours and names of masks
+        and findings. Captions take the lines that the longest needs, from two to eight.
 
     Empty cases: no examples raise; an example with `image` alone is shown bare.
 
@@ -112,16 +125,22 @@ def contact_sheet(
     examples = [_flat(example, classes, number) for number, example in enumerate(examples)]
     columns = min(columns, len(examples))
     rows = -(-len(examples) // columns)
-    wide, high = tile + MARGIN, tile + CAPTION + MARGIN
-    names: dict[str, None] = {}  # masks in the order in which they were met
-    sheet = np.full((rows * high + MARGIN, columns * wide + MARGIN, 3), BACKGROUND, np.uint8)
     bases = [_base(example, i) for i, example in enumerate(examples)]
+    names: dict[str, None] = {}  # masks and findings in the order in which they were met
     for i, (example, image) in enumerate(zip(examples, bases, strict=True)):
-        names.update(dict.fromkeys(_masks(example, image.shape[:2], i)))
+        names.update(
+            dict.fromkeys([*_masks(example, image.shape[:2], i), *marked_regions(example)])
+        )
     colours = mask_colours(list(names))
+    captions = [lines_of(example, tile) for example in examples]
+    caption = max(CAPTION, 2 + LINE * max(map(len, captions)))
+    wide, high = tile + MARGIN, tile + caption + MARGIN
+    sheet = np.full((rows * high + MARGIN, columns * wide + MARGIN, 3), BACKGROUND, np.uint8)
     for i, (example, image) in enumerate(zip(examples, bases, strict=True)):
         top, left = MARGIN + i // columns * high, MARGIN + i % columns * wide
-        sheet[top : top + tile + CAPTION, left : left + tile] = _tile(example, image, tile, colours)
+        place = sheet[top : top + tile + caption, left : left + tile]
+        place[:tile] = _tile(example, image, tile, colours)
+        place[tile:] = written(captions[i], caption, tile)
     if not names:
         return sheet
     return np.concatenate([sheet, _legend(colours, sheet.shape[1])])
@@ -230,7 +249,7 @@ def _masks(example: Mapping[str, np.ndarray], shape: tuple, number: int) -> dict
 def _tile(
     example: Mapping[str, np.ndarray], image: np.ndarray, tile: int, colours: Mapping
 ) -> np.ndarray:
-    """One image with its annotations and caption, `[tile + CAPTION, tile, 3]`."""
+    """One image with its annotations, `[tile, tile, 3]`."""
     height, width = image.shape[:2]
     scale = tile / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -238,11 +257,11 @@ def _tile(
     small = cv2.resize(np.ascontiguousarray(image), size, interpolation=shrink)
     # Two factors: rounding the size to whole pixels makes the axes differ a little from `scale`
     stretch = np.array([size[0] / width, size[1] / height])
-    small = _with_regions(small, example, stretch)
+    small = _with_regions(small, example, stretch, colours)
     for name, mask in _masks(example, (height, width), 0).items():
         # Outlined after the resize, so that a contour is one pixel wide at any size of the image
         _outline(small, mask, colours[name])
-    out = np.full((tile + CAPTION, tile, 3), BACKGROUND, np.uint8)
+    out = np.full((tile, tile, 3), BACKGROUND, np.uint8)
     top, left = (tile - size[1]) // 2, (tile - size[0]) // 2
     out[top : top + size[1], left : left + size[0]] = small
     canvas = Image.fromarray(out)
@@ -252,27 +271,18 @@ def _tile(
         point = np.asarray(point)
         if point.shape == (2,) and point.dtype.kind == "f" and np.isfinite(point).all():
             _cross(draw, np.floor(point * stretch) + (left, top), name, font, tile)
-    for line, text in enumerate(_caption(example)):
-        # The font's space is hardly wider than the gap between two letters
-        spaced = text.replace(" ", "  ")
-        draw.text((2, tile + 1 + line * LINE), _fit(spaced, tile - 4, font), INK, font)
     return np.asarray(canvas)
 
 
-def _marked(example: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
-    """The regions of each finding of an example."""
-    found = {}
-    for name, value in example.items():
-        finding = name.removesuffix("_regions")
-        if finding != name and f"{finding}_label" in example and np.shape(value) == (len(REGIONS),):
-            found[finding] = [region for region, there in zip(REGIONS, value, strict=True) if there]
-    return found
-
-
-def _with_regions(image: np.ndarray, example: Mapping, stretch: np.ndarray) -> np.ndarray:
+def _with_regions(
+    image: np.ndarray, example: Mapping, stretch: np.ndarray, colours: Mapping
+) -> np.ndarray:
     """The eight regions drawn in, those of findings shaded; without findings, the image itself."""
-    found = _marked(example)
-    marked = {region for names in found.values() for region in names}
+    found = marked_regions(example)
+    marked: dict[str, list] = {}
+    for finding, names in found.items():
+        for region in names:
+            marked.setdefault(region, []).append(colours[finding])
     disc, fovea = (np.asarray(example.get(name, np.nan)) * stretch for name in ("disc", "fovea"))
     if not found or not np.isfinite([disc, fovea]).all() or np.array_equal(disc, fovea):
         return image
@@ -299,46 +309,6 @@ def _cross(draw: ImageDraw.ImageDraw, place: np.ndarray, name: str, font, tile: 
     draw.text(
         (min(x + 3, tile - long - 1), y + 2), name, POINT, font, stroke_width=1, stroke_fill=0
     )
-
-
-def _caption(example: Mapping[str, np.ndarray]) -> tuple[str, str]:
-    """The image's name, and its class values."""
-    title = _text(np.asarray(example.get("image_id", "")))
-    findings, values = _marked(example), []
-    of_findings = {f"{name}_{kind}" for name in findings for kind in ("label", "regions")}
-    for name, value in example.items():
-        value = np.asarray(value)
-        if name in of_findings:
-            continue
-        if value.ndim == 0 and value.dtype.kind in "iubfUSO":
-            text = _text(value)
-            # The name itself, and the group or the patient of an image that is alone in it
-            if value.dtype.kind in "iubf" or text.casefold() != title.casefold():
-                values.append(f"{name}: {text}")
-        elif value.ndim == 1 and value.size <= 16 and value.dtype.kind in "iub":
-            values.append(f"{name}: " + " ".join(str(int(v)) for v in value))
-    for name, marked in findings.items():
-        label = int(example[f"{name}_label"])
-        if label:
-            values.append(f"{name}: {' '.join(marked)}" if label > 0 else f"{name}: undecided")
-    return title, ", ".join(values)
-
-
-def _text(value: np.ndarray) -> str:
-    item = value.item()
-    if isinstance(item, bytes):
-        return item.decode(errors="replace")
-    return f"{item:.4g}" if isinstance(item, float) else str(item)
-
-
-def _fit(text: str, width: int, font) -> str:
-    """The text, or as much of it as fits into `width` pixels."""
-    if font.getlength(text) <= width:
-        return text
-    # Measured, not counted: the font is proportional
-    while text and font.getlength(text + "...") > width:
-        text = text[:-1]
-    return text + "..."
 
 
 def _legend(colours: Mapping[str, tuple[int, int, int]], width: int) -> np.ndarray:

@@ -140,13 +140,19 @@ def name_of(cell: object, known: Collection[str]) -> str:
     return next(found, names.stem(text))
 
 
-def parse_point(path: str | os.PathLike, row: Row, size: tuple[int, int]) -> np.ndarray:
-    """Reads the cells `x` and `y` of a row as a point inside its image.
+def parse_point(
+    path: str | os.PathLike,
+    row: Row,
+    size: tuple[int, int],
+    columns: tuple[str, str] = ("x", "y"),
+) -> np.ndarray:
+    """Reads two cells of a row as a point inside its image.
 
     Args:
         path: the table, for messages.
-        row: a row of `read_table` with `name`, `x` and `y`.
+        row: a row of `read_table` with `name` and the two columns.
         size: `(width, height)` of the image in pixels.
+        columns: which cells are x and y.
 
     Returns:
         float32 array `[2]`: x to the right, y down, in pixels, as the table gives them.
@@ -156,7 +162,7 @@ def parse_point(path: str | os.PathLike, row: Row, size: tuple[int, int]) -> np.
     """
     width, height = size
     point = []
-    for axis, length in (("x", width), ("y", height)):
+    for axis, length in zip(columns, (width, height), strict=True):
         value = row[axis]
         where = f"{path}, row {row['row']} ({row['name']}): {axis} is"
         number = number_of(value)

@@ -1,6 +1,7 @@
 """Evaluates a trained state on a split, into metrics_<split>.json and predictions_<split>.csv."""
 
 import json
+import math
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -53,8 +54,8 @@ def _write(
         "split": split,
         "step": int(trained.state.step),
         "count": float(evaluation.count),
-        "metrics": dict(values),
-        "baseline": None if baseline is None else values_of(task.metrics, baseline),
+        "metrics": _numbers(values),
+        "baseline": None if baseline is None else _numbers(values_of(task.metrics, baseline)),
         "data_digest": found,
         "data_changed": changed,
         **_patients(experiment.data, evaluation.names),
@@ -66,6 +67,11 @@ def _write(
     # It names the table: killed here, or beside another evaluation, no mixture is taken for one.
     content[workdir.PREDICTIONS] = files.write_table(path, columns, evaluation.names, rows)
     files.write_text(folder / f"metrics_{split}.json", json.dumps(content, indent=2) + "\n")
+
+
+def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Values for JSON, which has neither nan nor infinity: null is what is not defined."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def _patients(data: Dataset, names: Sequence[str]) -> dict[str, dict[str, str]]:

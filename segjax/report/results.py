@@ -11,7 +11,14 @@ from ml_collections import ConfigDict
 from segjax.config import files, sweeps
 from segjax.config.validation import paper_figures
 from segjax.errors import UserError
-from segjax.report.tables import Curves, patients_of, read_curves, read_json, read_table
+from segjax.report.tables import (
+    Curves,
+    patients_of,
+    read_curves,
+    read_json,
+    read_numbers,
+    read_table,
+)
 from segjax.tasks.base import Task, explained, remarks
 from segjax.tasks.metric import Metric
 from segjax.train import experiment
@@ -137,7 +144,7 @@ def _versions(folders: list[pathlib.Path]) -> tuple[str, ...]:
 def _baseline(result: Mapping) -> dict[str, float]:
     """The metrics of the baseline, where there is one; older results call it `trivial`."""
     found = result.get("baseline", result.get("trivial"))
-    numbers = found.items() if isinstance(found, dict) else ()
+    numbers = read_numbers(found).items() if isinstance(found, dict) else ()
     return {name: float(value) for name, value in numbers if isinstance(value, (int, float))}
 
 
@@ -229,7 +236,7 @@ def _headline(path: pathlib.Path, headline: str) -> tuple[float, int | None]:
     """The headline metric of a finished point, and the step of its checkpoint, if it is known."""
     content = read_json(path)
     metrics, step = content.get("metrics"), content.get("step")
-    value = metrics.get(headline) if isinstance(metrics, dict) else None
+    value = read_numbers(metrics).get(headline) if isinstance(metrics, dict) else None
     if not isinstance(value, (int, float)):
         raise UserError(f"{path}: damaged: no metric {headline!r}; evaluate again")
     return float(value), step if isinstance(step, int) else None

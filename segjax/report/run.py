@@ -16,7 +16,7 @@ from segjax.inference.open import Trained, load_trained
 from segjax.report import curves, pictures, run_text
 from segjax.report.pictures import Picture
 from segjax.report.run_text import Split
-from segjax.report.tables import patients_of, read_json, read_table
+from segjax.report.tables import patients_of, read_json, read_numbers, read_table
 from segjax.tasks.base import Task, explained, remarks
 from segjax.tasks.metric import Metric
 from segjax.train import workdir
@@ -158,7 +158,12 @@ def _read_result(path: pathlib.Path) -> dict:
     result = read_json(path, *RESULT)
     if "baseline" not in result and "trivial" not in result:
         raise UserError(f"{path}: cannot read it: it has no 'baseline'; train or evaluate again")
-    return {"baseline": result.get("trivial"), **result}
+    with _naming(path):
+        baseline = result.get("baseline", result.get("trivial"))
+        return result | {
+            "metrics": read_numbers(result["metrics"]),
+            "baseline": None if baseline is None else read_numbers(baseline),
+        }
 
 
 def _check_table(path: pathlib.Path) -> None:

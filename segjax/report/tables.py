@@ -67,6 +67,11 @@ def read_json(path: pathlib.Path, *keys: str) -> dict:
         raise UserError(f"{path}: cannot read it: {error}; train or evaluate again") from error
 
 
+def read_numbers(values: Mapping) -> dict[str, float]:
+    """Numbers by name as a run wrote them, null for what is not defined; nan for null."""
+    return {name: math.nan if value is None else value for name, value in values.items()}
+
+
 def read_curves(path: pathlib.Path) -> Curves:
     """Validation values over steps of a metrics.jsonl; empty without the file."""
     if not path.exists():

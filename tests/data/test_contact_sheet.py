@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segjax.data.captions import CAPTION, LINE, MOST_LINES, caption_of, lines_of
 from segjax.data.contact_sheet import (
-    CAPTION,
     MARGIN,
-    _caption,
     contact_sheet,
     mask_colour,
     mask_colours,
     write_contact_sheet,
 )
-from segjax.data.regions import outlined
+from segjax.data.regions import REGIONS, outlined
 from segjax.data.synthetic.fundus import MASKS, generate_fundus
 
 pytestmark = pytest.mark.pictures
@@ -54,9 +53,12 @@ def test_regions_of_findings_are_drawn_where_points_are():
         "six_regions": np.zeros(8, np.uint8),
     }
     sheet = contact_sheet([blank(**points, **several)], tile=80)
+    colours = mask_colours(["one", "two", "six"])
+    assert len({*colours.values()}) == 3
+    assert [REGIONS[2], REGIONS[3]] == ["macula", "temporal"]
     wanted = outlined(
         np.full((80, 80, 3), 90, np.uint8), (30, 40), (60, 44), names=False,
-        marked=["macula", "temporal"],
+        marked={"macula": [colours["one"]], "temporal": [colours["two"]]},
     )  # fmt: skip
     rest = {**blank(**points), "image": wanted}
     rest |= {name: 2 * point for name, point in points.items()}
@@ -64,7 +66,7 @@ def test_regions_of_findings_are_drawn_where_points_are():
     assert (wanted != 90).any()
     inside = np.s_[MARGIN : MARGIN + 80, MARGIN : MARGIN + 80]
     np.testing.assert_array_equal(sheet[inside], others[inside])
-    assert _caption(several) == ("", "one: macula, two: undecided")
+    assert caption_of(several) == ("", "one: macula, two: undecided")
     # No photograph without points has regions that could be drawn
     for nowhere in ({}, {**points, "disc": np.full(2, np.nan)}, {**points, "disc": [30.0, 22.0]}):
         plain = contact_sheet([blank(**nowhere, **several)], tile=80)[inside]
@@ -121,6 +123,30 @@ def test_caption_shows_name_and_classes():
     both = contact_sheet([first, blank()], columns=2, tile=128)
     alone = contact_sheet([blank(), blank()], columns=2, tile=128)
     np.testing.assert_array_equal(both[:, MARGIN + 128 :], alone[:, MARGIN + 128 :])
+
+
+def test_a_long_caption_takes_the_lines_that_it_needs():
+    vector = {f"vector_{k}": np.arange(12, dtype=np.uint8) for k in range(2)}
+    bare = contact_sheet([blank(image_id="a")], tile=128)
+    one = contact_sheet([blank(image_id="a", **vector)], tile=128)
+    assert len(one) > len(bare) == MARGIN + 128 + CAPTION + MARGIN
+    lines = lines_of(blank(image_id="a", **vector), 128)
+    assert len(lines) == (len(one) - len(bare) + CAPTION - 2) // LINE
+    words = " ".join(lines).replace("  ", " ").replace(",", "").split()
+    assert words == ["a", *(w for k in range(2) for w in [f"vector_{k}:", *map(str, range(12))])]
+    many = lines_of(blank(**{f"vector_{k}": np.arange(12) for k in range(50)}), 128)
+    assert len(many) == MOST_LINES and many[-1].endswith("...")
+    # The tile beside it has captions as high, and its own line only
+    both = contact_sheet([blank(image_id="a", **vector), blank(image_id="a")], tile=128)
+    assert len(both) == len(one)
+    np.testing.assert_array_equal(both[: len(bare), MARGIN + 132 :], bare[:, MARGIN:])
+
+
+def test_a_finding_has_the_colour_of_its_masks():
+    assert mask_colour("hard_exudate") == mask_colour("hard_exudates")
+    findings = ("hard_exudate", "haemorrhage", "cotton_wool_patch", "microaneurysm", "drusen")
+    findings += ("macular_hole", "membrane", "rnfl_defect")
+    assert len({*mask_colours(findings).values()}) == 8
 
 
 def test_a_caption_parts_words_and_does_not_repeat_the_name():
@@ -297,11 +323,9 @@ def test_extreme_voxels_and_constant_volumes():
     calm = contact_sheet([example], tile=40)
     example["image"][2, 0, 0], example["image"][2, 39, 39] = -1e6, 1e6
     shown = contact_sheet([example], tile=40)[MARGIN : MARGIN + 40, MARGIN : MARGIN + 40]
-    assert (
-        np.abs(shown.astype(int) - calm[MARGIN : -CAPTION - MARGIN, MARGIN:-MARGIN])[1:39].max() < 5
-    )
+    assert np.abs(shown.astype(int) - calm[MARGIN : MARGIN + 40, MARGIN:-MARGIN])[1:39].max() < 5
     flat = {"image": np.full((4, 40, 40, 2), 7, np.int16)}
-    assert contact_sheet([flat], tile=40).shape == contact_sheet([blank()], tile=40).shape
+    assert contact_sheet([flat], tile=80).shape == contact_sheet([blank()], tile=80).shape
 
 
 def test_labels_of_another_size_are_refused():

@@ -151,6 +151,12 @@ def test_rows_by_name_ignores_case_and_extension_and_refuses_doubles():
         rows_by_name("t.csv", [*rows, {"row": 5, "name": "g1.JPG"}])
 
 
+def test_a_bad_point_is_named_by_its_own_columns():
+    row = {"row": 3, "name": "a", "disc_x": 4, "disc_y": 90}
+    with pytest.raises(UserError, match=r"t.csv, row 3 \(a\): disc_y is 90, outside its image"):
+        parse_point("t.csv", row, (40, 24), ("disc_x", "disc_y"))
+
+
 def test_points_lie_inside_their_image_edges_included():
     for x, y in [(0, 0), ("40", "24.0"), (1.25, 3)]:
         point = parse_point("t.csv", {"row": 2, "name": "a", "x": x, "y": y}, (40, 24))

@@ -1,14 +1,17 @@
 """Files that a run wrote, read again: whole, or named."""
 
 import dataclasses
+import json
+import math
 import shutil
 
 import numpy as np
 import pytest
 
 from segjax.errors import UserError
+from segjax.inference import evaluate
 from segjax.metrics import statistics
-from segjax.report import curves, run, run_text, tables
+from segjax.report import curves, run, run_text, tables, text
 from segjax.tasks.metric import Metric
 from segjax.train import workdir
 
@@ -48,6 +51,31 @@ def test_what_the_baseline_learned(tmp_path, name):
         path.write_text(content)
         with pytest.raises(UserError, match=f"{path}: cannot read it"):
             workdir.read_baseline(tmp_path)
+
+
+def test_what_is_not_defined_is_null_in_json_and_a_dash_in_the_report(tmp_path, trained):
+    folder = tmp_path / "copy"
+    shutil.copytree(trained, folder)
+    path = folder / "metrics_validation.json"
+    content = json.loads(path.read_text(), parse_constant=pytest.fail)
+    content["metrics"]["distance"] = content["baseline"]["distance"] = None
+    path.write_text(json.dumps(content))
+    run.write(folder)
+    row = next(
+        line for line in (folder / "report.md").read_text().splitlines() if "| distance" in line
+    )
+    assert f"| {text.UNKNOWN} |" in row and "None" not in row and "nan" not in row
+    content["metrics"] = []
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=f"{path}: cannot read it"):
+        run.write(folder)
+
+
+def test_numbers_for_json_have_neither_nan_nor_infinity():
+    values = {"auroc": math.nan, "loss": math.inf, "air": 0.25}
+    written = json.dumps(evaluate._numbers(values), allow_nan=False)
+    read = tables.read_numbers(json.loads(written))
+    assert math.isnan(read["auroc"]) and math.isnan(read["loss"]) and read["air"] == 0.25
 
 
 def test_cases_that_a_mean_leaves_out_are_counted():

@@ -1,8 +1,11 @@
 """Pictures and sentences of a localisation: true for its losses, its decoding and its sizes."""
 
+import types
+
 import numpy as np
 import pytest
 
+from segjax.errors import UserError
 from segjax.ops import heatmap
 from segjax.recipes.localization import localization_loss
 from segjax.tasks.localization import Localization
@@ -129,3 +132,27 @@ def test_points_that_hardly_vary_are_remarked():
     assert task.remarks(table(unknown, still)) == []
     assert task.remarks({"true_x": true[:, 0]}) == []
     assert "sd 0 x 0 px" in task.remarks(table(true, np.full_like(true, 100.0)))[0]
+
+
+class Points:
+    """A data set of points, some of them not annotated."""
+
+    name = "eyes"
+
+    def __init__(self, points):
+        self.points = [np.array(point, np.float32) for point in points]
+
+    def open(self, split, fields):
+        return [{"fovea": point} for point in self.points]
+
+
+def test_photographs_without_the_point_are_left_out():
+    nowhere = (np.nan, np.nan)
+    experiment = types.SimpleNamespace(data=Points([(1, 2), nowhere, (3, 4), nowhere]))
+    assert Localization().kept(experiment, "train") == [0, 2]
+    experiment.data = Points([(1, 2), (3, 4)])
+    assert Localization().kept(experiment, "train") is None
+    experiment.data = Points([nowhere])
+    message = "config.task_options.target='fovea': no photograph of the split 'test' of eyes has"
+    with pytest.raises(UserError, match=message):
+        Localization().kept(experiment, "test")

@@ -94,8 +94,7 @@ def points(
     for point, (x, y) in pairs.items():
         for name, row in table.rows.items():
             whole = (1, 1) if units == "fractions" else sizes[name]
-            where = {"name": row["name"], "row": row["row"], "x": row[x], "y": row[y]}
-            place = tables.parse_point(table.path, where, whole)
+            place = tables.parse_point(table.path, row, whole, (x, y))
             scale = np.array(sizes[name] if units == "fractions" else (1, 1), np.float32)
             found.setdefault(point, {})[name] = place * scale
     return found, units

@@ -16,6 +16,14 @@ from segjax.data.folders import annotations, coding, columns, listing, pairing, 
 from segjax.data.sets import common
 from segjax.errors import UserError
 
+# Flags that say more of what others name.
+GO_WITH = {
+    "mask_pattern": (("masks",), "whose files it finds"),
+    "classes": (("masks",), "whose classes it names"),
+    "colours": (("masks",), "whose colours it explains"),
+    "units": (("points", "findings"), "whose points it measures"),
+    "needed": (("findings",), "whose annotators it counts"),
+}
 # Fields that every set has, or that mean something of their own.
 TAKEN = ("image", "image_id", "group", ANNOTATED)
 
@@ -226,6 +234,10 @@ def understood(request: Request, journal: scan.Journal) -> Photographs:
 
 def _check_flags(request: Request) -> None:
     """UserError unless something says what the images show, a table of findings alone."""
+    for flag, (those, why) in GO_WITH.items():
+        if getattr(request, flag) and not any(getattr(request, other) for other in those):
+            with_ = " or ".join(f"--{other}" for other in those)
+            raise UserError(f"--{flag}: goes with {with_}, {why}")
     others = ("masks", "points", "labels")
     given = [flag for flag in others if getattr(request, flag) is not None]
     if request.findings is None:
@@ -233,8 +245,6 @@ def _check_flags(request: Request) -> None:
             raise UserError(
                 "--masks, --points, --labels or --findings: one of them says what the images show"
             )
-        if request.needed is not None:
-            raise UserError("--needed: goes with --findings, whose annotators it counts")
     elif given:
         raise UserError(f"--findings: has points of its own, and is not taken with --{given[0]}")
 

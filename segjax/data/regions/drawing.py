@@ -1,6 +1,6 @@
 """The eight regions drawn into a fundus photograph."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -35,7 +35,7 @@ def outlined(
     fovea: ArrayLike,
     *,
     names: bool = True,
-    marked: Collection[str] = (),
+    marked: Collection[str] | Mapping[str, Sequence[tuple[int, int, int]]] = (),
 ) -> np.ndarray:
     """A photograph with the borders of the eight regions, their names, and the marked ones shaded.
 
@@ -50,7 +50,8 @@ def outlined(
         disc: (x, y) of the optic disc's centre, continuous pixels.
         fovea: (x, y) of the fovea.
         names: whether the names are drawn.
-        marked: names of regions to shade.
+        marked: names of regions to shade, all in one colour; or the colours of each region, which
+            several share in stripes.
 
     Returns: a new image, uint8 RGB `[h, w, 3]`.
     Empty cases: none.
@@ -67,8 +68,14 @@ def outlined(
     shaded = in_order("marked", marked)
     height, width = image.shape[:2]
     picture = image.copy()
-    inside = union(region_map(disc, fovea, height, width), shaded)
-    picture[inside] = _blend(picture[inside], SHADE, SHADING)
+    numbers = region_map(disc, fovea, height, width)
+    stripe = max(3, round(axes.distance / 25))
+    for name in shaded:
+        inside = union(numbers, [name])
+        colours = np.array(marked[name] if isinstance(marked, Mapping) else [SHADE], np.float32)
+        rows, columns = np.nonzero(inside)
+        shade = colours[(rows + columns) // stripe % len(colours)]
+        picture[inside] = _blend(picture[inside], shade, SHADING)
     ink = np.zeros((height, width), np.uint8)
     thickness = max(1, round(axes.distance / 150))
     for line in _borders(axes, (height, width)):

@@ -16,6 +16,7 @@ from segjax.data.augment import augment
 from segjax.data.pipeline import Resident, Streamed
 from segjax.data.png import write_png
 from segjax.data.resizing import resize_image
+from segjax.errors import UserError
 from segjax.metrics import euclidean_distance
 from segjax.tasks.base import Devices, Experiment, Fields, check_baseline
 from segjax.tasks.images import ImageTask
@@ -65,6 +66,20 @@ class Localization(ImageTask):
         self.target, self.decode, self.pool, self.reduce = target, decode, pool, reduce
         self.fields = ("image", "image_id", target)
         self.explained = metrics.explained(decode, tuple(image_size))
+
+    # --- which photographs count ---------------------------------------------------------------
+
+    def kept(self, experiment: Experiment, split: str) -> Sequence[int] | None:
+        """Those on which the point is annotated."""
+        source = experiment.data.open(split, (self.target,))
+        every = range(len(source))
+        known = [index for index in every if np.isfinite(source[index][self.target]).all()]
+        if not known:
+            raise UserError(
+                f"config.task_options.target={self.target!r}: no photograph of the split "
+                f"{split!r} of {experiment.data.name} has this point"
+            )
+        return None if len(known) == len(every) else known
 
     # --- from the data set to fields -----------------------------------------------------------
 

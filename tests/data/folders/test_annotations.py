@@ -360,31 +360,11 @@ def test_headers(folder, capfd, headers, message):
     refused(folder, capfd, message, rows_of(VOTES), header=header)
 
 
-@pytest.mark.parametrize(
-    "words, message",
-    [
-        (["--points", "p.csv"], "--findings: has points of its own, and is not taken with --poin"),
-        (["--masks", "m"], "--findings: has points of its own, and is not taken with --masks"),
-        (["--needed", "4"], "--needed 4: no image has more than 3 annotators in"),
-        (["--needed", "0"], "--needed 0: takes a whole number of at least 1"),
-        (["--group", "patient"], "--group 'patient': no table has such a column"),
-    ],
-)
-def test_flags(folder, capfd, words, message):
-    refused(folder, capfd, message, rows_of(VOTES), *words)
-
-
 def test_patients_that_differ(folder, capfd):
     rows = [[*row, "a"] for row in rows_of(VOTES)]
     rows[1][-1] = "b"
     message = "findings.csv, row 3 (p0): has 'b' under 'patient', and an earlier row of the image"
     refused(folder, capfd, message, rows, header=(*HEADER, "patient"))
-
-
-def test_needed_goes_with_findings(folder, capfd):
-    points = table(folder / "p.csv", ("name", "x", "y"), *[(name, 3, 4) for name in NAMES])
-    assert prepare(folder, "--points", points, "--needed", "2") == 2
-    assert "--needed: goes with --findings" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

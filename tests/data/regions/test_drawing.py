@@ -97,6 +97,22 @@ def test_marked_regions_are_shaded_and_the_photograph_stays():
     np.testing.assert_allclose(step, 0.35 * whole, atol=0.51)
 
 
+def test_a_region_of_several_findings_has_their_colours_in_stripes():
+    points = (60, 128), (190, 128)
+    red, blue = (255, 0, 0), (0, 0, 255)
+
+    def drawn(marked):
+        return outlined(GREY, *points, names=False, marked=marked)
+
+    both = drawn({"macula": [red, blue], "temporal": [blue]})
+    alone = [drawn({"macula": [colour], "temporal": [blue]}) for colour in (red, blue)]
+    inside = region_map(*points, SIZE, SIZE) == REGIONS.index("macula")
+    np.testing.assert_array_equal(both[~inside], alone[0][~inside])
+    is_red, is_blue = ((both == one).all(-1)[inside] for one in alone)
+    assert (is_red | is_blue).all()
+    assert 0.4 < is_red.mean() < 0.6 and 0.4 < is_blue.mean() < 0.6
+
+
 @pytest.mark.parametrize(
     "change, words",
     [

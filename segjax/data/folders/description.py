@@ -132,15 +132,12 @@ def _of_findings(found: Annotations, needed: int | None) -> Iterator[str]:
         yield f"             in {shown(f'{r} {marked[r]}' for r in REGIONS if marked[r])}"
     if several[-1] < 2:
         return
-    if several[1:]:
-        yield f"agreement    no kappa, for images have {an_image} annotators"
     for name, each in found.findings.items():
-        value, (regions, pairs) = agreement.kappa(found, name), agreement.same_regions(each)
-        said = [] if value is None else [f"Fleiss' kappa {value:.2f}"]
+        said = [agreement.kappa_text(found, name)]
+        regions, pairs = agreement.same_regions(each)
         many = f"{pairs} pair{'s' * (pairs > 1)} of marks"
         said += [f"Jaccard index of regions {regions:.2f} over {many}"] if pairs else []
-        if said:
-            yield f"agreement    {name}: {', '.join(said)}"
+        yield f"agreement    {name}: {', '.join(said)}"
 
 
 def _one_sided(found: Photographs) -> Iterator[str]:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from segjax.cli import main
 from segjax.data import own, store
-from segjax.data.folders import agreement, annotations
+from segjax.data.folders import annotations
 from segjax.data.regions import REGIONS
 from tests.data.folders.settings import SIZE, picture, table
 from tests.data.folders.test_photographs import prepare, records
@@ -106,16 +106,6 @@ def test_what_is_understood_is_printed(folder, capfd):
         assert line in shown, line
 
 
-def test_agreement_is_that_of_its_functions(folder):
-    read = annotations.read(
-        table(folder / "f.csv", HEADER, *rows_of(VOTES)), {name: folder for name in NAMES}
-    )
-    # Marks of ten images by three annotators: p = 15/30, P = (6 * 1 + 4 / 3) / 10
-    share = (6 + 4 / 3) / 10
-    assert agreement.kappa(read, "hard_exudate") == pytest.approx((share - 0.5) / 0.5)
-    assert agreement.same_regions(read.findings["hard_exudate"]) == (1.0, 3 * 3 + 2)
-
-
 def test_one_annotator_decides_alone_and_two_who_differ_do_not(folder, capfd):
     rows = [seen(n, "a", *(("x", "macula") if n < "p3" else ())) for n in NAMES]
     assert prepare(folder, *given(folder, [[r[0], *r[2:]] for r in rows],
@@ -128,8 +118,11 @@ def test_one_annotator_decides_alone_and_two_who_differ_do_not(folder, capfd):
     assert prepare(folder, *given(folder, rows), name="two") == 0
     shown = capfd.readouterr().out
     assert "annotators   2, 1 to 2 an image" in shown
-    assert "agreement    no kappa, for images have 1 to 2 annotators" in shown
-    assert "agreement    x: Jaccard index of regions 0.50 over 1 pair of marks\n" in shown
+    # Of the three images of both: a share of 2/3 agree, 4/9 by chance
+    told = (
+        "agreement    x: Cohen's kappa 0.40, Jaccard index of regions 0.50 over 1 pair of marks\n"
+    )
+    assert told in shown
     found = records(folder, name="two")
     assert [int(found[n]["x_label"]) for n in NAMES[:5]] == [-1, 1, 1, 0, 0]
 
@@ -274,11 +267,11 @@ CHANGES = {
     ),
     "a point outside": (
         lambda rows: [row[:4] + [8, 10, 31, 10] if row[0] == "p4" else row for row in rows],
-        "findings.csv, row 14 (p4): x is 31, outside its image of 30x20 pixels",
+        "findings.csv, row 14 (p4): fovea_x is 31, outside its image of 30x20 pixels",
     ),
     "a point that is no number": (
         lambda rows: [row[:4] + [8, "ten", 9, 10] if row[0] == "p4" else row for row in rows],
-        "findings.csv, row 14 (p4): y is 'ten', not a number",
+        "findings.csv, row 14 (p4): disc_y is 'ten', not a number",
     ),
     "points that differ": (
         replaced(1, disc_y=11),

@@ -9,7 +9,7 @@ from segjax.recipes.tasks import task_options
 from segjax.recipes.training import quick_optimizer
 
 
-def classification(data, finding, model, guidance, known):
+def classification(data, finding, known, *, model="guided", guidance=findings.GUIDANCE, form="log"):
     """A config for telling whether a photograph of `data` shows a finding among those `known`."""
     if finding not in known:
         raise UserError(
@@ -20,7 +20,7 @@ def classification(data, finding, model, guidance, known):
     config.task_options = task_options(config.task, finding=finding)
     config.data.name = data
     config.data.augment = augmentations(config.task)
-    findings.choose_model(config, model, finding, guidance)
+    findings.choose_model(config, model, finding, guidance, form)
     return config
 
 

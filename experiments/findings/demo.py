@@ -24,12 +24,14 @@ from segjax.data.synthetic.findings import FINDINGS
 
 DATA, SIZE = "synthetic_findings/96px_600_100_100", 96
 SWEPT = ("membrane", "hard_exudate")
-DEFAULTS = {"finding": "membrane", "guidance": 0.2, "steps": 1600}
+DEFAULTS = {"finding": "membrane", "guidance": 0.2, "form": "both", "steps": 1200}
 
 
 def get_config(arg=None):
     args = parse_arg(arg, **DEFAULTS)
-    config = common.classification(DATA, args["finding"], "guided", args["guidance"], FINDINGS)
+    config = common.classification(
+        DATA, args["finding"], FINDINGS, guidance=args["guidance"], form=args["form"]
+    )
     return common.small(config, SIZE, steps=args["steps"], learning_rate=1e-2)
 
 

@@ -6,6 +6,7 @@ Command:   segjax data prepare idrid/findings --manual_dir DOWNLOADS/idrid --fov
 Arguments: a finding by its word: hard_exudate, haemorrhage, microaneurysm, cotton_wool_patch;
            cpu                  a narrow network at 128 pixels, for two CPU cores
            guidance=WEIGHT      1, as in the paper; 0.2 with `cpu`; 0 for none
+           form=log|complement|both   log, as in the paper; both with `cpu`
            model=guided|inception
 Hardware:  cpu: two cores, minutes; otherwise one GPU.
 Expected:  see docs/benchmarks.md. `--fovea` names a run of experiments/fovea/idrid.py.
@@ -23,21 +24,33 @@ from segjax.recipes import findings
 SPLITS = {"train": "train[:60%]", "validation": "train[60%:]"}
 
 
-def get_config(arg=None):
+def arguments(arg):
     words = dict.fromkeys(FINDINGS, False)
-    args = parse_arg(arg, **words, cpu=False, guidance=None, model="guided")
+    args = parse_arg(arg, **words, cpu=False, guidance=None, form=None, model="guided")
     chosen = [name for name in FINDINGS if args[name]] or ["hard_exudate"]
     if len(chosen) > 1:
         raise UserError(f"config arguments {', '.join(chosen)}: one finding a training")
-    finding = chosen[0]
-    usual = 0.2 if args["cpu"] else findings.GUIDANCE
-    guidance = usual if args["guidance"] is None else float(args["guidance"])
-    config = common.classification("idrid/findings", finding, args["model"], guidance, FINDINGS)
+    weight, form = (0.2, "both") if args["cpu"] else (findings.GUIDANCE, "log")
+    weight = weight if args["guidance"] is None else float(args["guidance"])
+    return args | {"finding": chosen[0], "guidance": weight, "form": args["form"] or form}
+
+
+def get_config(arg=None):
+    args = arguments(arg)
+    config = common.classification(
+        "idrid/findings",
+        args["finding"],
+        FINDINGS,
+        model=args["model"],
+        guidance=args["guidance"],
+        form=args["form"],
+    )
     config.data.splits = dict(SPLITS)
     if args["cpu"]:
         return common.small(config, 128, steps=400, learning_rate=1e-2)
     return findings.guided_paper_training(config)
 
 
-def sweep():
-    return product([{"arg": f"guidance={weight}"} for weight in (0.2, 0.0)], seed=[0, 1, 2])
+def sweep(arg=None):
+    weights = arguments(arg)["guidance"], 0.0
+    return product([{"arg": f"guidance={weight:g}"} for weight in weights], seed=[0, 1, 2])

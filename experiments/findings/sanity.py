@@ -23,9 +23,9 @@ def get_config(arg=None):
     args = parse_arg(arg, case="guided", **demo.DEFAULTS)
     if (case := args.pop("case")) not in CASES:
         raise UserError(f"case={case!r}: takes one of {', '.join(CASES)}{nearest(case, CASES)}")
-    config = demo.get_config(",".join(f"{name}={value}" for name, value in args.items()))
     if case == "unguided":
-        config.loss.guidance.weight = 0.0
+        args["guidance"] = 0.0
+    config = demo.get_config(",".join(f"{name}={value}" for name, value in args.items()))
     if case == "random":
         config.optimizer.learning_rate = STILL
     config.task_options.shuffle_regions = case == "shuffled"

@@ -33,7 +33,11 @@ def arguments(arg):
 def get_config(arg=None):
     args = arguments(arg)
     config = common.classification(
-        args["data"], args["finding"], args["model"], args["guidance"], findings.FINDINGS
+        args["data"],
+        args["finding"],
+        findings.FINDINGS,
+        model=args["model"],
+        guidance=args["guidance"],
     )
     config.paper = paper.figures(args["finding"], args["model"], guided=args["guidance"] > 0)
     return findings.guided_paper_training(config)

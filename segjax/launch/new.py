@@ -301,7 +301,7 @@ def get_config(arg=None):
     config.task = "guided_classification"
     config.task_options = task_options(config.task, finding=args["finding"])
     config.model = network(args["finding"], features=(8, 16, 32), branch=32)
-    config.loss.update(guided_loss(args["guidance"]))
+    config.loss.update(guided_loss(args["guidance"], "both"))
     config.data.image_size = (args["size"], args["size"])
     config.data.augment = augmentations(config.task, flip_horizontal=0.5, rotate=10.0)
 {_common(data, data_dir, made)}\
@@ -310,7 +310,7 @@ def get_config(arg=None):
 
 
 def sweep():
-    return product({{"loss.guidance.weight": [0.2, 0.05, 0.0]}}, seed=[0, 1, 2])
+    return product([{{"arg": f"guidance={{weight}}"}} for weight in (0.2, 0.0)], seed=[0, 1, 2])
 '''
     )
 

@@ -29,6 +29,8 @@ LARGE = ("membrane", "rnfl_defect")
 MEDIUM = ("macular_hole",)
 FINDINGS = (*MEDIUM, *SMALL, *LARGE)
 EPSILON, GUIDANCE = 1e-3, 1.0
+FORMS = ("log", "complement", "both")
+LATE = 40  # per cent of the training without the logarithm of `both`
 MODELS = ("guided", "inception")
 
 
@@ -44,10 +46,28 @@ def network(finding: str, **options: object) -> ConfigDict:
 
 
 def guided_loss(guidance: float = GUIDANCE, form: str = "log") -> dict[str, ConfigDict]:
-    """Cross entropy, and guidance with its weight; 0 is the paper's network without guidance."""
-    return {
-        "cross_entropy": term("cross_entropy"),
-        "guidance": term("guidance", guidance, epsilon=EPSILON, form=form),
+    """Cross entropy, and guidance with its weight; 0 is the paper's network without guidance.
+
+    The paper's loss ('log') has next to no gradient where a cell far from the finding is sure, so
+    that a map which began in a wrong place stays there; its `complement` moves such cells, and
+    leaves a faint activation everywhere. 'both' takes the complement from the start, and the
+    logarithm as well once the network has learned where to look.
+
+    Args:
+        guidance: the weight of each term of guidance.
+        form: 'log', as the paper; 'complement'; or 'both'.
+
+    Raises: UserError for another form.
+    """
+    if form not in FORMS:
+        raise UserError(f"form={form!r}: takes one of {', '.join(FORMS)}{nearest(form, FORMS)}")
+    terms = {"cross_entropy": term("cross_entropy")}
+    if form != "both":
+        return terms | {"guidance": term("guidance", guidance, epsilon=EPSILON, form=form)}
+    late = spec("weights", "warm_up", value=guidance, until_percent=LATE)
+    return terms | {
+        "guidance": term("guidance", guidance, epsilon=EPSILON, form="complement"),
+        "late_guidance": term("guidance", late, epsilon=EPSILON, form="log"),
     }
 
 
@@ -58,7 +78,9 @@ def inception_loss() -> dict[str, ConfigDict]:
     return {"cross_entropy": term("cross_entropy"), "auxiliary": auxiliary}
 
 
-def choose_model(config: ConfigDict, model: str, finding: str, guidance: float) -> ConfigDict:
+def choose_model(
+    config: ConfigDict, model: str, finding: str, guidance: float, form: str = "log"
+) -> ConfigDict:
     """Writes model and losses: `guided`, or `inception`, which has no map to guide."""
     if model not in MODELS:
         raise UserError(
@@ -69,7 +91,7 @@ def choose_model(config: ConfigDict, model: str, finding: str, guidance: float) 
         config.loss.update(inception_loss())
     else:
         config.model = network(finding)
-        config.loss.update(guided_loss(guidance))
+        config.loss.update(guided_loss(guidance, form))
     return config
 
 

@@ -54,7 +54,14 @@ class Comparison:
     metrics: dict[str, tuple[Summary, ...]]  # metric's name -> a summary a row
 
 
-def compare(sweep: Sweep, against: str | None = None) -> Comparison:
+def row_labels(sweep: Sweep) -> list[str]:
+    """The labels of the rows that have a finished point."""
+    return [row.label for row in sweep.rows]
+
+
+def compare(
+    sweep: Sweep, against: str | None = None, known: Sequence[str] | None = None
+) -> Comparison:
     """Summarises every metric of every row, and tests the rows against one of them.
 
     Of a metric that is the mean of a column, a case's value is its mean over the seeds under which
@@ -70,18 +77,20 @@ def compare(sweep: Sweep, against: str | None = None) -> Comparison:
     Args:
         sweep: the results.
         against: label of the reference row; None takes the first row.
+        known: labels that a message names, where there are more than those of the sweep.
 
     Returns: the comparison.
     **Empty cases**: a row without a finite value has nan everywhere and is not tested.
     Raises: UserError for a label that no row with a finished point has.
     Cost: one bootstrap a row and metric, one test a row and metric; seconds for 30 of each.
     """
-    labels = [row.label for row in sweep.rows]
+    labels = row_labels(sweep)
     reference = labels[0] if against is None else against
     if reference not in labels:
+        known = known or labels
         raise UserError(
             f"--against {against!r}: no row with a finished point has this label"
-            f"{nearest(reference, labels)} The labels are: {'; '.join(labels)}"
+            f"{nearest(reference, known)} The labels are: {'; '.join(known)}"
         )
     index = labels.index(reference)
     metrics = {m.name: _compare_rows(sweep, m, index) for m in sweep.metrics}

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from segjax.report import sweep_text
 from segjax.report import text as texts
@@ -57,12 +57,12 @@ DETAILS = (
 )
 
 
-def csv_text(sweep: Sweep, comparison: Comparison) -> str:
+def csv_text(compared: Sequence[tuple[Sweep, Comparison]]) -> str:
     """A line a row and metric, at full precision; what is unknown is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for metric in sweep.metrics:
+    for sweep, comparison, metric in ((s, c, m) for s, c in compared for m in s.metrics):
         for row, summary in zip(sweep.rows, comparison.metrics[metric.name], strict=True):
             paper = summary.paper or (math.nan, math.nan)
             values = {
@@ -120,20 +120,12 @@ def markdown_text(
         figures: the pictures that there are, by their paths below the report's folder.
         curves: the names of the values whose validations are drawn.
     """
-    lines = [f"# Sweep of {sweep.source}", ""]
+    lines = [f"# Sweep of {sweep.source}{f', {sweep.question}' * bool(sweep.question)}", ""]
     if sweep.setting:
         lines += [f"The first setting: {sweep.setting}.", ""]
     if sweep.versions:
         lines += [f"Trained with {', '.join(sweep.versions)}.", ""]
-    if missing := sweep_text.unfinished(sweep):
-        lines += ["**Not done yet: " + "; ".join(missing) + ".**", ""]
-    lines += texts.table(
-        ["setting", "seeds", *(texts.heading(metric) for metric in sweep.metrics)],
-        _overview(sweep, comparison),
-    )
-    notes = sweep_text.notes(sweep, comparison)
-    # A bare asterisk would begin a list of its own.
-    lines += ["- " + "\\" * note.startswith(sweep_text.STAR) + note for note in notes] + [""]
+    lines += _missing([sweep]) + _table(sweep, comparison)
     told = texts.sentences(sweep_text.shown_metrics(sweep, curves))
     lines += [*(f"- {line}" for line in told), ""]
     lines += [*sweep_text.reach(sweep, comparison), ""]
@@ -154,6 +146,47 @@ def markdown_text(
     lines += ["## Trainings that failed", "", *convergence, ""]
     lines += _image(figures, CONVERGENCE, "Share of models that end at a value or below it")
     return "\n".join(lines)
+
+
+def overview_text(
+    compared: Mapping[str, tuple[Sweep, Comparison]], places: Mapping[str, str]
+) -> str:
+    """What trainings that ask different things come to, a table for each question.
+
+    Args:
+        compared: by question.
+        places: the report of each, from where this one stands.
+    """
+    first = next(iter(compared.values()))[0]
+    lines = [f"# Sweep of {first.source}", ""]
+    lines += [
+        f"Its trainings ask {len(compared)} things, and those that ask different ones are not "
+        "compared with each other.",
+        "",
+    ]
+    lines += _missing([sweep for sweep, _ in compared.values()])
+    for asked, (sweep, comparison) in compared.items():
+        lines += [f"## {asked}", "", *_table(sweep, comparison)]
+        lines += [f"[Intervals, tests and figures, and what the metrics are]({places[asked]})", ""]
+    return "\n".join(lines)
+
+
+def _missing(sweeps: Sequence[Sweep]) -> list[str]:
+    """A line on the points that are not done."""
+    lacking = [words for sweep in sweeps for words in sweep_text.unfinished(sweep)]
+    return ["**Not done yet: " + "; ".join(lacking) + ".**", ""] if lacking else []
+
+
+def _table(sweep: Sweep, comparison: Comparison) -> list[str]:
+    """The table of all metrics, and how to read it."""
+    header = ["setting", "seeds", *(texts.heading(metric) for metric in sweep.metrics)]
+    notes = sweep_text.notes(sweep, comparison)
+    return [
+        *texts.table(header, _overview(sweep, comparison)),
+        # A bare asterisk would begin a list of its own.
+        *("- " + "\\" * note.startswith(sweep_text.STAR) + note for note in notes),
+        "",
+    ]
 
 
 def _reference_text(sweep: Sweep, comparison: Comparison) -> list[str]:

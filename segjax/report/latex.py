@@ -94,7 +94,8 @@ def latex_text(sweep: Sweep, comparison: Comparison) -> str:
 
 def _notes(sweep: Sweep, comparison: Comparison) -> list[str]:
     """What a reader of the table alone has to know."""
-    notes = [sweep_text.over(sweep), *sweep_text.values(sweep)]
+    notes = [f"{sweep.question[:1].upper()}{sweep.question[1:]}."] * bool(sweep.question)
+    notes += [sweep_text.over(sweep), *sweep_text.values(sweep)]
     notes += [
         f"{metric.heading}: {metric.description}"
         for metric in sweep.metrics

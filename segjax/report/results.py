@@ -1,5 +1,6 @@
 """The results of a sweep: what every finished point says of every case."""
 
+import dataclasses
 import pathlib
 from collections import Counter
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from segjax.report.tables import (
     read_numbers,
     read_table,
 )
-from segjax.tasks.base import Task, explained, remarks
+from segjax.tasks.base import Task, explained, question, remarks
 from segjax.tasks.metric import Metric
 from segjax.train import experiment
 from segjax.train.sweepdir import MANIFEST, folder_of, is_done, is_sweep, read_manifest
@@ -61,6 +62,7 @@ class Sweep:
     chosen_by: str = ""  # the value that their best checkpoints have the best of
     measured: str = ""  # on what validations during training are (`Task.explained`)
     known: tuple[Metric, ...] = ()  # all metrics of the task, reported or not
+    question: str = ""  # what its trainings ask (`Task.question`), where others ask other things
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,15 @@ class _Point:
     paper: dict[str, tuple[float, float]]
 
 
-def read(workdir: pathlib.Path) -> Sweep:
+def read(workdir: pathlib.Path) -> dict[str, Sweep]:
     """The finished points of a sweep's folder, gathered by setting in the order of the sweep.
 
     Args:
         workdir: the folder that `segjax sweep` made.
 
-    Returns: the sweep; of its cases, those that every finished point has.
+    Returns: by what the trainings ask (`Task.question`), each a sweep of its own; of its cases,
+        those that every finished point has. A setting without a finished point counts as missing
+        in the first one.
     Raises: UserError naming the file that is missing or damaged, or the folder if no point is
         done, if its points share no case, have no column that the task reports, or were evaluated
         on different content of one data set.
@@ -92,6 +96,24 @@ def read(workdir: pathlib.Path) -> Sweep:
     if not done:
         raise UserError(f"{workdir}: none of its {len(points)} points is done yet")
     _check_data([folder_of(workdir, point) for point in done])
+    asked: dict[str, list[sweeps.Point]] = {}
+    for point in done:
+        task = experiment.make_task(open_existing(folder_of(workdir, point)))
+        asked.setdefault(question(task), []).append(point)
+    found = {words: _sweep(workdir, source, of) for words, of in asked.items()}
+    given = source.partition(":")[2]
+    total = Counter(sweeps.row_label(point, given) for point in points)
+    first, counted = next(iter(found)), {row.label for each in found.values() for row in each.rows}
+    for words, each in found.items():
+        finished = {row.label: len(row.seeds) for row in each.rows}
+        mine = [n for n in total if n in finished or (words == first and n not in counted)]
+        counts = {label: (finished.get(label, 0), total[label]) for label in mine}
+        found[words] = dataclasses.replace(each, done=counts, question=words * (len(found) > 1))
+    return found
+
+
+def _sweep(workdir: pathlib.Path, source: str, done: list[sweeps.Point]) -> Sweep:
+    """The finished points that ask one question."""
     # The metrics are those of one task, as far as all points have their columns
     config = open_existing(folder_of(workdir, done[0]))
     task = experiment.make_task(config)
@@ -107,9 +129,6 @@ def read(workdir: pathlib.Path) -> Sweep:
     for point in read_points:
         groups.setdefault(point.label, []).append(point)
     columns = list(dict.fromkeys(name for metric in metrics for name in metric.columns))
-    rows = tuple(_row(group, columns, cases) for group in groups.values())
-    total = Counter(sweeps.row_label(point, given) for point in points)
-    counts = {label: (len(groups.get(label, ())), total[label]) for label in total}
     first = read_json(folder_of(workdir, done[0]) / TABLE)
     return Sweep(
         source,
@@ -117,8 +136,8 @@ def read(workdir: pathlib.Path) -> Sweep:
         metrics,
         cases,
         dropped,
-        rows,
-        counts,
+        rows=tuple(_row(group, columns, cases) for group in groups.values()),
+        done={},
         versions=_versions([folder_of(workdir, point) for point in done]),
         patients=patients_of(first, cases),
         baseline=_baseline(first) if not dropped else {},

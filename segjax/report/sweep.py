@@ -1,12 +1,19 @@
-"""Writes the report of a sweep: report.md, report.csv, report.tex and figures/."""
+"""Writes the report of a sweep: report.md, report.csv, report.tex and figures/.
+
+Where its trainings ask different things (`Task.question`), each has a report of its own below
+reports/, and the sweep's has the table of each.
+"""
 
 import pathlib
+import re
+from collections.abc import Mapping
 
 from segjax import checks, files
 from segjax.report import figures, formats, latex, results
-from segjax.report.comparison import compare, failure_threshold
+from segjax.report.comparison import Comparison, compare, failure_threshold, row_labels
 from segjax.report.convergence import convergence
 from segjax.report.formats import file_of
+from segjax.report.results import Sweep
 
 # The distribution of fewer trainings says no more than their values
 SEEDS = 5
@@ -19,7 +26,8 @@ def write(
 
     Args:
         workdir: the folder that `segjax sweep` made.
-        against: label of the row that the others are tested against; None takes the first.
+        against: label of the row that the others are tested against; None takes the first. Where
+            several things are asked, it stands for those that ask the same.
         failed_below: headline value of the best checkpoint below which a model failed to converge
             (above which, where lower is better); None takes three quarters of the best row's
             median.
@@ -27,8 +35,25 @@ def write(
     Raises: UserError before anything is written, as `results.read` and `comparison.compare` do.
     """
     checks.require_flag("--failed-below", failed_below, checks.none_or(checks.number()))
-    sweep = results.read(workdir)
-    comparison = compare(sweep, against)
+    read = results.read(workdir)
+    every = [label for sweep in read.values() for label in row_labels(sweep)]
+    compared = {asked: (sweep, _compared(sweep, against, every)) for asked, sweep in read.items()}
+    if len(compared) == 1:
+        return _write(workdir, *next(iter(compared.values())), failed_below)
+    for asked, (sweep, comparison) in compared.items():
+        _write(workdir / _folder(asked), sweep, comparison, failed_below)
+    return _write_overview(workdir, compared)
+
+
+def _compared(sweep: Sweep, against: str | None, every: list[str]) -> Comparison:
+    """A comparison with a row of its own, where `against` is one of another question."""
+    elsewhere = against in every and against not in row_labels(sweep)
+    return compare(sweep, None if elsewhere else against, every)
+
+
+def _write(
+    folder: pathlib.Path, sweep: Sweep, comparison: Comparison, failed_below: float | None
+) -> pathlib.Path:
     threshold = failure_threshold(sweep) if failed_below is None else failed_below
     drawn = {file_of(metric): figures.cases_figure(sweep, metric) for metric in sweep.metrics}
     if curves := figures.curves_figure(sweep):
@@ -37,15 +62,37 @@ def write(
         drawn[formats.CONVERGENCE] = figures.cdf_figure(sweep, threshold)
     # Pictures first, then the texts that name them
     for name, figure in drawn.items():
-        files.write_figure(workdir / name, figure)
+        files.write_figure(folder / name, figure)
     told = convergence(sweep, threshold, chosen=failed_below is not None)
-    written = {
-        "report.csv": formats.csv_text(sweep, comparison),
-        "report.tex": latex.latex_text(sweep, comparison),
-        "report.md": formats.markdown_text(
-            sweep, comparison, told, list(drawn), figures.curve_names(sweep)
-        ),
-    }
-    for name, content in written.items():
-        files.write_text(workdir / name, content)
-    return workdir / "report.md"
+    return _write_texts(
+        folder,
+        formats.csv_text([(sweep, comparison)]),
+        latex.latex_text(sweep, comparison),
+        formats.markdown_text(sweep, comparison, told, list(drawn), figures.curve_names(sweep)),
+    )
+
+
+def _write_overview(
+    workdir: pathlib.Path, compared: Mapping[str, tuple[Sweep, Comparison]]
+) -> pathlib.Path:
+    """The tables of several questions below each other; their rows are compared within each."""
+    places = {asked: f"{_folder(asked)}/report.md" for asked in compared}
+    tables = [latex.latex_text(*each) for each in compared.values()]
+    each = list(compared.values())
+    return _write_texts(
+        workdir,
+        formats.csv_text(each),
+        "\n".join(tables),
+        formats.overview_text(compared, places),
+    )
+
+
+def _write_texts(folder: pathlib.Path, table: str, tex: str, text: str) -> pathlib.Path:
+    for name, content in (("report.csv", table), ("report.tex", tex), ("report.md", text)):
+        files.write_text(folder / name, content)
+    return folder / "report.md"
+
+
+def _folder(asked: str) -> str:
+    """Where the report of one question lies, below the sweep's folder."""
+    return f"reports/{re.sub(r'[^A-Za-z0-9._-]+', '_', asked)}"

@@ -171,6 +171,8 @@ class Task(Protocol):
             final `table` is of, and on what each `validation` during training is measured; of what
             the `loss` is taken, where it may be confused with a metric; on the `resolution` of
             predictions. A task may leave it out, and each of them.
+        question: what is asked of a case, in words. Trainings that ask different things are not
+            compared with each other; a task may leave it out, as one that asks the same always.
         remarks: of a table's columns, lines on what a reader may overlook; a task may leave it out.
         augmentations: those that a config may switch on, with their defaults, as a function.
     """
@@ -273,6 +275,11 @@ class Task(Protocol):
 def explained(task: Task) -> Mapping[str, str]:
     """The sentences of a task on its columns and its baseline; none where it leaves them out."""
     return getattr(task, "explained", {})
+
+
+def question(task: Task) -> str:
+    """What a task asks of a case; '' where it leaves that out."""
+    return getattr(task, "question", "")
 
 
 def remarks(task: Task, columns: Columns) -> list[str]:

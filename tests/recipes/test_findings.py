@@ -46,6 +46,18 @@ def test_the_loss_is_equation_3_with_lambda_1_and_epsilon_a_thousandth():
     assert findings.guided_loss(0.0)["guidance"].weight == 0.0
 
 
+def test_both_forms_have_one_weight_and_the_logarithm_comes_late():
+    loss = findings.guided_loss(0.3, "both")
+    assert loss["guidance"].form == "complement" and loss["guidance"].weight == 0.3
+    late = loss["late_guidance"]
+    assert late.form == "log" and late.epsilon == 1e-3
+    assert late.weight.value == 0.3 and late.weight.until_percent == 40
+    alone = findings.guided_loss(0.3, "complement")
+    assert list(alone) == ["cross_entropy", "guidance"] and alone["guidance"].form == "complement"
+    with pytest.raises(UserError, match="form='logs': takes one of log, complement, both, did you"):
+        findings.guided_loss(1.0, "logs")
+
+
 def test_the_training_of_section_3_1():
     config = table1.get_config("finding=membrane")
     assert tuple(config.data.image_size) == (512, 512) and config.data.batch_size == 32
@@ -96,7 +108,8 @@ def test_the_sweep_of_table_1_has_its_rows():
 def test_the_sanity_experiment_differs_from_the_demo_in_one_thing():
     guided = sanity.get_config()
     unguided = sanity.get_config("case=unguided")
-    assert unguided.loss.guidance.weight == 0.0 and guided.loss.guidance.weight == 0.2
+    for config, weight in ((unguided, 0.0), (guided, 0.2)):
+        assert config.loss.guidance.weight == config.loss.late_guidance.weight.value == weight
     assert sanity.get_config("case=shuffled").task_options.shuffle_regions is True
     random = sanity.get_config("case=random")
     assert random.optimizer.learning_rate * random.train.steps < 1e-6
@@ -115,6 +128,15 @@ def test_the_sanity_experiment_differs_from_the_demo_in_one_thing():
 def test_words_that_are_none(make, arg, named):
     with pytest.raises(UserError, match=named):
         make(arg)
+
+
+def test_idrid_at_full_size_is_the_papers_and_its_sweep_has_the_weight_of_its_size():
+    full, small = idrid.get_config(), idrid.get_config("cpu")
+    assert list(full.loss) == ["cross_entropy", "guidance"]
+    assert full.loss.guidance.weight == 1.0 and full.loss.guidance.form == "log"
+    assert small.loss.late_guidance.weight.value == 0.2
+    for arg, weight in ((None, "1"), ("cpu", "0.2")):
+        assert {p["arg"] for p in idrid.sweep(arg)} == {f"guidance={weight}", "guidance=0"}
 
 
 def test_a_small_network_is_narrow():

@@ -40,17 +40,19 @@ def reported(folder, **options):
 
 
 def test_panels_have_the_title_of_the_metric_that_they_show(tmp_path):
-    read = results.read(fabricate(tmp_path / "all"))
+    read = results.read(fabricate(tmp_path / "all"))["point fovea"]
     drawn = figures.curves_figure(read)
     assert [axes.get_title() for axes in drawn.axes] == [R_AED, PIXELS]
     # Where none that is reported was logged, whatever was has its own title, too
-    bare = results.read(fabricate(tmp_path / "some", logged=("distance", "distance_widths")))
+    bare = results.read(fabricate(tmp_path / "some", logged=("distance", "distance_widths")))[
+        "point fovea"
+    ]
     titles = [axes.get_title() for axes in figures.curves_figure(bare).axes]
     assert titles == ["normalised distance ↓", "distance in widths (image widths) ↓"]
 
 
 def test_the_cases_of_a_statistic_are_those_of_its_column_by_name(tmp_path):
-    read = results.read(fabricate(tmp_path))
+    read = results.read(fabricate(tmp_path))["point fovea"]
     labels = [figures.cases_figure(read, m).axes[0].get_xlabel() for m in read.metrics]
     assert labels == ["normalised distance ↓, case by case", f"{PIXELS}, case by case"]
     sweep.write(tmp_path)

@@ -86,7 +86,7 @@ def test_models_that_failed_to_converge_are_counted(tmp_path):
     for point in points:
         dice = reached[point["arg"]][point["seed"]]
         write_point(tmp_path, point, VALUES[0, 0], metrics={"dice": dice})
-    read = results.read(tmp_path)
+    read = results.read(tmp_path)[""]
     assert comparison.failure_threshold(read) == pytest.approx(0.75 * 0.91)
     sweep.write(tmp_path)
     text = (tmp_path / "report.md").read_text()
@@ -109,7 +109,7 @@ def test_figures_show_the_numbers_and_stand_in_the_report(tmp_path):
         if index == 0:
             curves += [(100, "dice", 0.7), (150, "dice", None)]
         write_point(tmp_path, point, values[index // 2, index % 2], curves=curves)
-    read = results.read(tmp_path)
+    read = results.read(tmp_path)[""]
     distance = next(m for m in read.metrics if m.name == "hausdorff_RV")
     boxes = figures.cases_figure(read, distance)
     clouds = [c.get_offsets() for c in boxes.axes[0].collections]

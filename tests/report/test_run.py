@@ -53,17 +53,18 @@ def test_what_the_baseline_learned(tmp_path, name):
             workdir.read_baseline(tmp_path)
 
 
-def test_what_is_not_defined_is_null_in_json_and_a_dash_in_the_report(tmp_path, trained):
+def test_what_is_not_defined_is_null_in_json_and_a_dash_in_the_report(
+    tmp_path, trained, command_settings
+):
     folder = tmp_path / "copy"
     shutil.copytree(trained, folder)
     path = folder / "metrics_validation.json"
     content = json.loads(path.read_text(), parse_constant=pytest.fail)
-    content["metrics"]["distance"] = content["baseline"]["distance"] = None
+    content["metrics"]["distance_pixels"] = content["baseline"]["distance_pixels"] = None
     path.write_text(json.dumps(content))
     run.write(folder)
-    row = next(
-        line for line in (folder / "report.md").read_text().splitlines() if "| distance" in line
-    )
+    lines = (folder / "report.md").read_text().splitlines()
+    row = next(line for line in lines if "| distance in pixels" in line)
     assert f"| {text.UNKNOWN} |" in row and "None" not in row and "nan" not in row
     content["metrics"] = []
     path.write_text(json.dumps(content))

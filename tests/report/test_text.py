@@ -26,7 +26,7 @@ def test_a_difference_that_turns_with_the_seed_is_named(tmp_path):
     values = VALUES.copy()
     values[2, :, :, DICE] = values[0, :, :, DICE] + np.array([[0.01], [-0.01]])
     write_all(tmp_path, values)
-    read = results.read(tmp_path)
+    read = results.read(tmp_path)[""]
     (line,) = (
         line
         for line in sweep_text.reversed_by_seeds(read, compare(read))
@@ -47,19 +47,19 @@ def test_a_sign_is_of_the_cases_that_both_have_and_nan_and_0_are_none(tmp_path):
     values[2, 0, 0, DICE] = np.inf
     values[1, 0] = np.nan
     write_all(tmp_path, values)
-    read = results.read(tmp_path)
+    read = results.read(tmp_path)[""]
     assert sweep_text.reversed_by_seeds(read, compare(read)) == []
     values[1] = values[0]
     values[1, 0] += 0.1
     write_all(tmp_path / "zero", values)
-    read = results.read(tmp_path / "zero")
+    read = results.read(tmp_path / "zero")[""]
     assert sweep_text.reversed_by_seeds(read, compare(read)) == []
 
 
 def test_settings_without_a_common_seed_are_named(tmp_path):
     points = [{"arg": f"loss={loss}", "seed": seed} for seed, loss in enumerate("abab")]
     write_all(tmp_path, VALUES[:2], points)
-    read = results.read(tmp_path)
+    read = results.read(tmp_path)[""]
     (line,) = (x for x in sweep_text.reversed_by_seeds(read, compare(read)) if "common" in x)
     assert line == "`loss=b` and `loss=a` have no seed in common."
 
@@ -68,7 +68,7 @@ def test_a_metric_with_too_few_pairs_is_named(tmp_path):
     values = VALUES.copy()
     values[..., 3:, DISTANCE] = np.inf
     write_all(tmp_path, values)
-    read = results.read(tmp_path)
+    read = results.read(tmp_path)[""]
     lines = sweep_text.smallest_p(read, compare(read))
     assert any("3 cases no corrected p of HD RV can fall below 0.5" in line for line in lines)
 
@@ -93,7 +93,7 @@ def test_trainings_no_better_than_the_baseline_are_counted(tmp_path):
         place = write_point(tmp_path, point, VALUES[0, 0], metrics={"dice": dice})
         path = place / "metrics_validation.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"baseline": {"dice": 0.3}}))
-    told = convergence(results.read(tmp_path), 0.1, chosen=False)
+    told = convergence(results.read(tmp_path)[""], 0.1, chosen=False)
     assert told[-1] == "- `loss=dice`: 0 of 3 failed; 2 not better than the baseline in dice"
 
 

@@ -79,6 +79,7 @@ class GuidedClassification(ImageTask):
         checks.require(f"{where}.shuffle_regions", shuffle_regions, checks.switch())
         checks.require(f"{where}.tolerance", tolerance, checks.number(least=0, most=1))
         self.finding, self.crop, self.negatives = finding, crop, negatives
+        self.question = f"finding {finding}"
         self.shuffle_regions, self.tolerance = shuffle_regions, float(tolerance)
         self.label, self.marked = f"{finding}_label", f"{finding}_regions"
         self.fields = ("image", "image_id", "disc", "fovea", self.label, self.marked)

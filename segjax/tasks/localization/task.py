@@ -65,6 +65,7 @@ class Localization(ImageTask):
         checks.require("config.task_options.decode", decode, checks.choice(DECODERS))
         self.target, self.decode, self.pool, self.reduce = target, decode, pool, reduce
         self.fields = ("image", "image_id", target)
+        self.question = f"point {target}"
         self.explained = metrics.explained(decode, tuple(image_size))
 
     # --- which photographs count ---------------------------------------------------------------

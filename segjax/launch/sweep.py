@@ -280,7 +280,7 @@ class Progress:
         from segjax.report import sweep
 
         made = sweep.write(self.workdir)
-        print(f"wrote {made}, with report.csv, report.tex and figures/ beside it")
+        print(f"wrote {made}, with report.csv and report.tex beside it")
 
 
 @dataclass

@@ -352,6 +352,11 @@ def test_pictures_of_a_prediction_have_the_size_of_the_photograph(tmp_path):
     assert map_[:10].max() == map_[:, :10].max() == 0
     overlay = cv2.imread(str(tmp_path / "overlays" / "eye.png"))
     assert overlay.shape == image.shape and (overlay[75, 15] == 150).all()
+    # What hardly is active is hardly seen, and does not look like a finding
+    faint = {"activation": 1e-3 * activation}
+    task.write_pictures(tmp_path, "faint", image, {}, faint)
+    overlay = cv2.imread(str(tmp_path / "overlays" / "faint.png"))
+    assert np.abs(overlay.astype(int) - image[..., ::-1]).max() <= 1
     # A network without a map has no pictures
     task.write_pictures(tmp_path / "none", "eye", image, {}, {"probability": 0.5})
     assert not (tmp_path / "none").exists()

@@ -40,17 +40,21 @@ def chosen_cases(columns: Columns) -> dict[str, int]:
 
 
 def smoothed(activation: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A map `[k, l]` at a size for the eye: bilinear, blurred, from 0 to 1.
+    """A map `[k, l]` at a size for the eye: bilinear, then blurred."""
+    large = cv2.resize(activation.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+    window = max(1, round(BLUR * min(size))) | 1  # OpenCV takes odd ones
+    return cv2.GaussianBlur(large, (window, window), 0)
+
+
+def normalized(heat: np.ndarray) -> np.ndarray:
+    """A map from 0 at its lowest to 1 at its highest value.
 
     A map that is the same everywhere, and one that is not finite, gives 0.
     """
-    large = cv2.resize(activation.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
-    window = max(1, round(BLUR * min(size))) | 1  # OpenCV takes odd ones
-    large = cv2.GaussianBlur(large, (window, window), 0)
-    low, high = float(large.min()), float(large.max())
+    low, high = float(heat.min()), float(heat.max())
     if not high - low > 1e-6 * max(abs(high), 1e-30):
-        return np.zeros_like(large)
-    return (large - low) / (high - low)
+        return np.zeros_like(heat)
+    return (heat - low) / (high - low)
 
 
 def overlaid(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -85,7 +89,9 @@ def cases_figure(
     heads = ("annotated regions", *(f"activation {name}".strip() for name in maps))
     for axes, (title, image, region, *activations) in zip(panels, rows, strict=True):
         shown = [image, outlined(image, region) if region.any() else image // 3]
-        shown += [overlaid(image, smoothed(map_, image.shape[:2])) for map_ in activations]
+        shown += [
+            overlaid(image, normalized(smoothed(map_, image.shape[:2]))) for map_ in activations
+        ]
         for place, picture in zip(axes, shown, strict=True):
             place.imshow(picture)
             place.set_axis_off()
@@ -108,8 +114,10 @@ def write_pictures(
 ) -> None:
     """Writes overlays/NAME.png and activations/NAME.png, of the photograph's size.
 
-    The latter holds round(65535 a) of the activation a in 16 bits, enlarged and not normalised; 0
-    outside the box (top, bottom, left, right) that the network saw.
+    In the former, colours go from no activation to 1: scaled to what a map has, the faintest of a
+    healthy eye would look like a finding. The latter holds round(65535 a) of the activation a in 16
+    bits, enlarged and not normalised; 0 outside the box (top, bottom, left, right) that the network
+    saw.
     """
     top, bottom, left, right = box
     inside = (slice(top, bottom), slice(left, right))
@@ -118,6 +126,7 @@ def write_pictures(
     whole = np.zeros(image.shape[:2], np.uint16)
     whole[inside] = np.rint(np.clip(large, 0, 1) * DEEPEST).astype(np.uint16)
     drawn = np.ascontiguousarray(image.copy())
-    drawn[inside] = overlaid(image[inside], smoothed(activation, size))
+    heat = np.clip(smoothed(activation, size), 0, 1)
+    drawn[inside] = overlaid(image[inside], heat)
     write_png(folder / "overlays" / f"{name}.png", drawn)
     write_png(folder / "activations" / f"{name}.png", whole)

@@ -22,7 +22,7 @@ from segjax.config.arguments import parse_arg
 from segjax.config.sweeps import product
 from segjax.data.synthetic.findings import FINDINGS
 
-DATA, SIZE = "synthetic_findings/96px_600_100_100", 96
+DATA, SIZE = "synthetic_findings/96px_1500_100_100", 96
 SWEPT = ("membrane", "hard_exudate")
 DEFAULTS = {"finding": "membrane", "guidance": 0.2, "form": "both", "steps": 1200}
 

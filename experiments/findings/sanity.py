@@ -15,7 +15,7 @@ from segjax.config.arguments import parse_arg
 from segjax.config.sweeps import product
 from segjax.errors import UserError
 
-STILL = 1e-10  # a rate of 0 is none; over all steps no weight moves by a millionth
+STILL = 1e-10  # a rate of 0 is none; in one step no weight moves by a millionth
 CASES = ("guided", "unguided", "shuffled", "random")
 
 
@@ -27,7 +27,7 @@ def get_config(arg=None):
         args["guidance"] = 0.0
     config = demo.get_config(",".join(f"{name}={value}" for name, value in args.items()))
     if case == "random":
-        config.optimizer.learning_rate = STILL
+        config.optimizer.learning_rate, config.train.steps = STILL, 1
     config.task_options.shuffle_regions = case == "shuffled"
     return config
 

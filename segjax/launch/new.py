@@ -306,7 +306,7 @@ def get_config(arg=None):
     config.data.augment = augmentations(config.task, flip_horizontal=0.5, rotate=10.0)
 {_common(data, data_dir, made)}\
     config.evaluate.best, config.evaluate.best_mode = "auroc", "max"
-    return quick_optimizer(config, steps=args["steps"], learning_rate=1e-2)
+    return quick_optimizer(config, steps=args["steps"], learning_rate=5e-3)
 
 
 def sweep():

@@ -110,10 +110,12 @@ def test_the_sanity_experiment_differs_from_the_demo_in_one_thing():
     unguided = sanity.get_config("case=unguided")
     for config, weight in ((unguided, 0.0), (guided, 0.2)):
         assert config.loss.guidance.weight == config.loss.late_guidance.weight.value == weight
+    alone = sanity.get_config("case=paper").loss
+    assert list(alone) == ["cross_entropy", "guidance"] and alone.guidance.form == "log"
     assert sanity.get_config("case=shuffled").task_options.shuffle_regions is True
     random = sanity.get_config("case=random")
     assert random.optimizer.learning_rate * random.train.steps < 1e-6
-    assert len(sanity.sweep()) == 12
+    assert len(sanity.sweep()) == 15
 
 
 @pytest.mark.parametrize(

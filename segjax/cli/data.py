@@ -36,7 +36,7 @@ def prepare(args: argparse.Namespace) -> None:
 
 
 def _prepare_download(args: argparse.Namespace) -> None:
-    from segjax.data import digest, downloads, store
+    from segjax.data import digest, downloads, fields, store
 
     made = store.builder(args.name, args.data_dir, path="data set")
     if args.fovea is not None:
@@ -48,6 +48,8 @@ def _prepare_download(args: argparse.Namespace) -> None:
         fresh, remark = store.prepare(made), ""
         digest.check(made)
     _say_prepared(args.name, made, fresh, args.data_dir)
+    for finding, (present, absent) in fields.labelled(made).items():
+        print(f"finding {finding}: present in {present}, absent in {absent}")
     if remark:
         print(remark)
 

@@ -28,7 +28,7 @@ def build_parser(arguments: Sequence[str] = ()) -> Parser:
     """The command with all its subcommands; flags of engines, where `arguments` have `sweep`."""
     parser = Parser(
         prog="segjax",
-        description="Segmentation and localisation of biomedical images in JAX.",
+        description="Segmentation, localisation and classification of biomedical images in JAX.",
         epilog=EPILOG,
     )
     parser.add_argument("--version", action="version", version=f"segjax {segjax.__version__}")
@@ -156,7 +156,8 @@ def _add_predict(verbs) -> None:
         "Predict on your own images: a table, an overlay of each image, and its label map.",
         "PNG, JPEG, TIFF, GIF and BMP; 8 and 16 bit; grey or colour; label maps lie in labels/,\n"
         "with the class indices as grey values. Runs on volumes take NIfTI (.nii, .nii.gz) and\n"
-        "write label maps in the grid of each file, CASE.nii.gz of CASE_0000.nii.gz.\n"
+        "write label maps in the grid of each file, CASE.nii.gz of CASE_0000.nii.gz. Those on\n"
+        "findings write activations/, in 16 bits: the activation is value / 65535.\n"
         "A folder stands for its images. Earlier predictions in the output stay, and are named.",
     )
     _add_workdir(parser, "a trained folder")

@@ -9,7 +9,7 @@ from segjax.data.regions import REGIONS
 
 LINE = 12  # height of a line
 CAPTION = 2 + 2 * LINE  # the least height of a caption, two lines
-MOST_LINES = 8
+MOST_LINES = 12
 BACKGROUND = (24, 24, 24)
 INK = (235, 235, 235)
 
@@ -47,7 +47,7 @@ def caption_of(example: Mapping[str, np.ndarray]) -> tuple[str, str]:
     of_findings = {f"{name}_{kind}" for name in findings for kind in ("label", "regions")}
     for name, value in example.items():
         value = np.asarray(value)
-        if name in of_findings:
+        if name in of_findings or _is_nan(value):
             continue
         if value.ndim == 0 and value.dtype.kind in "iubfUSO":
             text = _text(value)
@@ -71,6 +71,10 @@ def marked_regions(example: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
         if finding != name and f"{finding}_label" in example and np.shape(value) == (len(REGIONS),):
             found[finding] = [region for region, there in zip(REGIONS, value, strict=True) if there]
     return found
+
+
+def _is_nan(value: np.ndarray) -> bool:
+    return value.ndim == 0 and value.dtype.kind == "f" and bool(np.isnan(value))
 
 
 def _text(value: np.ndarray) -> str:

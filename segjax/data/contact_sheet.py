@@ -110,7 +110,7 @@ def contact_sheet(
 
     Returns:
         uint8 RGB `[height, width, 3]`: the tiles and, below them, the colours and names of masks
-        and findings. Captions take the lines that the longest needs, from two to eight.
+        and findings. Captions take the lines that the longest needs, from two to twelve.
 
     Empty cases: no examples raise; an example with `image` alone is shown bare.
 

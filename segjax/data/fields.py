@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from segjax.data import shards
 from segjax.data.regions import REGIONS as NAMED_REGIONS
 
 # Which pixels somebody has labelled, in sets made of a folder
@@ -39,6 +40,20 @@ def findings(made: Any) -> list[str]:
     # The description of a prepared set keeps no order of its fields
     found = sorted(name.removesuffix(LABEL) for name in shapes if name.endswith(LABEL))
     return [name for name in found if shapes.get(f"{name}{REGIONS}") == (len(NAMED_REGIONS),)]
+
+
+def labelled(made: Any) -> dict[str, tuple[int, int]]:
+    """By finding in how many examples it is present, and absent."""
+    names = findings(made)
+    counts = {name: [0, 0] for name in names}
+    for split in made.info.splits if names else ():
+        source = shards.open_split(made, split, tuple(f"{name}{LABEL}" for name in names))
+        for index in range(len(source)):
+            example = source[index]
+            for name in names:
+                if (label := int(example[f"{name}{LABEL}"])) >= 0:
+                    counts[name][1 - label] += 1
+    return {name: (present, absent) for name, (present, absent) in counts.items()}
 
 
 def is_volumes(made: Any) -> bool:

@@ -264,7 +264,8 @@ def require(made: tfds.core.DatasetBuilder, name: str, data_dir: str) -> None:
     elif needs_download(made):
         raise UserError(
             f"data.name={name!r}: not prepared in {data_dir!r}; run "
-            f"`segjax data prepare {name} --manual_dir FOLDER --data_dir {data_dir}`, "
+            f"`segjax data prepare {name} --manual_dir FOLDER{getattr(made, 'more_flags', '')} "
+            f"--data_dir {data_dir}`, "
             "or say where it is by --data_dir (`train`: --config.data.data_dir)"
         )
 

@@ -30,7 +30,6 @@ MEDIUM = ("macular_hole",)
 FINDINGS = (*MEDIUM, *SMALL, *LARGE)
 EPSILON, GUIDANCE = 1e-3, 1.0
 FORMS = ("log", "complement", "both")
-LATE = 40  # per cent of the training without the logarithm of `both`
 MODELS = ("guided", "inception")
 
 
@@ -50,8 +49,7 @@ def guided_loss(guidance: float = GUIDANCE, form: str = "log") -> dict[str, Conf
 
     The paper's loss ('log') has next to no gradient where a cell far from the finding is sure, so
     that a map which began in a wrong place stays there; its `complement` moves such cells, and
-    leaves a faint activation everywhere. 'both' takes the complement from the start, and the
-    logarithm as well once the network has learned where to look.
+    leaves a faint activation everywhere. 'both' takes the two together.
 
     Args:
         guidance: the weight of each term of guidance.
@@ -64,10 +62,9 @@ def guided_loss(guidance: float = GUIDANCE, form: str = "log") -> dict[str, Conf
     terms = {"cross_entropy": term("cross_entropy")}
     if form != "both":
         return terms | {"guidance": term("guidance", guidance, epsilon=EPSILON, form=form)}
-    late = spec("weights", "warm_up", value=guidance, until_percent=LATE)
     return terms | {
-        "guidance": term("guidance", guidance, epsilon=EPSILON, form="complement"),
-        "late_guidance": term("guidance", late, epsilon=EPSILON, form="log"),
+        f"guidance_{each}": term("guidance", guidance, epsilon=EPSILON, form=each)
+        for each in ("log", "complement")
     }
 
 

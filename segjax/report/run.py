@@ -17,7 +17,7 @@ from segjax.report import curves, pictures, run_text
 from segjax.report.pictures import Picture
 from segjax.report.run_text import Split
 from segjax.report.tables import patients_of, read_json, read_numbers, read_table
-from segjax.tasks.base import Task, explained, remarks
+from segjax.tasks.base import Task, explained, question, remarks
 from segjax.tasks.metric import Metric
 from segjax.train import workdir
 from segjax.train.logs import read_rows
@@ -65,7 +65,8 @@ def write(
     if jax.process_index() == 0:
         ended = ended or workdir.read_done(folder) is not None
         done = None if ended else max(row["step"] for row in rows)
-        lines = _head(folder, config, environment, done)
+        asked = question(trained.experiment.task) if trained else ""
+        lines = _head(folder, config, environment, done, asked)
         if ended and not results:
             lines += [f"**No table: `segjax evaluate --workdir {folder}` makes it.**", ""]
         for path, split in splits.items():
@@ -131,13 +132,13 @@ def _curves_of(task: Task) -> tuple[Sequence[Metric], str]:
 
 
 def _head(
-    folder: pathlib.Path, config: ConfigDict, environment: Mapping, done: int | None
+    folder: pathlib.Path, config: ConfigDict, environment: Mapping, done: int | None, asked: str
 ) -> list[str]:
     """The head of a report; UserError naming the file that has something of a wrong kind."""
     # Beside an environment that is whole, what is wrong is the config
     for name, given in (("config", run_text.ANY_ENVIRONMENT), ("env", environment)):
         with _naming(folder / f"{name}.json"):
-            lines = run_text.head(config, given, done)
+            lines = run_text.head(config, given, done, asked)
     return lines
 
 

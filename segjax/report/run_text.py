@@ -74,8 +74,17 @@ def split_of(result: Mapping, task: Task, validations: int, folder: str) -> Spli
     return Split(result, task.metrics, explained(task), validations, folder=folder)
 
 
-def head(config: ConfigDict, environment: Mapping, done: int | None = None) -> list[str]:
-    """What was trained, how, and with what; `done` is the last step of a run that goes on still."""
+def head(
+    config: ConfigDict, environment: Mapping, done: int | None = None, asked: str = ""
+) -> list[str]:
+    """What was trained, how, and with what.
+
+    Args:
+        config: of the run.
+        environment: its env.json.
+        done: the last step of a run that goes on still.
+        asked: what its task asks.
+    """
     libraries = environment["libraries"]
     # Earlier versions did not write down which one they were
     version = f"segjax {environment['segjax']}, " if "segjax" in environment else ""
@@ -84,7 +93,7 @@ def head(config: ConfigDict, environment: Mapping, done: int | None = None) -> l
     cases = environment.get("data", {}).get("cases", {})
     weighted = len(config.loss) > 1
     return [
-        f"# {config.task}: {config.data.name}, {config.model.name}",
+        f"# {config.task}: {asked}{', ' * bool(asked)}{config.data.name}, {config.model.name}",
         "",
         *([f"- cases: {', '.join(f'{n} {split}' for split, n in cases.items())}"] if cases else []),
         f"- loss: {' + '.join(_term(term, weighted) for term in config.loss.values())}",
@@ -104,17 +113,23 @@ def head(config: ConfigDict, environment: Mapping, done: int | None = None) -> l
 
 def _term(term: ConfigDict, weighted: bool) -> str:
     """A term of the loss: its weight where that says something, its options and arrays' origin."""
-    weight = term.weight.name if isinstance(term.weight, ConfigDict) else f"{term.weight:g}"
+    weight = _schedule(term.weight) if isinstance(term.weight, ConfigDict) else f"{term.weight:g}"
     told = _chosen(term) | dict(term.get("inputs", {}))
     more = ", ".join(f"{name} = {value}" for name, value in told.items())
     weight = f"{weight} x " if weighted or weight != "1" else ""
     return f"{weight}{term.name}" + (f" ({more})" if more else "")
 
 
-def _chosen(term: ConfigDict) -> dict[str, object]:
-    """The map of a loss, and those of its options that are not at their defaults."""
+def _schedule(weight: ConfigDict) -> str:
+    """A scheduled weight: its name, and the options that differ from their defaults."""
+    told = ", ".join(f"{name} = {value}" for name, value in _chosen(weight, "weights").items())
+    return f"{weight.name}({told})" if told else weight.name
+
+
+def _chosen(term: ConfigDict, kind: str = "losses") -> dict[str, object]:
+    """Those options of a part that are not at their defaults; of a loss its map too."""
     try:
-        known = lookup.options_of(lookup.find("losses", term.name))
+        known = lookup.options_of(lookup.find(kind, term.name))
     except UserError:  # of the user's own, and not here
         known = {}
     return {

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import jax
 from tqdm import tqdm
 
+from segjax.tasks.base import question
 from segjax.train.runs import Run
 
 
@@ -85,8 +86,9 @@ def describe(runs: Sequence[Run], done: int) -> None:
         devices = jax.devices()
         together = f", {len(runs)} runs in one program" if len(runs) > 1 else ""
         begun = f", from step {done}" if done else ""
+        asked = f" ({question(made.task)})" if question(made.task) else ""
         run.say(
-            f"{config.task}, {config.data.name} ({data.count('train')} to train on, "
+            f"{config.task}{asked}, {config.data.name} ({data.count('train')} to train on, "
             f"{data.count('validation')} to validate): {config.model.name} with "
             f"{made.parameters:,} parameters, {made.total_steps} steps of {config.data.batch_size} "
             f"at {' x '.join(map(str, config.data.image_size))} pixels"

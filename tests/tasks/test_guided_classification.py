@@ -12,7 +12,7 @@ from segjax.data.field_of_view import bounds
 from segjax.data.regions import REGIONS, region_map
 from segjax.errors import UserError
 from segjax.tasks.base import Evaluation
-from segjax.tasks.guided_classification import GuidedClassification, cells, metrics
+from segjax.tasks.guided_classification import GuidedClassification, cells, metrics, pictures
 from segjax.tasks.guided_classification.evaluation import AT_CUTS, judged
 from segjax.tasks.guided_classification.shuffling import shuffled
 from segjax.tasks.guided_classification.thresholds import operating_point
@@ -120,11 +120,15 @@ def test_pointing_takes_the_middle_of_the_highest_cell_with_its_tolerance(tolera
     activation[0, 0, 2] = 0.1
     region = np.zeros((1, 20, 40), bool)
     region[0, 5, 30] = True  # 5 pixels from it: a quarter of the shorter side
-    assert cells.pointing(activation, region, tolerance) == [hit]
+    found = cells.pointing(activation, region, tolerance)
+    assert found["pointing"] == [hit]
+    # Of the eight middles (5 or 15, 5 or 15 or 25 or 35), (5, 25) and (5, 35) are as near
+    assert found["pointing_chance"] == [2 / 8 * hit]
 
 
 def test_a_map_without_a_highest_cell_points_at_nothing():
-    assert cells.pointing(np.full((1, 2, 2), 0.7), np.ones((1, 4, 4), bool), 1.0) == [0.0]
+    found = cells.pointing(np.full((1, 2, 2), 0.7), np.ones((1, 4, 4), bool), 1.0)
+    assert found["pointing"] == [0.0] and found["pointing_chance"] == [1.0]
 
 
 def test_overlaps_against_a_loop():
@@ -163,7 +167,8 @@ def table(probability, label, air=None):
     columns = {"probability": np.array(probability), "label": np.array(label, float)}
     if air is not None:
         known = np.where(columns["label"] > 0, np.array(air, float), np.nan)
-        columns |= {"air": known, "air_chance": np.where(columns["label"] > 0, 0.25, np.nan)}
+        chance = np.where(columns["label"] > 0, 0.25, np.nan)
+        columns |= {"air": known, "air_chance": chance, "pointing_chance": 2 * chance}
         columns |= {
             name: np.where(columns["label"] > 0, k / 100, np.nan) for k, name in enumerate(AT_CUTS)
         }
@@ -181,7 +186,10 @@ def test_the_validation_split_chooses_and_the_other_is_judged():
     # The last cut has the highest mean here
     assert found.columns["cut"][0] == 0.95 and found.columns["iou"][3] == 0.18
     assert not {*AT_CUTS} & {*found.columns}
-    np.testing.assert_array_equal(found.baseline["air_tp"], [np.nan, np.nan, np.nan, 0.25])
+    for name, chance in (("air", 0.25), ("iou", 0.25), ("pointing", 0.5)):
+        np.testing.assert_array_equal(found.baseline[name], [np.nan, np.nan, chance, chance])
+    # Which of them are called positive is the model's doing: no baseline has true positives
+    assert not {"air_tp", "air_fn"} & {*found.baseline}
     values = found.values(GuidedClassification())
     assert values["auroc"] == 0.75 and values["sensitivity"] == values["specificity"] == 0.5
     assert next(iter(values)) == "auroc"
@@ -200,8 +208,17 @@ def test_a_network_without_a_map_has_its_auroc_alone():
 def test_remarks_give_delongs_interval_the_operating_point_and_the_chance_level():
     found = judged(*[table([0.1, 0.2, 0.6, 0.9], [0, 1, 0, 1], [0, 0.3, 0, 0.5])] * 2)
     text = "\n".join(metrics.remarks(found.columns))
-    for part in ("2 of 4 photographs", "DeLong", "Operating point", "AIR 0.250"):
-        assert part in text
+    for part in (
+        "2 of 4 photographs",
+        "DeLong",
+        "Operating point: a probability of 0.15,",
+        "2 true positives, 0 false negatives",
+        "AIR 0.250.",
+        "cut at 0.95 of their maximum, the last one that is tried",
+    ):
+        assert part in text, text
+    wide = {**found.columns, "air_chance": 3 * found.columns["air_chance"]}
+    assert "AIR 0.750: the regions are so wide" in "\n".join(metrics.remarks(wide))
     alone = metrics.remarks({"probability": np.array([0.1, 0.2]), "label": np.array([0.0, 0.0])})
     assert alone[1] == "AUROC is not defined: the photographs are of one class."
     one = metrics.remarks(
@@ -210,6 +227,21 @@ def test_remarks_give_delongs_interval_the_operating_point_and_the_chance_level(
     assert one[1] == "AUROC has no interval: there is one photograph of a class."
     unknown = {"probability": np.array([np.nan, 0.2, 0.3]), "label": np.array([0, 1, 1.0])}
     assert metrics.remarks(unknown)[1] == "AUROC is not defined: a probability is no number."
+
+
+def test_cases_worth_a_look_are_ranked_by_what_exceeds_chance_and_none_comes_twice():
+    columns = {
+        "probability": np.array([0.9, 0.8, 0.7, 0.1, 0.6, 0.2]),
+        "label": np.array([1, 1, 1, 1, 0, 0.0]),
+        "threshold": np.full(6, 0.5),
+        "air": np.array([0.9, 0.8, 0.3, 0.95, np.nan, np.nan]),
+        "air_chance": np.array([0.85, 0.2, 0.2, 0.9, np.nan, np.nan]),
+    }
+    chosen = pictures.chosen_cases(columns)
+    assert list(chosen.values()) == [1, 2, 0, 3, 4]
+    assert list(chosen)[0].startswith("found, highest") and list(chosen)[3] == "missed"
+    only = {name: column[[0, 3, 5]] for name, column in columns.items()}
+    assert list(pictures.chosen_cases(only).values()) == [0, 1]
 
 
 def test_shuffled_regions_are_as_many_and_the_same_in_each_epoch():

@@ -240,7 +240,11 @@ def _finding(where: str, cell: object, row: int, spelled: dict[str, tuple[str, i
 
 def _regions(where: str, cell: object) -> tuple[str, ...]:
     """Names of regions, in the order of `REGIONS`."""
-    words = [word for word in re.split(r"[\s;|,]+", str(cell or "")) if word]
+    text = str(cell or "").lower()
+    for name in regions.REGIONS:  # with a blank or a hyphen for the underscore, too
+        first, _, second = name.partition("_")
+        text = re.sub(rf"(?<![\w-]){first}[ -]{second}(?![\w-])", name, text) if second else text
+    words = [word for word in re.split(r"[\s;|,]+", text) if word]
     for word in words:
         if word.lower() not in regions.REGIONS:
             raise UserError(
@@ -253,12 +257,14 @@ def _regions(where: str, cell: object) -> tuple[str, ...]:
 def _check_images(path: pathlib.Path, rows: Sequence[_Row], images: Mapping) -> None:
     """UserError for images without a row, and rows without an image (up to ten of either)."""
     known = {row.image for row in rows}
+    said = []
     if lacking := [file.name for name, file in images.items() if name not in known]:
-        many = counted(lacking, "image has", "images have")
-        raise UserError(f"{FLAG} {path}: {many} no row: {shown(lacking)}")
+        said.append(f"{counted(lacking, 'image has', 'images have')} no row: {shown(lacking)}")
     if more := list(dict.fromkeys(row.written for row in rows if row.image not in images)):
         many = counted(more, "name in it is of no image", "names in it are of no image")
-        raise UserError(f"{FLAG} {path}: {many}: {shown(more)}")
+        said.append(f"{many}: {shown(more)}")
+    if said:
+        raise UserError(f"{FLAG} {path}: {'; '.join(said)}")
 
 
 # --- what rows say together --------------------------------------------------------------------
@@ -285,6 +291,8 @@ def _marks(path: pathlib.Path, rows: Sequence[_Row]) -> dict[str, dict[str, dict
             raise UserError(
                 f"{row.at(path)}: {row.finding!r}{_by(row)} is in {' '.join(row.regions)}, and by "
                 f"row {before.row} in {' '.join(before.regions)}; write all regions in one row"
+                + ", or tell annotators apart in a column 'annotator'"
+                * (row.annotator == ALONE)
             )
         found.setdefault(row.finding, {}).setdefault(row.image, {})[row.annotator] = row.regions
     if not found:
@@ -319,9 +327,11 @@ def _check_both(path: pathlib.Path, findings: Mapping[str, Finding]) -> None:
             if label not in each.labels.values():
                 undecided = sum(value == UNDECIDED for value in each.labels.values())
                 more = f" ({undecided} undecided)" if undecided else ""
+                others = [other for other in findings if other != name]
                 raise UserError(
                     f"{FLAG} {path}: {name!r} is {word} in none of {len(each.labels)} "
-                    f"images{more}, so that nothing can be learned of it; leave out its rows"
+                    f"images{more}, so that nothing can be learned of it{nearest(name, others)} "
+                    "Mend or leave out its rows"
                 )
 
 

@@ -108,6 +108,11 @@ class Idrid(tfds.core.GeneratorBasedBuilder):
 
     # --- what `idrid/findings` takes of a trained run ---------------------------------------------
 
+    @property
+    def more_flags(self) -> str:
+        """What `segjax data prepare` takes for it beside --manual_dir."""
+        return " --fovea RUN" if self.builder_config.name == "findings" else ""
+
     def to_predict(self, manual: pathlib.Path) -> list[pathlib.Path]:
         """The photographs whose fovea a run has to predict: those of part A."""
         folder = _part_folder(manual, _PARTS["segmentation"]) / _IMAGES

@@ -29,6 +29,7 @@ POINTS = "points.json"  # note of the predictions, beside the records
 # Thumbnails of one photograph differ by a tenth of a grey level; those of two by four.
 THUMBNAIL, UNLIKE = (96, 64), 2.0
 TOLERANCE = 0.1  # of D: how far from the marked regions a lesion may lie unnoticed
+USUAL = (1.8, 4.0)  # how far the fovea lies from the disc's centre, in diameters of the disc
 
 
 def features() -> dict[str, tfds.features.FeatureConnector]:
@@ -116,8 +117,15 @@ def of_masks(
         "disc_diameter": np.float32(diameter),
         "points_from": "mask of the disc, predicted fovea",
     }
+    distance = float(np.hypot(*(fovea - disc)))
+    if not USUAL[0] <= distance / diameter <= USUAL[1]:
+        print(
+            f"segjax: {name}: the predicted fovea lies {distance / diameter:.1f} diameters of the "
+            f"disc from its centre, which is seldom outside {USUAL[0]:g} to {USUAL[1]:g}: look at "
+            "it with `segjax data show idrid/findings`",
+            file=sys.stderr,
+        )
     for finding, mask in FINDINGS.items():
-        distance = float(np.hypot(*(fovea - disc)))
         held = marked(masks[mask], regions, distance=distance, tolerance=TOLERANCE)
         _report(name, mask, held)
         found[f"{finding}_label"] = np.int8(bool(held.names))

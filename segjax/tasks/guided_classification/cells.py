@@ -48,8 +48,10 @@ def activation_shares(activation: np.ndarray, region: np.ndarray) -> dict[str, n
     }
 
 
-def pointing(activation: np.ndarray, region: np.ndarray, tolerance: float) -> np.ndarray:
-    """Whether the highest cell of each map `[n, k, l]` lies in a region or near it; 0 or 1.
+def pointing(activation: np.ndarray, region: np.ndarray, tolerance: float) -> dict[str, np.ndarray]:
+    """`pointing`: whether the highest cell of each map `[n, k, l]` lies in a region or near it.
+
+    `pointing_chance` is the share of all cells that do.
 
     Source: the pointing game of Zhang et al. (2018), with its tolerance.
 
@@ -59,19 +61,21 @@ def pointing(activation: np.ndarray, region: np.ndarray, tolerance: float) -> np
         region: bool `[n, h, w]`, at the size of the image.
         tolerance: how far outside counts as inside, as a share of the image's shorter side.
     """
-    found = np.zeros(len(activation))
+    found = {name: np.zeros(len(activation)) for name in ("pointing", "pointing_chance")}
     for index, (map_, inside) in enumerate(zip(activation, region, strict=True)):
-        if not inside.any() or map_.max() == map_.min():
+        if not inside.any():
             continue
-        cell = np.unravel_index(np.argmax(map_), map_.shape)
-        # The pixel in which the middle of the cell lies
-        place = tuple(
-            int((k + 0.5) * pixels / cells)
-            for k, pixels, cells in zip(cell, inside.shape, map_.shape, strict=True)
-        )
         outside = np.ascontiguousarray(~inside, np.uint8)
-        distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[place]
-        found[index] = distance <= tolerance * min(inside.shape)
+        distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        # The pixels in which the middles of the cells lie
+        rows, columns = (
+            ((np.arange(cells) + 0.5) * pixels / cells).astype(int)
+            for pixels, cells in zip(inside.shape, map_.shape, strict=True)
+        )
+        hits = distance[np.ix_(rows, columns)] <= tolerance * min(inside.shape)
+        found["pointing_chance"][index] = hits.mean()
+        if map_.max() > map_.min():
+            found["pointing"][index] = hits.flat[np.argmax(map_)]
     return found
 
 

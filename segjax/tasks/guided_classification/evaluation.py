@@ -61,12 +61,9 @@ def judged(found: Evaluation, choosing: Evaluation) -> Evaluation:
     columns |= metrics.of_cases(columns, threshold)
     baseline = found.baseline
     if baseline is not None and "air" in columns:
-        # By chance over the very cases: which of them are called positive is the model's doing
-        flat = {**columns, "air": columns["air_chance"]}
-        names = ("air_tp", "air_fn")
-        baseline = {**baseline, "air": flat["air"]} | {
-            name: metrics.of_cases(flat, threshold)[name] for name in names
-        }
+        # Of all cases with the finding: which of them are called positive is the model's doing
+        chance = {"air": "air_chance", "pointing": "pointing_chance", "iou": "air_chance"}
+        baseline = {**baseline} | {name: columns[of] for name, of in chance.items()}
     return dataclasses.replace(found, columns=columns, baseline=baseline)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from segjax.metrics import statistics
 from segjax.stats import delong_interval
+from segjax.tasks.guided_classification.cells import CUTS
 from segjax.tasks.metric import Columns, Metric
 
 AIR = (
@@ -11,7 +12,7 @@ AIR = (
     "energy pointing game), by the map before it is upsampled; the mean over "
 )
 # What a case has only if it is positive, negative, or positive and found or missed.
-OF_POSITIVES = ("air", "air_chance", "pointing", "iou")
+OF_POSITIVES = ("air", "air_chance", "pointing", "pointing_chance", "iou")
 
 METRICS = (
     Metric(
@@ -40,6 +41,13 @@ METRICS = (
         is_of_some=True,
     ),
     Metric(
+        "air",
+        ("air",),
+        title="AIR",
+        description=AIR + "all photographs with the finding.",
+        is_of_some=True,
+    ),
+    Metric(
         "air_tp",
         ("air_tp",),
         title="AIR (TP)",
@@ -54,14 +62,6 @@ METRICS = (
         is_of_some=True,
     ),
     Metric(
-        "air",
-        ("air",),
-        title="AIR",
-        reported=False,
-        description=AIR + "all photographs with the finding.",
-        is_of_some=True,
-    ),
-    Metric(
         "pointing",
         ("pointing",),
         title="pointing game",
@@ -73,8 +73,9 @@ METRICS = (
         "iou",
         ("iou",),
         title="IoU",
-        description="The common area of the regions and the activation map, cut at a share of its "
-        "maximum, by the united area; the share has the best mean on the validation split.",
+        description="The area that the regions and the activation map have in common, divided by "
+        "the area of either; the map is cut at the share of its maximum that has the best mean on "
+        "the validation split.",
         is_of_some=True,
     ),
 )
@@ -95,8 +96,8 @@ COLUMNS = (
 def explained(crop: bool, tolerance: float) -> dict[str, str]:
     """Sentences on the columns, the baseline and the loss."""
     return {
-        "baseline": "gives each photograph the same probability and a map that is the same "
-        "everywhere, without a network",
+        "baseline": "gives each photograph the same probability, and a map that is the same "
+        "everywhere or, in the pointing game, points anywhere, without a network",
         "validation": "probabilities of whole photographs",
         "resolution": "activation maps have a sixteenth of the network's input size by default; "
         f"pointing tolerates {tolerance:.3g} of the shorter side"
@@ -104,7 +105,8 @@ def explained(crop: bool, tolerance: float) -> dict[str, str]:
         "probability": "that the photograph shows the finding",
         "label": "1 where it was annotated, 0 where not",
         "air_chance": "AIR of a map that is the same everywhere: the share of the map that the "
-        "regions are",
+        "regions are; IoU of such a map",
+        "pointing_chance": "the share of the map's cells that would count in the pointing game",
         "sensitive": "of photographs with the finding, whether they are called positive",
         "specific": "of photographs without it, whether they are called negative",
         "threshold": "the probability from which on a photograph is called positive",
@@ -145,11 +147,21 @@ def remarks(columns: Columns) -> list[str]:
         low, high = delong_interval(columns["probability"], label)
         lines.append(f"AUROC has the 95 % interval {low:.3f} to {high:.3f} by DeLong's variance.")
     if "threshold" in columns:
+        called = np.asarray(columns["probability"]) >= columns["threshold"]
+        found, missed = (int(np.sum(each & (label > 0.5))) for each in (called, ~called))
         lines.append(
             f"Operating point: a probability of {columns['threshold'][0]:.3g}, chosen on the "
-            "validation split; its figures on that split itself are optimistic."
+            f"validation split: {found} true positives, {missed} false negatives. Figures of the "
+            "validation split at it are optimistic."
         )
+    if "cut" in columns and positives:
+        edge = columns["cut"][0] in (CUTS[0], CUTS[-1])
+        more = ", the last one that is tried" if edge else ""
+        lines.append(f"IoU is of maps cut at {columns['cut'][0]:.2g} of their maximum{more}.")
     if "air_chance" in columns and positives:
         chance = np.nanmean(columns["air_chance"])
-        lines.append(f"A map that is the same everywhere has AIR {chance:.3f}.")
+        wide = ": the regions are so wide that AIR, pointing game and IoU hardly tell maps apart"
+        lines.append(
+            f"A map that is the same everywhere has AIR {chance:.3f}{wide * bool(chance > 0.5)}."
+        )
     return lines

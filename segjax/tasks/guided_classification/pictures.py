@@ -18,25 +18,29 @@ DEEPEST = 65535  # of 16 bits
 
 
 def chosen_cases(columns: Columns) -> dict[str, int]:
-    """Indices of cases worth a look, by what they are; what there is none of is left out.
+    """Indices of cases worth a look, by what they are; none twice, and what is none is left out.
 
-    The true positives with the highest, a middle and the lowest AIR, the false negative that was
-    least likely positive, and the false positive that was most likely so.
+    Of the true positives those whose AIR exceeds its chance level most, in the middle, and least;
+    the false negative that was least likely positive, and the false positive that was most so.
     """
     probability, label = np.asarray(columns["probability"]), np.asarray(columns["label"]) > 0.5
     called = probability >= np.asarray(columns["threshold"])
-    found = np.flatnonzero(label & called & np.isfinite(columns["air"]))
+    gain = np.asarray(columns["air"]) - np.asarray(columns["air_chance"])
+    found = np.flatnonzero(label & called & np.isfinite(gain))
     chosen = {}
     if found.size:
-        order = found[np.argsort(-np.asarray(columns["air"])[found], kind="stable")]
-        chosen["highest AIR"] = order[0]
-        chosen["middle AIR"] = order[len(order) // 2]
-        chosen["lowest AIR"] = order[-1]
+        order = found[np.argsort(-gain[found], kind="stable")]
+        chosen["found, highest AIR above chance"] = order[0]
+        chosen["found, in the middle"] = order[len(order) // 2]
+        chosen["found, lowest AIR above chance"] = order[-1]
     if (missed := np.flatnonzero(label & ~called)).size:
         chosen["missed"] = missed[np.argmin(probability[missed])]
     if (false := np.flatnonzero(~label & called)).size:
         chosen["false alarm"] = false[np.argmax(probability[false])]
-    return {title: int(index) for title, index in chosen.items()}
+    once: dict[int, str] = {}
+    for title, index in chosen.items():
+        once.setdefault(int(index), title)
+    return {title: index for index, title in once.items()}
 
 
 def smoothed(activation: np.ndarray, size: tuple[int, int]) -> np.ndarray:

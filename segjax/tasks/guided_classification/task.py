@@ -213,7 +213,7 @@ class GuidedClassification(ImageTask):
         covered = cells.shares(region.astype(np.float32), activation.shape[1:])
         found = cells.activation_shares(activation, covered)
         logits = predictions["activation_logits"]
-        found["pointing"] = cells.pointing(logits, region, self.tolerance)
+        found |= cells.pointing(logits, region, self.tolerance)
         found |= dict(zip(AT_CUTS, cells.overlaps(activation, covered), strict=True))
         known = (np.asarray(fields["label"]) == PRESENT) & region.any(axis=(1, 2))
         return {name: np.where(known, values, np.nan) for name, values in found.items()}
@@ -257,9 +257,11 @@ class GuidedClassification(ImageTask):
         rows = []
         for title, index in pictures.chosen_cases(columns).items():
             _, fields, outputs = open_case(index)
-            probability, air = (float(columns[name][index]) for name in ("probability", "air"))
-            label = f"{title}: {names[index]}\nprobability {probability:.2f}"
-            label += f", AIR {air:.2f}" if np.isfinite(air) else ""
+            wanted = "probability", "threshold", "air", "air_chance"
+            probability, threshold, air, chance = (float(columns[name][index]) for name in wanted)
+            label = f"{title}: {names[index]}\nprobability {probability:.2g} (positive from "
+            label += f"{threshold:.2g})"
+            label += f", AIR {air:.2f} (chance {chance:.2f})" if np.isfinite(air) else ""
             activation = np.asarray(self.predict(outputs)["activation"])[0]
             rows.append((label, fields["image"][0], fields["region"][0], activation))
         return {"cases": pictures.cases_figure(rows)}

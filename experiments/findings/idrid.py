@@ -11,7 +11,7 @@ Arguments: a finding by its word: hard_exudate, haemorrhage, microaneurysm, cott
 Hardware:  cpu: two cores, minutes; otherwise one GPU.
 Expected:  see docs/benchmarks.md. `--fovea` names a run of experiments/fovea/idrid.py.
 
-The official training sets have 54 photographs with masks and 134 healthy ones; two of three train.
+The official training sets have 54 photographs with masks and 134 healthy ones; 60 % train.
 """
 
 from experiments.findings import common
@@ -25,14 +25,15 @@ SPLITS = {"train": "train[:60%]", "validation": "train[60%:]"}
 
 
 def arguments(arg):
-    words = dict.fromkeys(FINDINGS, False)
-    args = parse_arg(arg, **words, cpu=False, guidance=None, form=None, model="guided")
+    known = dict.fromkeys(FINDINGS, False)
+    known |= {"cpu": False, "guidance": findings.GUIDANCE, "form": "log", "model": "guided"}
+    if parse_arg(arg, **known)["cpu"]:
+        known |= {"guidance": 0.2, "form": "both"}
+    args = parse_arg(arg, **known)
     chosen = [name for name in FINDINGS if args[name]] or ["hard_exudate"]
     if len(chosen) > 1:
         raise UserError(f"config arguments {', '.join(chosen)}: one finding a training")
-    weight, form = (0.2, "both") if args["cpu"] else (findings.GUIDANCE, "log")
-    weight = weight if args["guidance"] is None else float(args["guidance"])
-    return args | {"finding": chosen[0], "guidance": weight, "form": args["form"] or form}
+    return args | {"finding": chosen[0]}
 
 
 def get_config(arg=None):

@@ -27,6 +27,7 @@ def prepare(
     # Where another process makes it meanwhile, it was perhaps made of another folder
     if not store.is_prepared(made) and store.prepare(made, manual_dir):
         return True, ""
+    store.reread(made)
     fault = _fault(made)
     if manual_dir is None and not overwrite:
         _check_whole(fault)

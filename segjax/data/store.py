@@ -95,8 +95,7 @@ def prepare(
     As `make`, with what it raises.
     """
     if is_prepared(made) and not replace:
-        if not made.info.splits:  # the builder is older than the set, which another process made
-            made.info.read_from_directory(made.data_path)
+        reread(made)
         shards.check(made)
         return False
     if needs_download(made):
@@ -116,6 +115,14 @@ def prepare(
     # The builder was made before the set, and knows no splits yet
     made.info.read_from_directory(made.data_path)
     return fresh
+
+
+def reread(made: tfds.core.DatasetBuilder) -> None:
+    """Reads the set behind a builder that is older, for another process has made it meanwhile."""
+    if not made.info.splits:
+        # Of one that is damaged the check that follows says so
+        with contextlib.suppress(Exception):
+            made.info.read_from_directory(made.data_path)
 
 
 def make(

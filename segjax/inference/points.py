@@ -34,7 +34,11 @@ def predicted_points(
             f"(task {parts.config.task!r}, target {trained!r})"
         )
     with tempfile.TemporaryDirectory() as output:
-        predict(folder, [str(path) for path in photographs], pathlib.Path(output), "best")
+        try:
+            predict(folder, [str(path) for path in photographs], pathlib.Path(output), "best")
+        except UserError as error:
+            # It offers a flag of `segjax predict`
+            raise UserError(f"--fovea: {str(error).partition('; --checkpoint')[0]}") from error
         with pathlib.Path(output, TABLE).open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     return {

@@ -62,7 +62,7 @@ class Sweep:
     chosen_by: str = ""  # the value that their best checkpoints have the best of
     measured: str = ""  # on what validations during training are (`Task.explained`)
     known: tuple[Metric, ...] = ()  # all metrics of the task, reported or not
-    question: str = ""  # what its trainings ask (`Task.question`), where others ask other things
+    question: str = ""  # what its trainings ask (`Task.question`)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def read(workdir: pathlib.Path) -> dict[str, Sweep]:
         finished = {row.label: len(row.seeds) for row in each.rows}
         mine = [n for n in total if n in finished or (words == first and n not in counted)]
         counts = {label: (finished.get(label, 0), total[label]) for label in mine}
-        found[words] = dataclasses.replace(each, done=counts, question=words * (len(found) > 1))
+        found[words] = dataclasses.replace(each, done=counts, question=words)
     return found
 
 

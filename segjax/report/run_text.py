@@ -348,7 +348,7 @@ def _standings(split: Split, found: Sequence[tuple[Metric, Summary | None]]) -> 
     values, baseline = split.result["metrics"], split.result["baseline"] or {}
     said: dict[str, list[str]] = {}
     for metric, summary in found:
-        if metric.name in baseline:
+        if math.isfinite(baseline.get(metric.name, math.nan) - values[metric.name]):
             stands = texts.standing(values[metric.name], summary, baseline[metric.name], metric)
             said.setdefault(stands, []).append(metric.heading)
     return [f"{', '.join(headings)}: {stands}." for stands, headings in said.items()]

@@ -321,6 +321,13 @@ def test_what_another_process_made_meanwhile_is_compared_as_well(tmp_path, manua
         downloads.prepare(made, str(manual), overwrite=False)
 
 
+def test_a_set_that_is_younger_than_its_builder_is_not_damaged(tmp_path, manual):
+    early = store.builder("drive", str(tmp_path / "data"))
+    assert prepare(tmp_path, manual) == 0
+    assert downloads.prepare(early, str(manual), overwrite=False) == (False, "")
+    assert early.info.splits["train"].num_examples
+
+
 def test_parts_of_one_download_are_sources_of_their_own(tmp_path, refuses, capfd):
     manual, data = tmp_path / "downloads", tmp_path / "data"
     for make in test_idrid.MAKE.values():

@@ -119,7 +119,7 @@ def test_findings(findings, capfd):
     assert "\nFindings:  all_train, drusen\n" in text
     config = files.load("found.py")
     assert config.task_options.finding == "drusen" and config.evaluate.best == "auroc"
-    assert config.loss.guidance.weight == 0.2 and config.data.batch_size == 8
+    assert config.loss.guidance_log.weight == 0.2 and config.data.batch_size == 8
     points = sweep.load_points("found.py")
     assert {point["arg"] for point in points} == {"guidance=0.2", "guidance=0.0"}
     assert len(points) == 6 and {point["seed"] for point in points} == {0, 1, 2}
@@ -127,7 +127,7 @@ def test_findings(findings, capfd):
         made = experiment.check(files.load(f"found.py:steps=30,size=64,{point['arg']}"))
         assert made.total_steps == 30
     config = files.load("found.py:finding=all_train,guidance=0.5")
-    assert config.task_options.finding == "all_train" and config.loss.guidance.weight == 0.5
+    assert config.task_options.finding == "all_train" and config.loss.guidance_log.weight == 0.5
     assert main(["new", "points.py", "--data", "found", "--task", "localization"]) == 0
     # Of photographs without points nobody learns to find them
     rows = [row if row[1] else (row[0], *[""] * 6) for row in rows]

@@ -46,12 +46,11 @@ def test_the_loss_is_equation_3_with_lambda_1_and_epsilon_a_thousandth():
     assert findings.guided_loss(0.0)["guidance"].weight == 0.0
 
 
-def test_both_forms_have_one_weight_and_the_logarithm_comes_late():
+def test_both_forms_have_one_weight():
     loss = findings.guided_loss(0.3, "both")
-    assert loss["guidance"].form == "complement" and loss["guidance"].weight == 0.3
-    late = loss["late_guidance"]
-    assert late.form == "log" and late.epsilon == 1e-3
-    assert late.weight.value == 0.3 and late.weight.until_percent == 40
+    for form in ("log", "complement"):
+        each = loss[f"guidance_{form}"]
+        assert (each.form, each.weight, each.epsilon) == (form, 0.3, 1e-3)
     alone = findings.guided_loss(0.3, "complement")
     assert list(alone) == ["cross_entropy", "guidance"] and alone["guidance"].form == "complement"
     with pytest.raises(UserError, match="form='logs': takes one of log, complement, both, did you"):
@@ -109,7 +108,8 @@ def test_the_sanity_experiment_differs_from_the_demo_in_one_thing():
     guided = sanity.get_config()
     unguided = sanity.get_config("case=unguided")
     for config, weight in ((unguided, 0.0), (guided, 0.2)):
-        assert config.loss.guidance.weight == config.loss.late_guidance.weight.value == weight
+        weights = {config.loss[f"guidance_{form}"].weight for form in ("log", "complement")}
+        assert weights == {weight}
     alone = sanity.get_config("case=paper").loss
     assert list(alone) == ["cross_entropy", "guidance"] and alone.guidance.form == "log"
     assert sanity.get_config("case=shuffled").task_options.shuffle_regions is True
@@ -125,6 +125,7 @@ def test_the_sanity_experiment_differs_from_the_demo_in_one_thing():
         (table1.get_config, "model=resnet", "takes one of guided, inception"),
         (sanity.get_config, "case=shuffle", "shuffled"),
         (idrid.get_config, "hard_exudate,haemorrhage", "one finding a training"),
+        (idrid.get_config, "cpu,guidance=much", "takes float"),
     ],
 )
 def test_words_that_are_none(make, arg, named):
@@ -136,7 +137,7 @@ def test_idrid_at_full_size_is_the_papers_and_its_sweep_has_the_weight_of_its_si
     full, small = idrid.get_config(), idrid.get_config("cpu")
     assert list(full.loss) == ["cross_entropy", "guidance"]
     assert full.loss.guidance.weight == 1.0 and full.loss.guidance.form == "log"
-    assert small.loss.late_guidance.weight.value == 0.2
+    assert small.loss.guidance_log.weight == small.loss.guidance_complement.weight == 0.2
     for arg, weight in ((None, "1"), ("cpu", "0.2")):
         assert {p["arg"] for p in idrid.sweep(arg)} == {f"guidance={weight}", "guidance=0"}
 

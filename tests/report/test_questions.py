@@ -111,7 +111,9 @@ def test_what_is_missing_is_said_once(tmp_path):
 
 def test_one_question_alone_has_one_report(tmp_path):
     read = results.read(fabricate(tmp_path, points=POINTS[:4]))
-    assert [each.question for each in read.values()] == [""]
+    assert [each.question for each in read.values()] == ["the left side"]
     sweep.write(tmp_path)
+    title = (tmp_path / "report.md").read_text().splitlines()[0]
+    assert title == "# Sweep of experiments/acdc/table2.py:paper, the left side"
     assert not (tmp_path / "reports").exists() and (tmp_path / "figures").exists()
     assert folder_of(tmp_path, POINTS[0]).exists()

@@ -85,6 +85,14 @@ def test_a_network_without_a_map_is_bound_by_its_logits_alone():
         task.bind({"logits": jnp.zeros((1, 2))}, fields)
 
 
+def test_cells_that_do_not_lie_where_the_network_has_them_are_refused():
+    outputs = {"logits": jnp.zeros((1, 1)), "activation_logits": jnp.zeros((1, 13, 12))}
+    fields = {"label": jnp.array([1]), "region": jnp.zeros((1, 100, 96), bool)}
+    message = "100 pixels do not divide into the 13 cells of the activation map; takes a multiple"
+    with pytest.raises(ValueError, match=f"{message} of 8"):
+        GuidedClassification().bind(outputs, fields)
+
+
 @pytest.mark.parametrize("size", [(4, 4), (3, 5), (7, 2), (1, 1), (9, 14)])
 def test_shares_are_means_over_areas(size):
     region = np.random.default_rng(0).random((2, 9, 14)) > 0.5

@@ -114,7 +114,10 @@ def read(
     annotators = {name: tuple(found) for name, found in everyone.items()}
     most = max(map(len, annotators.values()))
     if needed is not None and needed > most:
-        raise UserError(f"--needed {needed}: no image has more than {most} annotators in {path}")
+        raise UserError(
+            f"--needed {needed}: no image has more than {most} annotator{'s' * (most > 1)} in "
+            f"{path}"
+        )
     marks = _marks(path, rows)
     findings = {name: _joined(marks[name], annotators, needed) for name in sorted(marks)}
     _check_both(path, findings)
@@ -246,12 +249,12 @@ def _regions(where: str, cell: object) -> tuple[str, ...]:
         text = re.sub(rf"(?<![\w-]){first}[ -]{second}(?![\w-])", name, text) if second else text
     words = [word for word in re.split(r"[\s;|,]+", text) if word]
     for word in words:
-        if word.lower() not in regions.REGIONS:
+        if word not in regions.REGIONS:
             raise UserError(
-                f"{where}: there is no region {word!r}{nearest(word.lower(), regions.REGIONS)} "
+                f"{where}: there is no region {word!r}{nearest(word, regions.REGIONS)} "
                 f"It takes: {', '.join(regions.REGIONS)}"
             )
-    return tuple(name for name in regions.REGIONS if name in [word.lower() for word in words])
+    return tuple(name for name in regions.REGIONS if name in words)
 
 
 def _check_images(path: pathlib.Path, rows: Sequence[_Row], images: Mapping) -> None:

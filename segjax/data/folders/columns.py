@@ -104,6 +104,7 @@ def _units(table: Table, pairs: Mapping[str, tuple[str, str]], flag: str) -> str
     """Fractions where all coordinates are at most 1, else pixels; UserError for some of each."""
     largest = {}
     for point, x_and_y in pairs.items():
+        _check_rows(table, point, x_and_y, flag)
         cells = [tables.number_of(row[column]) for row in table.rows.values() for column in x_and_y]
         # Cells that hold no number are named by their rows, later
         if not np.isnan(cells).all():
@@ -117,6 +118,23 @@ def _units(table: Table, pairs: Mapping[str, tuple[str, str]], flag: str) -> str
             "are"
         )
     return "pixels" if high else "fractions"
+
+
+def _check_rows(table: Table, point: str, columns: Sequence[str], flag: str) -> None:
+    """UserError naming a row that seems to be in fractions among others in pixels."""
+    highest = {
+        name: max(tables.number_of(row[column]) for column in columns)
+        for name, row in table.rows.items()
+    }
+    above = [value > 1 for value in highest.values()]
+    for name, value in highest.items():
+        if value <= 1 and any(above):
+            row = table.rows[name]
+            raise UserError(
+                f"{flag} {table.path}, row {row['row']} ({row['name']}): {point!r} is nowhere "
+                "above 1, as fractions are, and in other rows is, as pixels are; bring them to one "
+                "unit, or say by --units what they are"
+            )
 
 
 def _pairs(headers: Sequence[str]) -> dict[str, tuple[str, str]]:

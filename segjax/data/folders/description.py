@@ -114,7 +114,7 @@ def _of_findings(found: Annotations, needed: int | None) -> Iterator[str]:
         yield "annotators   not told apart: what is marked is present"
     else:
         by = "two thirds of an image's annotators, at least 2, or the only one"
-        by = f"{needed} annotators" if needed else by
+        by = f"{needed} annotator{'s' * (needed > 1)}" if needed else by
         yield f"annotators   {len(people)}, {an_image} an image"
         yield f"present      where marked by {by}; by none absent, else undecided and left out"
     if lacking := [name for name in found.annotators if name not in found.points.rows]:

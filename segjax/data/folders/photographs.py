@@ -217,6 +217,8 @@ def understood(request: Request, journal: scan.Journal) -> Photographs:
         )
     groups = columns.groups(request.group, images, request.images, tables)
     same = scan.duplicates({name: seen[path] for name, path in images.items()})
+    if request.findings is not None:
+        _check_same(request.findings, found["findings"], images, same)
     splits = _splits(request, groups, same, images)
     return Photographs(
         request,
@@ -230,6 +232,24 @@ def understood(request: Request, journal: scan.Journal) -> Photographs:
         tables=tables,
         **found,
     )
+
+
+def _check_same(
+    path: pathlib.Path,
+    found: annotations.Annotations,
+    images: Mapping[str, pathlib.Path],
+    same: Sequence[Sequence[str]],
+) -> None:
+    """UserError for images that are equal pixel by pixel, one with and one without a finding."""
+    for group in same:
+        for finding, each in found.findings.items():
+            of = {each.labels[name]: images[name].name for name in group if name in each.labels}
+            if {annotations.PRESENT, annotations.ABSENT} <= {*of}:
+                both = f"{of[annotations.PRESENT]} and {of[annotations.ABSENT]}"
+                raise UserError(
+                    f"{annotations.FLAG} {path}: {both} are one image, pixel by pixel, with "
+                    f"{finding!r} and without it"
+                )
 
 
 def _check_flags(request: Request) -> None:

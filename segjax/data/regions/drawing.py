@@ -55,8 +55,8 @@ def outlined(
 
     Returns: a new image, uint8 RGB `[h, w, 3]`.
     Empty cases: none.
-    Raises: ValueError on another shape or dtype, on points as `region_map`, or on a name that is
-        not in `REGIONS`.
+    Raises: ValueError on another shape or dtype, on points as `region_map`, on a name that is not
+        in `REGIONS`, or a region without a colour.
     Cost: O(h w).
     """
     image = np.asarray(image)
@@ -66,6 +66,8 @@ def outlined(
         )
     axes = axes_of(disc, fovea)
     shaded = in_order("marked", marked)
+    if bare := [name for name in shaded if isinstance(marked, Mapping) and not len(marked[name])]:
+        raise ValueError(f"`marked` takes one colour or more of each region, none of {bare[0]!r}")
     height, width = image.shape[:2]
     picture = image.copy()
     numbers = region_map(disc, fovea, height, width)

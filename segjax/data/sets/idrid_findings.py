@@ -104,6 +104,8 @@ def of_masks(
 
     Says on standard error which masks lie further than the tolerance from the marked regions.
     """
+    if not masks["optic_disc"].any():
+        raise UserError(f"{name}_OD.tif: the mask of the optic disc is empty; its centre is needed")
     disc, diameter = centre_and_diameter(masks["optic_disc"][..., 0] > 0)
     fovea = np.array(fovea, np.float64)
     height, width = masks["optic_disc"].shape[:2]

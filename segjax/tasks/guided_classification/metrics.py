@@ -145,7 +145,10 @@ def remarks(columns: Columns) -> list[str]:
         lines.append("AUROC has no interval: there is one photograph of a class.")
     else:
         low, high = delong_interval(columns["probability"], label)
-        lines.append(f"AUROC has the 95 % interval {low:.3f} to {high:.3f} by DeLong's variance.")
+        told = f"the 95 % interval {low:.3f} to {high:.3f} by DeLong's variance"
+        if low == high:
+            told = "no interval: DeLong's variance is 0 here, and says nothing of other photographs"
+        lines.append(f"AUROC has {told}.")
     if "threshold" in columns:
         called = np.asarray(columns["probability"]) >= columns["threshold"]
         found, missed = (int(np.sum(each & (label > 0.5))) for each in (called, ~called))

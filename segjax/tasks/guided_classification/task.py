@@ -179,6 +179,12 @@ class GuidedClassification(ImageTask):
         if "activation_logits" not in outputs:
             return named
         logits = outputs["activation_logits"]
+        for pixels, across in zip(fields["region"].shape[1:], logits.shape[1:], strict=True):
+            if pixels % across:
+                raise ValueError(
+                    f"{pixels} pixels do not divide into the {across} cells of the activation map; "
+                    f"takes a multiple of {-(-pixels // across)}"
+                )
         plane = fields.get("guide", fields["region"]).astype(jnp.float32)
         region = cells.shares(plane, logits.shape[1:]) >= cells.HALF
         if self.negatives == "free":

@@ -162,19 +162,38 @@ def test_a_workbook_with_other_headers(folder):
 
 def test_groups_splits_and_equal_images(folder, capfd):
     """As for any other table: a column of patients, a proposal of it, a list of splits."""
-    picture(folder / "images" / "p9.png", seed=0)
+    picture(folder / "images" / "p9.png", seed=3)
     header = (*HEADER, "patient", "split")
     rows = [[*row, NAMES.index(row[0]) // 2, "x"] for row in rows_of(VOTES)]
     assert prepare(folder, *given(folder, rows, header), "--dry_run") == 0
     shown = capfd.readouterr().out
     assert "5 values under 'patient' for 10 images: --group patient keeps" in shown
-    assert "same image   p0, p9: pixel by pixel, kept in one split" in shown
+    assert "same image   p3, p9: pixel by pixel, kept in one split" in shown
     words = [*given(folder, rows, header), "--group", "patient", "--validation", "0.3"]
     assert prepare(folder, *words, "--test", "0.2") == 0
     assert "groups       5 by patient, 2 images each: 0, 1, 2, …" in capfd.readouterr().out
     splits = own.splits(own.folder_of("mine", folder / "data"))
-    assert splits["p0"][0] == splits["p1"][0] == splits["p8"][0] == splits["p9"][0]
+    assert splits["p2"][0] == splits["p3"][0] == splits["p8"][0] == splits["p9"][0]
     assert splits["p4"] == (splits["p5"][0], "2")
+
+
+def test_one_image_with_and_without_a_finding_is_a_contradiction(folder, capfd):
+    picture(folder / "images" / "p9.png", seed=0)
+    message = "p0.png and p9.png are one image, pixel by pixel, with 'hard_exudate' and without it"
+    refused(folder, capfd, message, rows_of(VOTES))
+    picture(folder / "images" / "p9.png", seed=2)  # undecided: no contradiction
+    assert prepare(folder, *given(folder, rows_of(VOTES)), "--dry_run") == 0
+
+
+def test_regions_with_blanks_or_hyphens(folder):
+    for text, names in (
+        ("Superior Temporal, macula", ("macula", "superior_temporal")),
+        ("disc-superior temporal", ("disc_superior", "temporal")),
+        ("disc_superior temporal", ("disc_superior", "temporal")),
+        ("temporal superior_temporal", ("temporal", "superior_temporal")),
+        ("temporal; superior nasal|macula", ("macula", "temporal", "superior_nasal")),
+    ):
+        assert annotations._regions("here", text) == names
 
 
 def test_images_are_turned_upright(folder, capfd):

@@ -39,6 +39,16 @@ def test_flags_beside_points(folder, capfd, words, message):
     assert message in capfd.readouterr().err
 
 
+def test_a_row_in_fractions_among_others_in_pixels_is_named(folder, capfd):
+    rows = [(name, 3, 4) for name in NAMES]
+    rows[4] = ("p4", 0.2, 0.3)
+    points = table(folder / "p.csv", ("name", "x", "y"), *rows)
+    assert prepare(folder, "--points", points) == 2
+    message = "row 6 (p4): 'point' is nowhere above 1, as fractions are, and in other rows is"
+    assert message in capfd.readouterr().err
+    assert prepare(folder, "--points", points, "--units", "pixels", "--dry_run") == 0
+
+
 def test_units_are_of_points(folder, capfd):
     labels = table(folder / "l.csv", ("name", "grade"), *[(n, k % 2) for k, n in enumerate(NAMES)])
     assert prepare(folder, "--labels", labels, "--units", "pixels") == 2

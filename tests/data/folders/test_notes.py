@@ -89,7 +89,7 @@ def test_points_in_fractions_beside_points_in_pixels(tmp_path, fovea, disc, unit
         # Whoever says it has it so
         assert columns.points(found, sizes, "pixels")[1] == "pixels"
     elif "" in fovea:
-        with pytest.raises(UserError, match=r"row 2 \(a\): x is '', not a number"):
+        with pytest.raises(UserError, match=r"row 2 \(a\): fovea_x is '', not a number"):
             columns.points(found, sizes, None)
     else:
         assert columns.points(found, sizes, None)[1] == units

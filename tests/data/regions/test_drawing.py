@@ -122,6 +122,7 @@ def test_a_region_of_several_findings_has_their_colours_in_stripes():
         ({"fovea": (1, 2)}, "`fovea` takes"),
         ({"marked": ["macul"]}, "`marked` takes .* did you mean 'macula'"),
         ({"marked": "macula"}, "`marked` takes a collection"),
+        ({"marked": {"macula": []}}, "`marked` takes one colour or more of each region, none of"),
     ],
 )
 def test_outlined_refuses(change, words):

@@ -19,7 +19,8 @@ def test_a_run_says_what_it_trains_and_goes_on_line_by_line(data_dir, tmp_path, 
     assert main(words) == 0
     first, *lines = [line for line in capfd.readouterr().err.splitlines() if line]
     assert re.fullmatch(
-        r"localization \(point fovea\), synthetic_fundus/48px_24_10_8 \(24 to train on, 10 to validate\): "
+        r"localization \(point fovea\), synthetic_fundus/48px_24_10_8 "
+        r"\(24 to train on, 10 to validate\): "
         r"tests\.train\.tiny:Normed with [\d,]+ parameters, "
         r"7 steps of 8 at 32 x 32 pixels, float32, 8 x cpu",
         first,

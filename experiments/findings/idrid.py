@@ -8,7 +8,7 @@ Arguments: a finding by its word: hard_exudate, haemorrhage, microaneurysm, cott
            guidance=WEIGHT      1, as in the paper; 0.2 with `cpu`; 0 for none
            form=log|complement|both   log, as in the paper; both with `cpu`
            model=guided|inception
-Hardware:  cpu: two cores, minutes; otherwise one GPU.
+Hardware:  cpu: two cores, a minute; otherwise one GPU.
 Expected:  see docs/benchmarks.md. `--fovea` names a run of experiments/fovea/idrid.py.
 
 The official training sets have 54 photographs with masks and 134 healthy ones; 60 % train.

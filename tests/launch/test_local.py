@@ -111,7 +111,7 @@ def test_failed_point_does_not_stop_the_rest(tmp_path, data_dir, experiment):
     broken, good = sweep.load_points(str(experiment))
     assert not (folder_of(folder, broken) / "metrics_validation.json").exists()
     assert (folder_of(folder, good) / "metrics_validation.json").exists()
-    read = results.read(folder)[""]
+    read = results.read(folder)["point fovea"]
     assert [row.label for row in read.rows] == ["loss=msce"]
     assert read.done == {"broken": (0, 1), "loss=msce": (1, 1)}
 

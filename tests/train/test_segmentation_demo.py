@@ -125,7 +125,7 @@ def test_the_command_trains_and_logs_every_term_apart(run):
 
 def test_the_report_shows_schedules_metrics_and_cases(run):
     report = (run / "report.md").read_text()
-    assert "1 x hausdorff_dt" in report and "rebalance x dice" in report
+    assert "1 x hausdorff_dt" in report and "rebalance(against = hausdorff_dt) x dice" in report
     content = json.loads((run / "metrics_validation.json").read_text())
     assert set(content["metrics"]) >= {"loss", "dice", "jaccard"}
     assert 0 < content["baseline"]["dice"] < 0.2

@@ -267,7 +267,7 @@ class GuidedClassification(ImageTask):
             probability, threshold, air, chance = (float(columns[name][index]) for name in wanted)
             label = f"{title}: {names[index]}\nprobability {probability:.2g} (positive from "
             label += f"{threshold:.2g})"
-            label += f", AIR {air:.2f} (chance {chance:.2f})" if np.isfinite(air) else ""
+            label += f"\nAIR {air:.2f} (chance {chance:.2f})" if np.isfinite(air) else ""
             activation = np.asarray(self.predict(outputs)["activation"])[0]
             rows.append((label, fields["image"][0], fields["region"][0], activation))
         return {"cases": pictures.cases_figure(rows)}

@@ -4,8 +4,8 @@ import pathlib
 
 import tensorflow_datasets as tfds
 
-from segjax.data import digest, shards, sources, store
-from segjax.errors import UserError
+from segjax.data import digest, sources, store
+from segjax.errors import DamagedError, UserError
 
 
 def prepare(
@@ -66,7 +66,7 @@ def _fault(made: tfds.core.DatasetBuilder) -> str:
     """Which file of a set is missing or damaged; '' for none."""
     try:
         digest.check(made)
-    except shards.DamagedError as error:
+    except DamagedError as error:
         return error.fault
     return ""
 

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from segjax.data import shards
+from segjax.errors import DamagedError
 
 SOURCE = "source.json"  # what it was made of; its name tells an own set from others
 SPLIT_TABLE = "splits.csv"
@@ -78,9 +79,9 @@ def splits(folder: pathlib.Path) -> dict[str, tuple[str, str]]:
         raise _damaged(path, error) from error
 
 
-def _damaged(path: pathlib.Path, error: object) -> shards.DamagedError:
+def _damaged(path: pathlib.Path, error: object) -> DamagedError:
     why = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return shards.DamagedError(f"{path}: damaged: {why}", "prepare the set with --overwrite")
+    return DamagedError(f"{path}: damaged: {why}", "prepare the set with --overwrite")
 
 
 def source(folder: pathlib.Path) -> dict[str, Any]:

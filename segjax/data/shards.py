@@ -11,22 +11,10 @@ from typing import Any
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 
-from segjax.errors import UserError
+from segjax.errors import DamagedError
 
 INFO = "dataset_info.json"
 SPLITS = ("train", "validation", "test")  # in this order in messages
-
-
-class DamagedError(UserError):
-    """What is said of a file of a prepared set that cannot be used.
-
-    Attributes:
-        fault: what is wrong with it, without what to do about it.
-    """
-
-    def __init__(self, fault: str, remedy: str):
-        super().__init__(f"{fault}; {remedy}")
-        self.fault = fault
 
 
 class Source(Sequence):

@@ -5,7 +5,7 @@ import pathlib
 import tempfile
 from collections.abc import Sequence
 
-from segjax.errors import UserError
+from segjax.errors import DamagedError, UserError
 from segjax.inference.open import open_parts
 from segjax.inference.predict import TABLE, predict
 
@@ -36,9 +36,8 @@ def predicted_points(
     with tempfile.TemporaryDirectory() as output:
         try:
             predict(folder, [str(path) for path in photographs], pathlib.Path(output), "best")
-        except UserError as error:
-            # It offers a flag of `segjax predict`
-            raise UserError(f"--fovea: {str(error).partition('; --checkpoint')[0]}") from error
+        except DamagedError as error:
+            raise UserError(f"--fovea {folder}: {error.fault}; train it again") from error
         with pathlib.Path(output, TABLE).open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     return {

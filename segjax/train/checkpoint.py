@@ -28,7 +28,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import LatestN
 from orbax.checkpoint.options import MultiprocessingOptions
 
-from segjax.errors import Interrupted, UserError
+from segjax.errors import DamagedError, Interrupted, UserError
 from segjax.train.loop_state import LoopState, from_saved
 from segjax.train.state import State
 
@@ -170,9 +170,8 @@ def load(workdir: pathlib.Path, kind: str, template: State) -> State:
             state, _ = _read(path, template)
         except Damaged as error:
             if kind == "best" and path.exists():
-                raise UserError(
-                    f"{path}: damaged ({error}); --checkpoint latest takes the latest one instead"
-                ) from error
+                fault, remedy = f"{path}: damaged ({error})", "takes the latest one instead"
+                raise DamagedError(fault, f"--checkpoint latest {remedy}") from error
             damaged[step] = f"{path}: damaged ({error})"
             continue
         if damaged:

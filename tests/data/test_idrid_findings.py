@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 
 from segjax.cli import main
@@ -12,7 +14,8 @@ from segjax.data import downloads, store
 from segjax.data.regions import REGIONS
 from segjax.data.sets import idrid_findings
 from segjax.data.sets.idrid import MASKS, Idrid
-from segjax.errors import UserError
+from segjax.errors import DamagedError, UserError
+from segjax.inference import points
 from tests.data import test_idrid as official
 from tests.data.preparing import examples
 
@@ -99,6 +102,51 @@ def test_a_fovea_in_the_middle_of_the_disc_is_refused_by_name(tmp_path, manual):
     same = FOVEA_A | {"IDRiD_01": (columns.mean() + 0.5, rows.mean() + 0.5)}
     with pytest.raises(UserError, match="IDRiD_01.*other than `disc`"):
         downloads.prepare(made_with(tmp_path, same), str(manual), overwrite=False)
+
+
+def test_an_empty_mask_of_the_disc_is_named(tmp_path, manual):
+    (path,) = manual.rglob("IDRiD_01_OD.tif")
+    Image.fromarray(np.zeros_like(np.asarray(Image.open(path)))).save(path)
+    with pytest.raises(UserError, match="IDRiD_01_OD.tif: the mask of the optic disc is empty"):
+        downloads.prepare(made_with(tmp_path), str(manual), overwrite=False)
+
+
+def test_an_unusual_distance_of_the_fovea_is_said(capsys):
+    masks = {kind: np.zeros((60, 100, 1), np.uint8) for kind in MASKS}
+    masks["optic_disc"][25:35, 15:25] = 1  # the diameter of a circle of its area is 11.3
+    idrid_findings.of_masks("eye", masks, (50, 30))
+    assert capsys.readouterr().err == ""
+    idrid_findings.of_masks("eye", masks, (36, 30))
+    assert "eye: the predicted fovea lies 1.4 diameters of the disc" in capsys.readouterr().err
+
+
+def test_findings_are_counted_and_the_hint_has_the_run(tmp_path, manual, capsys):
+    words = ["data", "prepare", "idrid/findings", "--data_dir", str(tmp_path / "prepared")]
+    with pytest.raises(UserError, match="--manual_dir FOLDER --fovea RUN --data_dir"):
+        store.ensure_prepared("idrid/findings", str(tmp_path / "prepared"))
+    found = prepared(tmp_path, manual)
+    capsys.readouterr()
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    for finding in idrid_findings.FINDINGS:
+        present = sum(int(each[f"{finding}_label"]) for each in found.values())
+        assert f"finding {finding}: present in {present}, absent in {3 - present}\n" in shown
+
+
+def test_a_damaged_run_is_named_without_a_flag_of_another_verb(tmp_path, monkeypatch):
+    parts = SimpleNamespace(
+        config=ConfigDict({"task": "localization", "task_options": {"target": "fovea"}}),
+        task=SimpleNamespace(predictor=lambda: SimpleNamespace(columns=points.COLUMNS)),
+    )
+
+    def damaged(*given):
+        raise DamagedError("best/4: damaged (why)", "--checkpoint latest does")
+
+    monkeypatch.setattr(points, "open_parts", lambda *given, **options: parts)
+    monkeypatch.setattr(points, "predict", damaged)
+    with pytest.raises(UserError) as caught:
+        points.predicted_points(tmp_path, [], "fovea")
+    assert str(caught.value) == f"--fovea {tmp_path}: best/4: damaged (why); train it again"
 
 
 def test_predictions_are_kept_and_other_ones_are_noticed(tmp_path, manual):

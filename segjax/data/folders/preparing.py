@@ -12,7 +12,7 @@ from segjax.data import digest, images, own, shards, sources, staging, store
 from segjax.data.contact_sheet import write_contact_sheet
 from segjax.data.folders import builder, description, listing, photographs, scan, volumes
 from segjax.data.folders.content import Content
-from segjax.errors import UserError
+from segjax.errors import DamagedError, UserError
 
 SHEET = "contact_sheet.png"
 DRY_SHEET = "contact_sheet_dry_run.png"  # not the other one, which shows what is stored
@@ -115,7 +115,7 @@ def _difference(there: pathlib.Path, content: Content) -> str:
         own.patients(made)
         # Last, for it notes the sizes and times of files that have been found whole
         digest.check(made)
-    except shards.DamagedError as error:
+    except DamagedError as error:
         return error.fault
     before, now = getattr(made, "CLASSES", ()), content.metadata["classes"]
     if list(before) != list(now):

@@ -29,6 +29,7 @@ class Dataset:
     def __init__(self, section: ConfigDict, *, trained: bool = False):
         self.name, self.folder = section.name, section.data_dir
         self.splits: Mapping[str, str] = section.splits
+        self._columns: dict[tuple[str, str], list[Any]] = {}
         self._is_own = own.folder_of(self.name, self.folder) is not None
         self._made, self._missing, self._is_absent = None, "", False
         try:
@@ -192,5 +193,14 @@ class Dataset:
 
     def names(self, split: str) -> list[str]:
         """The `image_id` of every example, in the order of the split."""
-        source = self.open(split, ("image_id",))
-        return [source[index]["image_id"].decode() for index in range(len(source))]
+        return [name.decode() for name in self.column(split, "image_id")]
+
+    def column(self, split: str, field: str) -> list[Any]:
+        """A small field of every example, in the order of the split; read once.
+
+        Examples are stored whole, so that each reading is one of all photographs.
+        """
+        source = self.open(split, (field,))  # also of what is known: it tells a set that changed
+        if (split, field) not in self._columns:
+            self._columns[split, field] = [source[k][field] for k in range(len(source))]
+        return self._columns[split, field]

@@ -118,10 +118,14 @@ def test_a_reader_notices_that_its_set_was_replaced(source):
     """As where a disk knows no locks."""
     made = dataset(source)
     assert made.digest == source.before
+    names = made.names("train")
     shutil.rmtree(place(source))
     assert cli.main(source.words) == 0
     now = source.digest()
     words = f"was replaced while this process used it: its digest was {digest.short(made.digest)}, "
-    for ask in (lambda: made.open("train", ()), lambda: made.patients(["a"])):
+    # Also of what it has read already
+    asked = (lambda: made.open("train", ()), lambda: made.patients(["a"]))
+    for ask in (*asked, lambda: made.names("train"), lambda: made.column("train", "image_id")):
         with pytest.raises(UserError, match=f"{place(source)}: {words}and is {digest.short(now)}"):
             ask()
+    assert names

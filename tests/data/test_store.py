@@ -4,8 +4,10 @@ import os
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from segjax.data import staging, store
+from segjax.data.dataset import Dataset
 from segjax.data.synthetic.fundus import MASKS
 from segjax.errors import UserError
 from tests.train import runs
@@ -14,6 +16,23 @@ from tests.train import runs
 @pytest.fixture(scope="module")
 def made(data_dir):
     return store.builder(runs.DATA, str(data_dir))
+
+
+def test_a_column_is_read_once(made, data_dir, monkeypatch):
+    store.prepare(made)
+    section = {"name": runs.DATA, "data_dir": str(data_dir), "splits": {"a": "train", "b": "test"}}
+    data = Dataset(ConfigDict(section))
+    source, read = store.open_split(made, "train", ("fovea",)), []
+    np.testing.assert_array_equal(
+        data.column("a", "fovea"), [source[k]["fovea"] for k in range(len(source))]
+    )
+    usual = store.open_split
+    monkeypatch.setattr(store, "open_split", lambda *given: read.append(given[1:]) or usual(*given))
+    monkeypatch.setattr(type(source), "__getitem__", lambda self, index: pytest.fail("read again"))
+    assert len(data.column("a", "fovea")) == len(source)
+    assert read == [("train", ("fovea",))]  # opened, which tells a set that changed
+    with pytest.raises(UserError, match="split 'c'"):
+        data.column("c", "fovea")
 
 
 def test_names_and_configs_are_found(tmp_path):

@@ -11,11 +11,8 @@ import pytest
 from segjax.data.field_of_view import bounds
 from segjax.data.regions import REGIONS, region_map
 from segjax.errors import UserError
-from segjax.tasks.base import Evaluation
-from segjax.tasks.guided_classification import GuidedClassification, cells, metrics, pictures
-from segjax.tasks.guided_classification.evaluation import AT_CUTS, judged
+from segjax.tasks.guided_classification import GuidedClassification
 from segjax.tasks.guided_classification.shuffling import shuffled
-from segjax.tasks.guided_classification.thresholds import operating_point
 
 pytestmark = pytest.mark.usefixtures("command_settings")
 
@@ -91,165 +88,6 @@ def test_cells_that_do_not_lie_where_the_network_has_them_are_refused():
     message = "100 pixels do not divide into the 13 cells of the activation map; takes a multiple"
     with pytest.raises(ValueError, match=f"{message} of 8"):
         GuidedClassification().bind(outputs, fields)
-
-
-@pytest.mark.parametrize("size", [(4, 4), (3, 5), (7, 2), (1, 1), (9, 14)])
-def test_shares_are_means_over_areas(size):
-    region = np.random.default_rng(0).random((2, 9, 14)) > 0.5
-    found = cells.shares(region.astype(np.float32), size)
-    # Every pixel and every cell divide the pixels of the product of both sizes
-    fine = region.repeat(size[0], axis=1).repeat(size[1], axis=2)
-    wanted = fine.reshape(2, size[0], 9, size[1], 14).mean(axis=(2, 4))
-    np.testing.assert_allclose(found, wanted, atol=1e-6)
-    inside = jax.jit(lambda x: cells.shares(x, size))(jnp.asarray(region, jnp.float32))
-    np.testing.assert_allclose(inside, found, atol=1e-6)
-
-
-def test_air_by_hand_and_by_chance_on_maps_that_are_not_square():
-    activation = np.array([[[0.5, 0.25, 0.25], [0.0, 0.0, 0.0]]], np.float32)
-    region = np.array([[[1.0, 0.0, 0.5], [1.0, 0.0, 0.0]]], np.float32)
-    found = cells.activation_shares(activation, region)
-    assert found["air"] == pytest.approx([0.625]) and found["air_chance"] == pytest.approx(
-        [2.5 / 6]
-    )
-    # A map that is the same everywhere has its chance level, whatever its height
-    same = cells.activation_shares(np.full((1, 2, 3), 0.03, np.float32), region)
-    assert same["air"] == pytest.approx(same["air_chance"])
-    silent = cells.activation_shares(np.zeros((1, 2, 3), np.float32), region)
-    assert silent["air"] == 0
-
-
-@pytest.mark.parametrize(
-    ("tolerance", "hit"), [(0.0, 0.0), (0.24, 0.0), (0.26, 1.0)], ids=["none", "less", "enough"]
-)
-def test_pointing_takes_the_middle_of_the_highest_cell_with_its_tolerance(tolerance, hit):
-    # 20 x 40 pixels under 2 x 4 cells: the middle of cell (0, 2) is pixel (5, 25)
-    activation = np.zeros((1, 2, 4), np.float32)
-    activation[0, 0, 2] = 0.1
-    region = np.zeros((1, 20, 40), bool)
-    region[0, 5, 30] = True  # 5 pixels from it: a quarter of the shorter side
-    found = cells.pointing(activation, region, tolerance)
-    assert found["pointing"] == [hit]
-    # Of the eight middles (5 or 15, 5 or 15 or 25 or 35), (5, 25) and (5, 35) are as near
-    assert found["pointing_chance"] == [2 / 8 * hit]
-
-
-def test_a_map_without_a_highest_cell_points_at_nothing():
-    found = cells.pointing(np.full((1, 2, 2), 0.7), np.ones((1, 4, 4), bool), 1.0)
-    assert found["pointing"] == [0.0] and found["pointing_chance"] == [1.0]
-
-
-def test_overlaps_against_a_loop():
-    generator = np.random.default_rng(1)
-    activation = generator.random((3, 4, 5)).astype(np.float32)
-    region = generator.random((3, 4, 5)).astype(np.float32)
-    found = cells.overlaps(activation, region)
-    for k, cut in enumerate(cells.CUTS):
-        for map_, share, iou in zip(activation, region, found[k], strict=True):
-            above = map_ >= cut * map_.max()
-            both, either = share[above].sum(), share.sum() + (1 - share)[above].sum()
-            assert iou == pytest.approx(both / either, rel=1e-5)
-
-
-def test_the_operating_point_has_the_best_harmonic_mean():
-    generator = np.random.default_rng(2)
-    for _ in range(20):
-        label = generator.integers(0, 2, 12)
-        probability = generator.integers(0, 6, 12) / 5
-        found = operating_point(probability, label)
-        if label.all() or not label.any() or len(np.unique(probability)) == 1:
-            assert found == 0.5
-            continue
-
-        def harmonic(cut, probability=probability, label=label):
-            a = np.mean(probability[label == 1] >= cut)
-            b = np.mean(probability[label == 0] < cut)
-            return 2 * a * b / (a + b) if a + b else 0.0
-
-        best = max(harmonic(cut) for cut in np.linspace(-0.05, 1.05, 12))
-        assert harmonic(found) == pytest.approx(best)
-
-
-def table(probability, label, air=None):
-    count = len(label)
-    columns = {"probability": np.array(probability), "label": np.array(label, float)}
-    if air is not None:
-        known = np.where(columns["label"] > 0, np.array(air, float), np.nan)
-        chance = np.where(columns["label"] > 0, 0.25, np.nan)
-        columns |= {"air": known, "air_chance": chance, "pointing_chance": 2 * chance}
-        columns |= {
-            name: np.where(columns["label"] > 0, k / 100, np.nan) for k, name in enumerate(AT_CUTS)
-        }
-    return Evaluation(columns, [str(k) for k in range(count)], {"loss": 1.0}, {"label": label})
-
-
-def test_the_validation_split_chooses_and_the_other_is_judged():
-    choosing = table([0.1, 0.2, 0.6, 0.9], [0, 0, 1, 1], [0, 0, 0.5, 0.5])
-    found = judged(table([0.3, 0.5, 0.39, 0.8], [0, 0, 1, 1], [0, 0, 0.4, 0.8]), choosing)
-    assert found.columns["threshold"] == pytest.approx([0.4] * 4)
-    np.testing.assert_array_equal(found.columns["sensitive"], [np.nan, np.nan, 0, 1])
-    np.testing.assert_array_equal(found.columns["specific"], [1, 0, np.nan, np.nan])
-    np.testing.assert_array_equal(found.columns["air_tp"], [np.nan, np.nan, np.nan, 0.8])
-    np.testing.assert_array_equal(found.columns["air_fn"], [np.nan, np.nan, 0.4, np.nan])
-    # The last cut has the highest mean here
-    assert found.columns["cut"][0] == 0.95 and found.columns["iou"][3] == 0.18
-    assert not {*AT_CUTS} & {*found.columns}
-    for name, chance in (("air", 0.25), ("iou", 0.25), ("pointing", 0.5)):
-        np.testing.assert_array_equal(found.baseline[name], [np.nan, np.nan, chance, chance])
-    # Which of them are called positive is the model's doing: no baseline has true positives
-    assert not {"air_tp", "air_fn"} & {*found.baseline}
-    values = found.values(GuidedClassification())
-    assert values["auroc"] == 0.75 and values["sensitivity"] == values["specificity"] == 0.5
-    assert next(iter(values)) == "auroc"
-
-
-def test_a_network_without_a_map_has_its_auroc_alone():
-    found = judged(table([0.1, 0.9], [0, 1]), table([0.1, 0.9], [0, 1]))
-    assert {*found.values(GuidedClassification())} == {
-        "auroc",
-        "sensitivity",
-        "specificity",
-        "loss",
-    }
-
-
-def test_remarks_give_delongs_interval_the_operating_point_and_the_chance_level():
-    found = judged(*[table([0.1, 0.2, 0.6, 0.9], [0, 1, 0, 1], [0, 0.3, 0, 0.5])] * 2)
-    text = "\n".join(metrics.remarks(found.columns))
-    for part in (
-        "2 of 4 photographs",
-        "DeLong",
-        "Operating point: a probability of 0.15,",
-        "2 true positives, 0 false negatives",
-        "AIR 0.250.",
-        "cut at 0.95 of their maximum, the last one that is tried",
-    ):
-        assert part in text, text
-    wide = {**found.columns, "air_chance": 3 * found.columns["air_chance"]}
-    assert "AIR 0.750: the regions are so wide" in "\n".join(metrics.remarks(wide))
-    alone = metrics.remarks({"probability": np.array([0.1, 0.2]), "label": np.array([0.0, 0.0])})
-    assert alone[1] == "AUROC is not defined: the photographs are of one class."
-    one = metrics.remarks(
-        {"probability": np.array([0.1, 0.2, 0.3]), "label": np.array([0, 0, 1.0])}
-    )
-    assert one[1] == "AUROC has no interval: there is one photograph of a class."
-    unknown = {"probability": np.array([np.nan, 0.2, 0.3]), "label": np.array([0, 1, 1.0])}
-    assert metrics.remarks(unknown)[1] == "AUROC is not defined: a probability is no number."
-
-
-def test_cases_worth_a_look_are_ranked_by_what_exceeds_chance_and_none_comes_twice():
-    columns = {
-        "probability": np.array([0.9, 0.8, 0.7, 0.1, 0.6, 0.2]),
-        "label": np.array([1, 1, 1, 1, 0, 0.0]),
-        "threshold": np.full(6, 0.5),
-        "air": np.array([0.9, 0.8, 0.3, 0.95, np.nan, np.nan]),
-        "air_chance": np.array([0.85, 0.2, 0.2, 0.9, np.nan, np.nan]),
-    }
-    chosen = pictures.chosen_cases(columns)
-    assert list(chosen.values()) == [1, 2, 0, 3, 4]
-    assert list(chosen)[0].startswith("found, highest") and list(chosen)[3] == "missed"
-    only = {name: column[[0, 3, 5]] for name, column in columns.items()}
-    assert list(pictures.chosen_cases(only).values()) == [0, 1]
 
 
 def test_shuffled_regions_are_as_many_and_the_same_in_each_epoch():
@@ -334,6 +172,9 @@ class FakeData:
     def open(self, split, fields):
         rows = [example(label=label, image_id=name.encode()) for name, label in self._rows(split)]
         return [{field: row[field] for field in fields} for row in rows]
+
+    def column(self, split, field):
+        return [row[field] for row in self.open(split, (field,))]
 
     def names(self, split):
         return [name for name, _ in self._rows(split)]

@@ -112,8 +112,7 @@ class GuidedClassification(ImageTask):
     # --- which photographs count ---------------------------------------------------------------
 
     def _labels(self, experiment: Experiment, split: str) -> list[int]:
-        source = experiment.data.open(split, (self.label,))
-        return [int(source[index][self.label]) for index in range(len(source))]
+        return [int(label) for label in experiment.data.column(split, self.label)]
 
     def kept(self, experiment: Experiment, split: str) -> Sequence[int] | None:
         """Those whose label is known."""

@@ -72,15 +72,14 @@ class Localization(ImageTask):
 
     def kept(self, experiment: Experiment, split: str) -> Sequence[int] | None:
         """Those on which the point is annotated."""
-        source = experiment.data.open(split, (self.target,))
-        every = range(len(source))
-        known = [index for index in every if np.isfinite(source[index][self.target]).all()]
+        points = experiment.data.column(split, self.target)
+        known = [index for index, point in enumerate(points) if np.isfinite(point).all()]
         if not known:
             raise UserError(
                 f"config.task_options.target={self.target!r}: no photograph of the split "
                 f"{split!r} of {experiment.data.name} has this point"
             )
-        return None if len(known) == len(every) else known
+        return None if len(known) == len(points) else known
 
     # --- from the data set to fields -----------------------------------------------------------
 

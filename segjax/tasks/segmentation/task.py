@@ -81,7 +81,7 @@ class Segmentation(ImageTask):
         self.cover = float(cover)
         self.targets, self.within, self.topology = tuple(targets), within, topology
         self.classes = self.targets
-        self.question = f"segmentation of {', '.join(self.targets)}"
+        self.question = ", ".join(self.targets)
         # A field may belong to several targets, and is read once
         masks = [field for target in targets for field in target.split("+")]
         self.masks = tuple(dict.fromkeys([*masks, *([within] if within else [])]))

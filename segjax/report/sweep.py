@@ -6,7 +6,7 @@ reports/, and the sweep's has the table of each.
 
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from segjax import checks, files
 from segjax.report import figures, formats, latex, results
@@ -17,6 +17,7 @@ from segjax.report.results import Sweep
 
 # The distribution of fewer trainings says no more than their values
 SEEDS = 5
+LONGEST = 60  # letters of a folder's name
 
 
 def write(
@@ -40,9 +41,10 @@ def write(
     compared = {asked: (sweep, _compared(sweep, against, every)) for asked, sweep in read.items()}
     if len(compared) == 1:
         return _write(workdir, *next(iter(compared.values())), failed_below)
+    places = _folders(compared)
     for asked, (sweep, comparison) in compared.items():
-        _write(workdir / _folder(asked), sweep, comparison, failed_below)
-    return _write_overview(workdir, compared)
+        _write(workdir / places[asked], sweep, comparison, failed_below)
+    return _write_overview(workdir, compared, places)
 
 
 def _compared(sweep: Sweep, against: str | None, every: list[str]) -> Comparison:
@@ -73,10 +75,12 @@ def _write(
 
 
 def _write_overview(
-    workdir: pathlib.Path, compared: Mapping[str, tuple[Sweep, Comparison]]
+    workdir: pathlib.Path,
+    compared: Mapping[str, tuple[Sweep, Comparison]],
+    folders: Mapping[str, str],
 ) -> pathlib.Path:
     """The tables of several questions below each other; their rows are compared within each."""
-    places = {asked: f"{_folder(asked)}/report.md" for asked in compared}
+    places = {asked: f"{folder}/report.md" for asked, folder in folders.items()}
     tables = [latex.latex_text(*each) for each in compared.values()]
     each = list(compared.values())
     return _write_texts(
@@ -93,6 +97,12 @@ def _write_texts(folder: pathlib.Path, table: str, tex: str, text: str) -> pathl
     return folder / "report.md"
 
 
-def _folder(asked: str) -> str:
-    """Where the report of one question lies, below the sweep's folder."""
-    return f"reports/{re.sub(r'[^A-Za-z0-9._-]+', '_', asked)}"
+def _folders(asked: Iterable[str]) -> dict[str, str]:
+    """Where the report of each question lies, below the sweep's folder; no two in one place."""
+    found: dict[str, str] = {}
+    for number, words in enumerate(asked, start=1):
+        name = re.sub(r"[^\w.-]+", "_", words).strip(".")[:LONGEST]
+        place = f"reports/{name}"
+        taken = {other.casefold() for other in found.values()}
+        found[words] = f"{place}_{number}" if not name or place.casefold() in taken else place
+    return found

@@ -109,6 +109,16 @@ def test_what_is_missing_is_said_once(tmp_path):
     )
 
 
+def test_reports_of_questions_never_share_a_folder():
+    asked = ["finding a", "finding_a", "Finding A", "Gefäß", "???", "x" * 300, "x" * 301, "", ".."]
+    places = sweep._folders(asked)
+    assert list(places) == asked and len({p.casefold() for p in places.values()}) == len(asked)
+    assert places["finding a"] == "reports/finding_a" and places["Gefäß"] == "reports/Gefäß"
+    assert max(map(len, places.values())) < 80
+    assert not any("/.." in place for place in places.values())
+    assert all(place.count("/") == 1 and not place.endswith("/") for place in places.values())
+
+
 def test_one_question_alone_has_one_report(tmp_path):
     read = results.read(fabricate(tmp_path, points=POINTS[:4]))
     assert [each.question for each in read.values()] == ["the left side"]

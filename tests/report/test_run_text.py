@@ -156,6 +156,14 @@ def test_every_metric_is_said_to_stand_to_the_baseline_as_its_interval_shows(bas
     assert "the baseline" not in "\n".join(run_text.section(split(), base()))
 
 
+def test_what_is_not_defined_does_not_stand_to_the_baseline():
+    values = split().result["metrics"] | {"dice": np.nan}
+    baseline = {"dice": 0.5, "r_aed": np.nan, "far": 2.0}
+    lines = run_text.section(split(result={"metrics": values, "baseline": baseline}), base())
+    told = [line for line in lines if line.endswith("the baseline.")]
+    assert told == ["- far: not better than the baseline."]
+
+
 def test_without_an_interval_a_better_value_is_only_so_on_these_cases():
     columns = {name: values[:4] for name, values in COLUMNS.items()}
     result = {"count": 4.0, "baseline": {"dice": 0.1, "far": 2.0}}

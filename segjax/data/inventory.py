@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 import tensorflow_datasets as tfds
 
 from segjax.config import lookup
-from segjax.data import digest, own, shards, store, tidy
-from segjax.data.volumes import cases
+from segjax.data import array_files, digest, own, shards, store, tidy
 from segjax.errors import UserError
 
 WIDTH = 120  # of the table, in characters
@@ -109,12 +108,12 @@ def _without_set(
 def caches_of(folders: list[pathlib.Path], root: pathlib.Path) -> list[pathlib.Path | None]:
     """Where caches of the sets in some folders lie; None for one whose digest is not kept."""
     digests = map(digest.known, folders)
-    return [cases.folder_of(root, found) if found else None for found in digests]
+    return [array_files.folder_of(root, found) if found else None for found in digests]
 
 
 def cache_of(data_dir: str | os.PathLike, cache_dir: str | os.PathLike | None) -> pathlib.Path:
     """Where preprocessed cases lie: beside the prepared sets unless told otherwise."""
-    return pathlib.Path(cache_dir) if cache_dir else pathlib.Path(data_dir, cases.FOLDER)
+    return pathlib.Path(cache_dir) if cache_dir else pathlib.Path(data_dir, array_files.FOLDER)
 
 
 def _state(folder: pathlib.Path) -> str:

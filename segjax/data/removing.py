@@ -13,9 +13,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 
 from segjax.config import lookup
-from segjax.data import digest, inventory, leftovers, staging, store, tidy
+from segjax.data import array_files, digest, inventory, leftovers, staging, store, tidy
 from segjax.data.folders import scan
-from segjax.data.volumes import cases, planning
+from segjax.data.volumes import planning
 from segjax.errors import UserError
 
 
@@ -204,7 +204,7 @@ def _caches(
     owned = {cache for paths in others for cache in inventory.caches_of(paths, root)}
     for folder in folders:
         try:
-            cache = cases.folder_of(root, tidy.digest_of(folder))
+            cache = array_files.folder_of(root, tidy.digest_of(folder))
         except UserError as error:
             remarks.append(f"its caches are not known: {error}")
             continue

@@ -8,8 +8,7 @@ import re
 
 import tensorflow_datasets as tfds
 
-from segjax.data import digest, shards, staging
-from segjax.data.volumes import cases
+from segjax.data import array_files, digest, shards, staging
 from segjax.errors import UserError
 
 _OURS = re.compile(r"[0-9a-f]{16}(\.npy)?")  # caches, also of the time before digests
@@ -30,7 +29,7 @@ def tidy(data_dir: str) -> str | None:
     restored = [str(place) for folder in sorted(folders) for place in staging.put_back(folder)]
     counts = {
         "left by killed preparations": sum(map(staging.remove_abandoned, folders)),
-        "preprocessed from data that are gone": _caches(root, root / cases.FOLDER),
+        "preprocessed from data that are gone": _caches(root, root / array_files.FOLDER),
     }
     found = [f"{count} {what}" for what, count in counts.items() if count]
     done = [f"removed {', '.join(found)}"] if found else []
@@ -52,7 +51,7 @@ def _caches(root: pathlib.Path, cache: pathlib.Path) -> int:
     if not entries:
         return 0
     try:
-        owned = {cases.folder_of(cache, found) for found in _digests(root)}
+        owned = {array_files.folder_of(cache, found) for found in _digests(root)}
     except UserError:  # a damaged set may own any of them
         return 0
     return sum(staging.remove(path) for path in entries if path not in owned)

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from segjax.cli import main
-from segjax.data import digest, downloads, sources, store
-from segjax.data.volumes import cases
+from segjax.data import array_files, digest, downloads, sources, store
 from tests.data import test_drive, test_idrid
 from tests.data.folders.settings import mask, picture
 from tests.data.folders.test_photographs import prepare as prepare_own
@@ -171,7 +170,7 @@ def test_a_note_that_cannot_be_written_is_no_fault(tmp_path, data, manual, monke
 
 
 def cache(data, found):
-    folder = cases.folder_of(data / cases.FOLDER, found)
+    folder = array_files.folder_of(data / array_files.FOLDER, found)
     folder.mkdir(parents=True)
     (folder / "0123456789abcdef.npy").write_bytes(b"maps")
     return folder
@@ -255,7 +254,7 @@ def test_a_set_without_a_note_is_taken_as_it_is(tmp_path, data, manual, capfd, s
     first, second = capfd.readouterr().out.splitlines()
     assert first.startswith("already prepared: ")
     assert second.startswith(f"not compared with {manual}, ") and "--overwrite" in second
-    shutil.rmtree(data / cases.FOLDER)
+    shutil.rmtree(data / array_files.FOLDER)
     assert snapshot(data) == before
     own.mkdir(parents=True)
     # The mask as it was: the new set has a note, and the old one's digest and caches

@@ -9,8 +9,7 @@ import sys
 import pytest
 
 from segjax import cli
-from segjax.data import digest, inventory, staging, store, tidy
-from segjax.data.volumes import cases
+from segjax.data import array_files, digest, inventory, staging, store, tidy
 from tests.data import test_idrid
 from tests.data.folders.settings import mask, picture
 from tests.data.test_inventory import cached
@@ -62,7 +61,7 @@ def killed(request, tmp_path):
     """A set, and what a killed preparation of its changed source has left of it."""
     source = Source(tmp_path, request.param)
     source.before = source.digest()
-    source.cache = cached(source.data / cases.FOLDER, source.before, 100)
+    source.cache = cached(source.data / array_files.FOLDER, source.before, 100)
     source.change()
     command = [sys.executable, "-c", KILLED, *source.words, "--overwrite"]
     assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == -signal.SIGKILL

@@ -7,8 +7,7 @@ import shutil
 import pytest
 
 from segjax import cli
-from segjax.data import digest, inventory, shards, store
-from segjax.data.volumes import cases
+from segjax.data import array_files, digest, inventory, shards, store
 from tests.data import test_drive
 from tests.data.folders.settings import mask, picture
 from tests.data.folders.test_photographs import prepare
@@ -39,7 +38,7 @@ def data(prepared, tmp_path):
 
 def cached(root, found, size):
     """A cache of so many bytes."""
-    folder = cases.folder_of(root, found)
+    folder = array_files.folder_of(root, found)
     (folder / "0123456789abcdef").mkdir(parents=True)
     (folder / "0123456789abcdef" / "image.npy").write_bytes(b"x" * (size - 10))
     (folder / "fedcba9876543210.npy").write_bytes(b"x" * 10)
@@ -80,7 +79,7 @@ def columns(lines):
 
 
 def test_every_prepared_set_has_its_size_caches_cases_and_folder(data, capfd):
-    cached(data / cases.FOLDER, digest_of(data, "drive"), 2_340_000)
+    cached(data / array_files.FOLDER, digest_of(data, "drive"), 2_340_000)
     lines = listed(data, capfd)
     assert lines[0].split() == ["set", "state", "size", "caches", "folder"]
     found = columns(lines)
@@ -94,7 +93,7 @@ def test_every_prepared_set_has_its_size_caches_cases_and_folder(data, capfd):
     sets = sum(du(data / name) for name in ("drive/full", SPELLED, "mine/1.0.0"))
     assert lines[-2:] == [
         f"in {data}: {inventory.in_words(sets)} of prepared sets",
-        f"in {data / cases.FOLDER}: 2.3 MB of preprocessed caches",
+        f"in {data / array_files.FOLDER}: 2.3 MB of preprocessed caches",
     ]
 
 
@@ -117,7 +116,7 @@ def test_no_record_is_read(data, capfd, monkeypatch):
     for place, name in ((shards, "open_split"), (store, "open_split"), (digest, "_compute")):
         monkeypatch.setattr(place, name, None)
     (data / "drive/full/1.0.0" / digest.NAME).unlink()
-    cached(data / cases.FOLDER, "f" * 64, 500)
+    cached(data / array_files.FOLDER, "f" * 64, 500)
     found = columns(listed(data, capfd))
     # Which caches are the set's would take a pass over its records
     assert found["drive/full"][2] == "?" and found["mine"][2] == "-"
@@ -135,7 +134,7 @@ def test_without_any_cache_none_is_in_doubt(data, capfd):
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_caches_of_no_set_are_listed_as_such(data, tmp_path, capfd, elsewhere):
-    root = tmp_path / "cache" if elsewhere else data / cases.FOLDER
+    root = tmp_path / "cache" if elsewhere else data / array_files.FOLDER
     own = cached(root, digest_of(data, "mine"), 1000)
     lost = cached(root, "f" * 64, 3_000_000_000 // 1000)
     (root / "00112233445566ff.npy").write_bytes(b"old")

@@ -7,10 +7,9 @@ import shutil
 import pytest
 
 from segjax import cli
-from segjax.data import inventory, own, staging, store
+from segjax.data import array_files, inventory, own, staging, store
 from segjax.data.folders import preparing, scan
 from segjax.data.sets.synthetic_fundus import SyntheticFundus
-from segjax.data.volumes import cases
 from tests.data.folders.settings import mask, picture
 from tests.data.folders.test_photographs import prepare
 from tests.wrong_input.conftest import refuses, snapshot
@@ -162,7 +161,7 @@ def test_folders_of_others_are_no_leftovers(tmp_path, refuses, put):
 
 
 def test_caches_and_plans_are_no_leftovers(tmp_path, refuses):
-    for name in (cases.FOLDER, "plans"):
+    for name in (array_files.FOLDER, "plans"):
         (tmp_path / "data" / name).mkdir(parents=True)
         refuses("data", "remove", name, "--data_dir", tmp_path / "data", names=[name])
 

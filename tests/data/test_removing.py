@@ -11,10 +11,9 @@ import threading
 import pytest
 
 from segjax import cli
-from segjax.data import digest, inventory, removing, shards, staging, store, tidy
+from segjax.data import array_files, digest, inventory, removing, shards, staging, store, tidy
 from segjax.data.folders import scan
 from segjax.data.sets.synthetic_fundus import SyntheticFundus
-from segjax.data.volumes import cases
 from tests.data import test_idrid
 from tests.data.folders.settings import mask, picture
 from tests.data.folders.test_photographs import prepare
@@ -56,7 +55,7 @@ def remove(data, name, *words):
 def cache_of(data, name, size=1000, root=None):
     """A cache of a prepared set."""
     found = digest.of(store.builder(name, str(data)))
-    return cached(root or data / cases.FOLDER, found, size)
+    return cached(root or data / array_files.FOLDER, found, size)
 
 
 def names(data):
@@ -81,7 +80,7 @@ def test_an_own_set_goes_with_its_sheet_its_journal_and_its_caches(data, capfd):
     assert set(lines) == {f"removed {p}: {inventory.in_words(size)}" for p, size in sizes.items()}
     assert last == f"freed {inventory.in_words(sum(sizes.values()))}"
     assert not (data / "mine").exists() and not own.exists() and other.is_dir()
-    shutil.rmtree(data / cases.FOLDER)
+    shutil.rmtree(data / array_files.FOLDER)
     left = snapshot(data)
     assert {path: left[path] for path in others if pathlib.Path(path).is_file()} == {
         path: content for path, content in others.items() if pathlib.Path(path).is_file()
@@ -137,7 +136,7 @@ def test_only_the_caches(data, tmp_path, capfd):
     assert other.is_dir() and not own.exists() and names(data) == ALL
     assert remove(data, GRADING, "--caches") == 0
     assert "nothing is preprocessed from it in" in capfd.readouterr().out
-    shutil.rmtree(data / cases.FOLDER)
+    shutil.rmtree(data / array_files.FOLDER)
     assert {p: s for p, s in snapshot(data).items() if pathlib.Path(p) != data} == before
 
 
@@ -198,14 +197,16 @@ def test_caches_behind_a_link_stay(data, tmp_path, capfd):
     other = cache_of(data, GRADING, root=tmp_path / "elsewhere")
     other.rename(tmp_path / "moved")
     (tmp_path / "cache" / other.name).symlink_to(tmp_path / "moved")
-    (data / cases.FOLDER).symlink_to(tmp_path / "cache")
+    (data / array_files.FOLDER).symlink_to(tmp_path / "cache")
     assert remove(data, "mine") == 0
     shown = capfd.readouterr().out
-    assert f"{data / cases.FOLDER}: is a link, whose caches stay; --cache_dir" in shown
+    assert f"{data / array_files.FOLDER}: is a link, whose caches stay; --cache_dir" in shown
     assert own.is_dir() and "mine" not in names(data)
     # Named by the user a link may be followed, but not one in it
-    assert remove(data, GRADING, "--cache_dir", data / cases.FOLDER) == 0
-    assert f"{data / cases.FOLDER / other.name}: is a link, and stays" in capfd.readouterr().out
+    assert remove(data, GRADING, "--cache_dir", data / array_files.FOLDER) == 0
+    assert (
+        f"{data / array_files.FOLDER / other.name}: is a link, and stays" in capfd.readouterr().out
+    )
     assert len(list((tmp_path / "moved").iterdir())) == 2
 
 

@@ -7,8 +7,7 @@ import shutil
 import pytest
 
 from segjax import cli
-from segjax.data import digest, staging, store, tidy
-from segjax.data.volumes import cases
+from segjax.data import array_files, digest, staging, store, tidy
 
 NAME = "synthetic_fundus/48px_1_1_1"
 WORDS = ["data", "prepare", NAME, "--data_dir"]
@@ -28,7 +27,7 @@ def data(prepared, tmp_path):
 
 
 def cache(data, found):
-    folder = cases.folder_of(data / cases.FOLDER, found)
+    folder = array_files.folder_of(data / array_files.FOLDER, found)
     (folder / "0123456789abcdef").mkdir(parents=True)
     (folder / "0123456789abcdef.npy").write_bytes(b"maps")
     return folder
@@ -37,15 +36,15 @@ def cache(data, found):
 def test_a_cache_without_an_owner_goes_and_one_with_an_owner_stays(data, capsys):
     own = cache(data, digest.of(store.builder(NAME, str(data))))
     gone = cache(data, "f" * 64)
-    old = data / cases.FOLDER / "00112233445566ff"  # of the time before digests
+    old = data / array_files.FOLDER / "00112233445566ff"  # of the time before digests
     old.mkdir()
-    (data / cases.FOLDER / "00112233445566ff.npy").write_bytes(b"")
-    (data / cases.FOLDER / "notes.txt").write_text("mine")
+    (data / array_files.FOLDER / "00112233445566ff.npy").write_bytes(b"")
+    (data / array_files.FOLDER / "notes.txt").write_text("mine")
     assert cli.main([*WORDS, str(data)]) == 0
     lines = capsys.readouterr().out.splitlines()
     wanted = f"tidied {data}: removed 3 preprocessed from data that are gone"
     assert [line for line in lines if line.startswith("tidied")] == [wanted]
-    assert sorted(p.name for p in (data / cases.FOLDER).iterdir()) == sorted(
+    assert sorted(p.name for p in (data / array_files.FOLDER).iterdir()) == sorted(
         [own.name, "notes.txt"]
     )
     assert not gone.exists() and len(list(own.iterdir())) == 2

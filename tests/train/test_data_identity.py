@@ -12,7 +12,7 @@ import pytest
 from segjax import cli
 from segjax.config import files
 from segjax.config.validation import check_fields
-from segjax.data import staging, store
+from segjax.data import array_files, staging, store
 from segjax.data.dataset import Dataset
 from segjax.data.volumes import cases
 from segjax.errors import UserError
@@ -89,7 +89,7 @@ def test_labels_that_were_corrected_are_used_everywhere(tmp_path, manual, capsys
     config = config_of(data, "acdc")
     digests, maps = [Dataset(config.data).digest], [check_labels(config, manual)]
     assert cli.main([*plan, str(plans[0])]) == 0
-    cached = list((data / cases.FOLDER).rglob("*.npy"))
+    cached = list((data / array_files.FOLDER).rglob("*.npy"))
     assert len(cached) == 2 * len(cases.KINDS) + 1  # two splits, and the maps of one
 
     correct_labels(manual)
@@ -131,7 +131,7 @@ def open_train(data, **fields):
 def test_cases_are_kept_by_digest_and_split(cardiac):
     made = store.builder("synthetic_cardiac/32px_1_1_1", str(cardiac))
     kept = json.loads((pathlib.Path(made.data_path) / "digest.json").read_text())["digest"]
-    (index,) = (cardiac / cases.FOLDER / kept[:16]).glob("*/cases.json")
+    (index,) = (cardiac / array_files.FOLDER / kept[:16]).glob("*/cases.json")
     assert json.loads(index.read_text())["key"] == f"{kept}/train"
 
 
@@ -144,10 +144,12 @@ def test_a_moved_data_folder_keeps_its_caches(cardiac, tmp_path, monkeypatch):
 
 def test_a_data_folder_to_read_only_has_its_cache_elsewhere(cardiac, tmp_path):
     data = tmp_path / "data"
-    shutil.copytree(cardiac, data, ignore=shutil.ignore_patterns(cases.FOLDER))
-    (data / cases.FOLDER).write_text("nothing can be written here")
+    shutil.copytree(cardiac, data, ignore=shutil.ignore_patterns(array_files.FOLDER))
+    (data / array_files.FOLDER).write_text("nothing can be written here")
     before = {path: path.stat().st_mtime_ns for path in data.rglob("*")}
-    with pytest.raises(UserError, match=f"{data / cases.FOLDER}.*--config.data.cache_dir=DIR"):
+    with pytest.raises(
+        UserError, match=f"{data / array_files.FOLDER}.*--config.data.cache_dir=DIR"
+    ):
         open_train(data)
     assert len(open_train(data, cache_dir=tmp_path / "cache")) == 2
     assert {path: path.stat().st_mtime_ns for path in data.rglob("*")} == before

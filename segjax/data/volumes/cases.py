@@ -8,10 +8,7 @@ not at all. Sets of the same data lie in one folder, named after the data's dige
 
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
-import hashlib
-import math
 import os
 import pathlib
 import sys
@@ -20,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from segjax.data import staging
+from segjax.data.array_files import Writer, name_of, put, split, stage
 from segjax.data.volumes.fingerprint import Record
 from segjax.data.volumes.preprocess import Geometry, Recipe, preprocess, preprocess_labels
 from segjax.errors import UserError
@@ -29,11 +26,6 @@ VERSION = 1  # of the preprocessing: raise it when the same recipe gives other a
 THREADS = 2
 KINDS = {"image": np.float32, "labels": np.uint8, "stored_labels": np.uint8}
 INDEX = "cases.json"
-FOLDER = "preprocessed"  # of the cache, in the folder of prepared sets unless told otherwise
-ELSEWHERE = (
-    "name a folder for them: --config.data.cache_dir=DIR where a config is taken, else --cache_dir"
-)
-DIGITS = 16  # of a hash that make a name
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,11 +63,6 @@ class Index(Record):
         return [(*shape, channels) for shape in shapes] if kind == "image" else shapes
 
 
-def folder_of(root: str | os.PathLike, digest: str) -> pathlib.Path:
-    """Where the cache `root` keeps all that is made from the data of this digest."""
-    return pathlib.Path(root) / digest[:DIGITS]
-
-
 def prepare_cases(
     examples: Iterable[Mapping],
     recipe: Recipe,
@@ -102,19 +89,19 @@ def prepare_cases(
         name, there is none, or the folder cannot be written.
     Cost: about 0.1 s for a million voxels the first time, and milliseconds after that.
     """
-    place = pathlib.Path(folder) / _name(f"{key}\n{recipe.to_json()}")
+    place = pathlib.Path(folder) / name_of(f"{key}\n{recipe.to_json()}", VERSION)
     # Checked without a lock: a set appears whole, by a rename, or not at all
     if place.exists():
         try:
             return _open(place, key)
         except UserError as error:
             print(f"{label}: preparing again, because {error}", file=sys.stderr)
-    with _stage(place) as stage:
-        # A folder in the locked one: the stage itself is removed at the end, and is not what moves.
-        made = stage / place.name
+    with stage(place) as staged:
+        # A folder in the locked one: the staged one is removed at the end, and is not what moves.
+        made = staged / place.name
         made.mkdir()
         _write(examples, recipe, made, key, label)
-        _put(made, place, key)
+        put(made, place, lambda: _open(place, key))
     return _open(place, key)
 
 
@@ -136,45 +123,25 @@ def kept_arrays(
     Returns: memory maps, read-only.
     Raises: UserError when the folder cannot be written.
     """
-    path = pathlib.Path(folder) / f"{_name(key)}.npy"
+    path = pathlib.Path(folder) / f"{name_of(key, VERSION)}.npy"
     try:
         if path.exists():
-            return _split(path, shapes, np.float32)
+            return split(path, shapes, np.float32)
     except UserError as error:
         print(f"computing again, because {error}", file=sys.stderr)
-    with _stage(path) as stage:
-        writer = _Writer(stage / path.name, np.float32)
+    with stage(path) as staged:
+        writer = Writer(staged / path.name, np.float32)
         for array in make():
             writer.append(array)
         writer.close()
-        # A file replaces another in one step, which a folder cannot: no `_put` is needed here
-        os.replace(stage / path.name, path)
-    return _split(path, shapes, np.float32)
-
-
-def _name(content: str) -> str:
-    return hashlib.sha256(f"{VERSION}\n{content}".encode()).hexdigest()[:DIGITS]
-
-
-@contextlib.contextmanager
-def _stage(place: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A folder to write in what then gets its place; UserError where that cannot be."""
-    folder = place.parent
-    try:
-        os.makedirs(folder, exist_ok=True)
-        staging.remove_abandoned(folder)
-        with staging.folder(folder, place.name) as stage:
-            yield stage
-    except OSError as error:
-        raise UserError(
-            f"{folder}: cannot keep preprocessed cases there: {error.strerror or error}; "
-            f"{ELSEWHERE}"
-        ) from error
+        # A file replaces another in one step, which a folder cannot: no `put` is needed here
+        os.replace(staged / path.name, path)
+    return split(path, shapes, np.float32)
 
 
 def _write(examples, recipe: Recipe, folder: pathlib.Path, key: str, label: str) -> None:
     """Fills a folder with the arrays and the index of a set."""
-    writers = {kind: _Writer(folder / f"{kind}.npy", dtype) for kind, dtype in KINDS.items()}
+    writers = {kind: Writer(folder / f"{kind}.npy", dtype) for kind, dtype in KINDS.items()}
     geometries: dict[str, Geometry] = {}
     total = len(examples) if hasattr(examples, "__len__") else None
     bar = {"desc": f"preparing {label}", "total": total, "disable": not sys.stderr.isatty()}
@@ -220,46 +187,6 @@ def _prepare(example: Mapping, recipe: Recipe, label: str) -> tuple[str, dict, G
     return name, {"image": image, "labels": labels, "stored_labels": stored}, geometry
 
 
-class _Writer:
-    """A flat .npy file that grows. Its header is written first without, at last with the length."""
-
-    def __init__(self, path: pathlib.Path, dtype: type):
-        self._file, self._dtype, self._length = open(path, "wb"), np.dtype(dtype), 0
-        self._header()
-
-    def append(self, array: np.ndarray) -> None:
-        """Adds an array's values."""
-        # The buffer itself: `tobytes` would copy the volume once more
-        self._file.write(np.ascontiguousarray(array, self._dtype).data)
-        self._length += array.size
-
-    def close(self) -> None:
-        """Writes the final header; NumPy leaves room in headers for the first axis to grow."""
-        self._file.seek(0)
-        self._header()
-        self._file.close()
-
-    def _header(self) -> None:
-        header = {"descr": self._dtype.str, "fortran_order": False, "shape": (self._length,)}
-        np.lib.format.write_array_header_1_0(self._file, header)
-
-
-def _put(made: pathlib.Path, place: pathlib.Path, key: str) -> None:
-    """Gives a finished folder its name, unless another process was faster and its set is whole."""
-    try:
-        os.replace(made, place)
-        return
-    # A folder that holds something is in the place; where none is, the error is of the disk.
-    except OSError:
-        if not place.exists():
-            raise
-    try:
-        _open(place, key)
-    except UserError:  # damaged: it has to go first, for a full folder is not replaced
-        os.replace(place, made.with_name("damaged"))
-        os.replace(made, place)
-
-
 def _open(place: pathlib.Path, key: str) -> list[Case]:
     """The cases of a set; UserError naming the file that is missing or damaged."""
     path = place / INDEX
@@ -270,9 +197,7 @@ def _open(place: pathlib.Path, key: str) -> list[Case]:
     # The name of the folder is a hash cut to 16 digits; the key itself decides
     if (index.version, index.key) != (VERSION, key) or len(index.names) != len(index.geometries):
         raise UserError(f"{path}: damaged: it does not belong to this folder")
-    arrays = {
-        kind: _split(place / f"{kind}.npy", index.shapes(kind), KINDS[kind]) for kind in KINDS
-    }
+    arrays = {kind: split(place / f"{kind}.npy", index.shapes(kind), KINDS[kind]) for kind in KINDS}
     return [
         Case(
             name=name,
@@ -287,18 +212,3 @@ def _open(place: pathlib.Path, key: str) -> list[Case]:
             index.names, index.geometries, *arrays.values(), strict=True
         )
     ]
-
-
-def _split(path: pathlib.Path, shapes: list[tuple[int, ...]], dtype: type) -> list[np.ndarray]:
-    """The arrays that lie end to end in a flat .npy file, as views of one memory map."""
-    try:
-        flat = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: missing or damaged: {error}") from error
-    sizes = [math.prod(shape) for shape in shapes]
-    # A file that was cut short, or never got its last header, has another length
-    if flat.dtype != dtype or flat.shape != (sum(sizes),):
-        raise UserError(f"{path}: damaged: {flat.dtype} {flat.shape}, expected {sum(sizes)} values")
-    ends = np.cumsum(sizes)
-    parts = zip(ends - sizes, ends, shapes, strict=True)
-    return [flat[start:end].reshape(shape) for start, end, shape in parts]

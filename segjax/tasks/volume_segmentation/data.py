@@ -1,8 +1,6 @@
 """What volume segmentation trains on and is judged by: cases, patches, maps of whole volumes."""
 
 import contextlib
-import os
-import pathlib
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -15,7 +13,6 @@ from tqdm import tqdm
 
 from segjax.config import lookup
 from segjax.data import staging
-from segjax.data.dataset import Dataset
 from segjax.data.ignored import IGNORED
 from segjax.data.volumes import cases as case_files
 from segjax.data.volumes import preprocess
@@ -26,6 +23,7 @@ from segjax.data.volumes.sampling import PatchSampler
 from segjax.errors import UserError
 from segjax.tasks.base import Experiment
 from segjax.tasks.binding import Maps, bind
+from segjax.tasks.caches import cache_of
 
 # What is known of a CT channel from the training set, in this order.
 INTENSITIES = ("mean", "sd", "percentile_00_5", "percentile_99_5")
@@ -57,27 +55,6 @@ def open_cases(experiment: Experiment, split: str) -> list[Case]:
     with contextlib.suppress(OSError):  # a folder to read only may hold what is wanted
         staging.hold(folder)
     return case_files.prepare_cases(source, recipe_of(task), folder, key=key, label=expression)
-
-
-def cache_of(config: ConfigDict, digest: str) -> pathlib.Path:
-    """Where all that is made from the data of a digest is kept: `config.data.cache_dir`.
-
-    Without one it lies beside the prepared sets.
-    """
-    beside = os.path.join(config.data.data_dir, case_files.FOLDER)
-    return case_files.folder_of(config.data.cache_dir or beside, digest)
-
-
-def check_cache(config: ConfigDict, data: Dataset) -> None:
-    """UserError unless the cache has something of these data, or can be written into."""
-    folder = cache_of(config, data.digest)
-    # Of a folder that is still to be made, what is there of its parents decides
-    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not above.is_dir() or (above != folder and not os.access(above, os.W_OK | os.X_OK)):
-        raise UserError(
-            f"{folder}: cannot keep preprocessed cases there, for {above} cannot be written into; "
-            f"{case_files.ELSEWHERE}"
-        )
 
 
 def check_ignored(experiment: Experiment, found: bool) -> None:

@@ -26,12 +26,12 @@ from segjax.tasks.base import (
     Fields,
     check_fields,
 )
+from segjax.tasks.caches import check_cache
 from segjax.tasks.deep_supervision import Scales, scales
 from segjax.tasks.metric import Columns
 from segjax.tasks.volume_segmentation import metrics
 from segjax.tasks.volume_segmentation.data import (
     INTENSITIES,
-    check_cache,
     check_ignored,
     map_field,
     open_cases,

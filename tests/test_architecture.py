@@ -32,6 +32,7 @@ FLOORS = [
     {"inference"},
     {"report", "pipelines"},
     {"launch"},
+    {"pipelines"},
     {"cli"},
 ]
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}

@@ -142,10 +142,16 @@ def _line(values: dict[str, float]) -> str:
 
 
 def predict(args: argparse.Namespace) -> None:
+    from segjax.cli import pipeline
+
+    if (composed := pipeline.read(args.workdir, args)) is not None:
+        pipeline.predict(args, composed)
+        return
+
     from segjax.inference import predict
 
     given = args.workdir, args.input, args.output, args.checkpoint
-    done = predict.predict(*given, _places(args))
+    done = predict.predict(*given, _places(args), args.truth)
     names = done.written
     made = [f"{name}/" for name in names if (args.output / name).is_dir()]
     made += ["a label map NAME.nii.gz of each"] if any(n.endswith(".nii.gz") for n in names) else []

@@ -9,6 +9,7 @@ from segjax.cli import commands
 from segjax.cli.data_flags import add_data
 from segjax.cli.engines import sweep_engines
 from segjax.cli.flags import Parser, a_path
+from segjax.cli.pipeline import add_pipeline, add_truth
 from segjax.errors import UserError
 
 EPILOG = """\
@@ -42,6 +43,7 @@ def build_parser(arguments: Sequence[str] = ()) -> Parser:
     _add_plan(verbs)
     _add_new(verbs)
     _add_sweep(verbs, arguments)
+    add_pipeline(verbs)
     _add_report(verbs)
     _add_bench(verbs)
     _add_landscape(verbs)
@@ -157,7 +159,8 @@ def _add_predict(verbs) -> None:
         "PNG, JPEG, TIFF, GIF and BMP; 8 and 16 bit; grey or colour; label maps lie in labels/,\n"
         "with the class indices as grey values. Runs on volumes take NIfTI (.nii, .nii.gz) and\n"
         "write label maps in the grid of each file, CASE.nii.gz of CASE_0000.nii.gz. Those on\n"
-        "findings write activations/, in 16 bits: the activation is value / 65535.\n"
+        "findings write activations/, in 16 bits: the activation is value / 65535. Those on small\n"
+        "lesions, and folders of pipelines, write probabilities/ so, masks/ and lesions/.\n"
         "A folder stands for its images. Earlier predictions in the output stay, and are named.",
     )
     _add_workdir(parser, "a trained folder")
@@ -172,6 +175,7 @@ def _add_predict(verbs) -> None:
     parser.add_argument(
         "--output", required=True, type=a_path, metavar="DIR", help="outside the inputs"
     )
+    add_truth(parser)
     _add_kind(parser)
     _add_places(parser)
 

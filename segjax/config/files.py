@@ -131,13 +131,14 @@ def from_json(path: pathlib.Path) -> ConfigDict:
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: damaged config: {error}") from error
     # JSON has no tuples, and a config holds no lists
-    return ConfigDict(completed(_tuples(content))).lock()
+    return ConfigDict(completed(tuples(content))).lock()
 
 
-def _tuples(value: object) -> object:
+def tuples(value: object) -> object:
+    """Lists of JSON as the tuples that a config holds."""
     if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+        return {key: tuples(item) for key, item in value.items()}
+    return tuple(tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def first_difference(

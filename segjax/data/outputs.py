@@ -19,7 +19,10 @@ _PNG_MARK = b"tEXtSoftware\0" + MARK.encode()
 _DESCRIP, _VOXELS = slice(148, 228), 352  # where a NIfTI-1 file describes itself, and goes on
 # The columns of tables of predictions: what is predicted, and what earlier versions left empty
 # beside it, for it wants annotations
-_PREDICTED = re.compile(r"predicted_[xy]|(area|volume)_.+")
+_PREDICTED = re.compile(
+    r"predicted_[xy]|(area|volume)_.+|lesions|lesion_share|largest_probability"
+    r"|lesion_(x|y|area|probability)"
+)
 _JUDGED = re.compile(
     r"true_[xy]|distance(_pixels)?|true_(area|volume)_.+|mean_dice|jaccard"
     r"|(dice|limit|hausdorff|cl_dice|betti_error_[01])_.+"

@@ -286,7 +286,7 @@ def ensure_prepared(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
 
 
 def check_split(made: tfds.core.DatasetBuilder, split: str, *, path: str) -> int:
-    """The number of examples of a split expression such as `train[:80%]`.
+    """The number of examples of a split expression such as `train[:80%]` or `train[:9]+test[:8]`.
 
     That of a set that is yet to be generated is known from its config.
     """
@@ -295,15 +295,22 @@ def check_split(made: tfds.core.DatasetBuilder, split: str, *, path: str) -> int
     splits = made.info.splits if is_prepared(made) else made.declared_splits()
     available = shards.in_order(splits)
     try:
-        examples = splits[split].num_examples
+        # One by one: a part that is counted backwards would take from the count of the others
+        parts = [splits[part.strip()].num_examples for part in split.split("+")]
     except (KeyError, ValueError, AttributeError) as error:
+        if "incompatible with" in str(error):  # as TFDS says of a range beyond the end
+            there = ", ".join(f"{name} {splits[name].num_examples}" for name in available)
+            raise UserError(
+                f"{path}={split!r}: takes more than {made.name} has: {there}"
+            ) from error
         raise UserError(
             f"{path}={split!r}: {made.name} has no such split{nearest(split, available)} "
             f"It has: {', '.join(available)}"
         ) from error
-    if examples < 1:  # TFDS counts backwards for a range such as [5:2]
-        raise UserError(f"{path}={split!r}: the split is empty")
-    return examples
+    if min(parts) < 1:  # TFDS counts backwards for a range such as [5:2]
+        which = "the split" if len(parts) == 1 else "a part of it"
+        raise UserError(f"{path}={split!r}: {which} is empty")
+    return sum(parts)
 
 
 def listing(data_dir: str) -> list[tuple[str, str]]:

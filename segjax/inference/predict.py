@@ -6,7 +6,7 @@ import os
 import pathlib
 import stat
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,9 @@ from tqdm import tqdm
 from segjax import files
 from segjax.data import outputs
 from segjax.errors import UserError
-from segjax.inference import earlier
+from segjax.inference import earlier, unfinished
 from segjax.inference.open import load_trained, open_parts
-from segjax.tasks.base import explained
+from segjax.tasks.base import Predictor, explained
 from segjax.train import workdir
 
 TABLE = "predictions.csv"
@@ -51,10 +51,9 @@ def predict(
     output: pathlib.Path,
     kind: str,
     places: Mapping[str, str] | None = None,
+    truth: pathlib.Path | None = None,
 ) -> Predicted:
-    """Predicts every case; writes predictions.csv and pictures.
-
-    Every case is read before the first is written, so that a bad file costs nothing.
+    """Predicts every case with a trained folder; writes predictions.csv and pictures.
 
     Args:
         folder: a trained work folder.
@@ -62,11 +61,43 @@ def predict(
         output: the folder to write to.
         kind: 'best' or 'latest' checkpoint.
         places: a `data_dir` or `cache_dir` in place of the saved ones.
+        truth: a folder of masks, for a task whose predictions are compared with them.
     """
     parts = open_parts(folder, places, needs_data=False)
     predictor = parts.task.predictor()
     if hasattr(predictor, "known_cases"):  # whose names tell what a number at their end is
         predictor.known_cases = _evaluated(folder)
+
+    def load() -> int:
+        trained = load_trained(folder, kind, parts=parts, spread=predictor.spread)
+        predictor.load(trained.experiment, trained.state, trained.devices)
+        return int(trained.state.step)
+
+    return predict_with(predictor, inputs, output, load, explained(parts.task), truth)
+
+
+def predict_with(
+    predictor: Predictor,
+    inputs: Sequence[str],
+    output: pathlib.Path,
+    load: Callable[[], int],
+    known: Mapping[str, str],
+    truth: pathlib.Path | None = None,
+) -> Predicted:
+    """Predicts every case with a predictor; writes predictions.csv and pictures.
+
+    Every case is read before the first is written, so that a bad file costs nothing.
+
+    Args:
+        predictor: of the cases.
+        inputs: files and folders.
+        output: the folder to write to.
+        load: gives the predictor its network, when all cases have been checked; the step of its
+            checkpoint.
+        known: what columns of the table are.
+        truth: a folder of masks.
+    """
+    _give_truth(predictor, truth)
     found = find_files(inputs, predictor.suffixes, predictor.kind)
     cases = predictor.cases(found)
     written = [
@@ -78,33 +109,53 @@ def predict(
         predictor.check(paths)
     for line in passed_over(inputs, predictor.suffixes, predictor.kind):
         print(f"segjax: {line}", file=sys.stderr)
-    trained = load_trained(folder, kind, parts=parts, spread=predictor.spread)
-    predictor.load(trained.experiment, trained.state, trained.devices)
-    rows, before = [], earlier.files_of(output)
+    step = load()
+    before = earlier.files_of(output)
+    progress = unfinished.Progress(output, getattr(predictor, "identity", None))
+    rows = []
     for name, paths in tqdm(cases.items(), desc="predicting", disable=quiet):
-        given = predictor.predict(name, paths, output)
-        try:
-            row = np.asarray(given)
-        except ValueError:  # of rows of several lengths
-            row = np.asarray("")
-        if row.shape != (len(predictor.columns),) or row.dtype.kind not in "biuf":
-            raise UserError(
-                f"{type(predictor).__name__}.predict gives {given!r} for {name}; it takes "
-                f"a number for each of its columns, {', '.join(predictor.columns)}"
-            )
+        places = [output / place for place in predictor.outputs(name)]
+        row = progress.row(name, paths, places)
+        if row is None:
+            row = _row(predictor, name, predictor.predict(name, paths, output))
+            progress.keep(name, paths, row)
         rows.append(row)
     files.write_table(output / TABLE, predictor.columns, list(cases), np.array(rows))
+    progress.end()
     # Only what is there is named: a task need not write all that it may write
     made = sorted({pathlib.Path(name).parts[0] for name, _ in written})
     there = [TABLE, *(name for name in made if (output / name).exists())]
-    known = explained(parts.task)
     return Predicted(
         len(cases),
         there,
-        int(trained.state.step),
+        step,
         {name: known[name] for name in predictor.columns if name in known},
         earlier.remark(output, before),
     )
+
+
+def _give_truth(predictor: Predictor, truth: pathlib.Path | None) -> None:
+    if truth is None:
+        return
+    if not hasattr(predictor, "truth"):
+        raise UserError("--truth: predictions of this task are not compared with masks")
+    if not truth.is_dir():
+        raise UserError(f"--truth {truth}: no such folder")
+    predictor.truth = truth
+
+
+def _row(predictor: Predictor, name: str, given: object) -> np.ndarray:
+    """A row of the table; UserError for what is none."""
+    try:
+        row = np.asarray(given)
+    except ValueError:  # of rows of several lengths
+        row = np.asarray("")
+    if row.shape != (len(predictor.columns),) or row.dtype.kind not in "biuf":
+        raise UserError(
+            f"{type(predictor).__name__}.predict gives {given!r} for {name}; it takes "
+            f"a number for each of its columns, {', '.join(predictor.columns)}"
+        )
+    return row
 
 
 def find_files(inputs: Sequence[str], suffixes: Sequence[str], kind: str) -> list[pathlib.Path]:

@@ -75,14 +75,14 @@ def of_points(workdir: pathlib.Path, points: Sequence[sweeps.Point]) -> str:
     """The state of each point, a line each, and a line of totals."""
     lines, totals = [], Counter()
     for point in points:
-        kind, shown = _state(folder_of(workdir, point))
+        kind, shown = state_of(folder_of(workdir, point))
         totals[kind] += 1
         lines.append(f"{sweeps.point_id(point)}  {describe(point)}: {shown}")
     counts = ", ".join(f"{totals[kind]} {kind}" for kind in STATES if totals[kind])
     return "\n".join([*lines, f"{len(points)} points: {counts}"])
 
 
-def _state(folder: pathlib.Path) -> tuple[str, str]:
+def state_of(folder: pathlib.Path) -> tuple[str, str]:
     """One of STATES, and what is shown for it."""
     if workdirs.is_done(folder):
         return "done", "done"

@@ -10,12 +10,15 @@ from collections.abc import Callable
 import numpy as np
 
 from segjax.metrics.localization import r_aed_from_mean_distance
+from segjax.metrics.precision_recall import TENTHS, average_precision_of_eleven
 from segjax.metrics.ranking import average_precision_from_counts
 from segjax.types import Array, Float
 
 Statistic = Callable[..., np.ndarray]
 # False positives an image at which the challenges on microaneurysms and nodules read sensitivity.
 FROC_RATES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
+# And those of Camelyon16, which MONAI takes too
+CAMELYON_RATES = (1 / 4, 1 / 2, 1, 2, 4, 8)
 
 
 def mean(*columns: Float[Array, "*s n"]) -> Float[np.ndarray, "*s"]:
@@ -93,12 +96,87 @@ def pooled_average_precision(
     Empty cases: nan where nothing is positive, and where a count is nan.
     Raises: ValueError on an odd number of `counts`.
     """
-    total, tp, fp = _pooled(positives, counts)
-    fn = total[..., None] - tp
-    table = np.stack([tp, fp, fn, np.zeros_like(tp)], axis=-1)
-    unknown = np.isnan(table).any(axis=(-2, -1))
-    table = np.where(unknown[..., None, None], 0.0, table)
+    table, unknown = _table(positives, counts)
     return np.where(unknown, np.nan, average_precision_from_counts(table, rule="trapezoid"))
+
+
+def pooled_average_precision_eleven(
+    positives: Float[Array, "*s n"], *counts: Float[Array, "*s n"]
+) -> Float[np.ndarray, "*s"]:
+    """The pooled area at eleven thresholds, with precision 1 where nothing is predicted.
+
+    Another quantity than the IDRiD challenge's (`pooled_average_precision`), beside which it must
+    not stand: a map that is 0 everywhere has (1 + prevalence) / 2.
+
+    Source: the published code of M2MRF (Liu et al. 2023); see 'eleven' of
+    `average_precision_from_histogram`, with its departures.
+
+    Args:
+        positives: number of positive pixels of each case.
+        counts: true positives at the thresholds 0, 0.1, …, 1, then false positives at each.
+
+    Returns: values in [0, 1], by the trapezoidal rule.
+    Empty cases: nan where nothing is positive, and where a count is nan.
+    Raises: ValueError unless there are 22 `counts`.
+    """
+    if len(counts) != 2 * len(TENTHS):
+        raise ValueError(f"`counts` takes 11 true and 11 false positives, got {len(counts)}")
+    table, unknown = _table(positives, counts)
+    return np.where(unknown, np.nan, average_precision_of_eleven(table))
+
+
+def pooled_precision(
+    positives: Float[Array, "*s n"], true: Float[Array, "*s n"], false: Float[Array, "*s n"]
+) -> Float[np.ndarray, "*s"]:
+    """Precision of the pixels of all cases pooled: sum tp / (sum tp + sum fp).
+
+    Args:
+        positives: number of positive pixels of each case; not used, so that precision, recall and
+            F1 take the same columns.
+        true: true positives of each case.
+        false: false positives of each case.
+
+    Returns: values in [0, 1].
+    Empty cases: nan where nothing is predicted, and where a count is nan.
+    """
+    _, tp, fp = _sums(positives, true, false)
+    return _share(tp, tp + fp)
+
+
+def pooled_recall(
+    positives: Float[Array, "*s n"], true: Float[Array, "*s n"], false: Float[Array, "*s n"]
+) -> Float[np.ndarray, "*s"]:
+    """Recall of the pixels of all cases pooled: sum tp / sum positives.
+
+    Args:
+        positives: number of positive pixels of each case.
+        true: true positives of each case.
+        false: false positives of each case; not used (see `pooled_precision`).
+
+    Returns: values in [0, 1].
+    Empty cases: nan where nothing is positive, and where a count is nan; 0 where there are
+        positives and nothing is predicted.
+    """
+    total, tp, _ = _sums(positives, true, false)
+    return _share(tp, total)
+
+
+def pooled_f1(
+    positives: Float[Array, "*s n"], true: Float[Array, "*s n"], false: Float[Array, "*s n"]
+) -> Float[np.ndarray, "*s"]:
+    """F1 of the pixels of all cases pooled: 2 sum tp / (sum positives + sum tp + sum fp).
+
+    Args:
+        positives: number of positive pixels of each case.
+        true: true positives of each case.
+        false: false positives of each case.
+
+    Returns: values in [0, 1].
+    Empty cases: nan where nothing is positive, as recall is not defined then, and where a count is
+        nan; 0 where there are positives and nothing is predicted.
+    """
+    total, tp, fp = _sums(positives, true, false)
+    return _share(2 * tp, np.where(total <= 0, 0, total + tp + fp))
 
 
 def froc(positives: Float[Array, "*s n"], *counts: Float[Array, "*s n"]) -> Float[np.ndarray, "*s"]:
@@ -109,13 +187,39 @@ def froc(positives: Float[Array, "*s n"], *counts: Float[Array, "*s n"]) -> Floa
         beyond the most false positives that any threshold gives, sensitivity stays what it is.
 
     Args:
-        positives: number of lesions of each case.
+        positives: number of lesions of each case; healthy cases count, with 0.
         counts: lesions found at each threshold, rising, then false positives at each.
 
     Returns: values in [0, 1].
     Empty cases: nan where there is no lesion, and where a count is nan.
     Raises: ValueError on an odd number of `counts`.
     """
+    return _froc(FROC_RATES, positives, counts)
+
+
+def froc_camelyon(
+    positives: Float[Array, "*s n"], *counts: Float[Array, "*s n"]
+) -> Float[np.ndarray, "*s"]:
+    """Mean sensitivity at 1/4, 1/2, 1, 2, 4, 8 false positives a case: `froc` without 1/8.
+
+    Never below `froc` of the same counts, so the two must not stand beside each other.
+
+    Source: Ehteshami Bejnordi et al. (2017), Camelyon16; MONAI's `compute_froc_score`.
+    Departures: as `froc`; MONAI leaves out the lowest score as a threshold.
+
+    Args:
+        positives: number of lesions of each case; healthy cases count, with 0.
+        counts: lesions found at each threshold, rising, then false positives at each.
+
+    Returns: values in [0, 1].
+    Empty cases: nan where there is no lesion, and where a count is nan.
+    Raises: ValueError on an odd number of `counts`.
+    """
+    return _froc(CAMELYON_RATES, positives, counts)
+
+
+def _froc(rates: tuple[float, ...], positives: np.ndarray, counts: tuple) -> np.ndarray:
+    """Mean sensitivity at these numbers of false positives a case."""
     total, found, false = _pooled(positives, counts)
     cases = np.asarray(positives).shape[-1]
     values = np.full(total.shape, np.nan)
@@ -124,9 +228,9 @@ def froc(positives: Float[Array, "*s n"], *counts: Float[Array, "*s n"]) -> Floa
     for place in np.ndindex(*total.shape):
         if total[place] > 0 and not unknown[place]:
             # Thresholds rise, so false positives fall; `np.interp` takes rising ones.
-            rates = np.append(0.0, false[place][::-1] / cases)
+            per_case = np.append(0.0, false[place][::-1] / cases)
             hits = np.append(0.0, found[place][::-1] / total[place])
-            values[place] = np.mean(np.interp(FROC_RATES, rates, hits))
+            values[place] = np.mean(np.interp(rates, per_case, hits))
     return values
 
 
@@ -138,6 +242,26 @@ def _pooled(positives: np.ndarray, counts: tuple) -> tuple[np.ndarray, np.ndarra
     half = len(sums) // 2
     total = np.asarray(positives, np.float64).sum(axis=-1)
     return total, np.stack(sums[:half], axis=-1), np.stack(sums[half:], axis=-1)
+
+
+def _table(positives: np.ndarray, counts: tuple) -> tuple[np.ndarray, np.ndarray]:
+    """tp, fp, fn, tn of the pooled cases by threshold, and where one of them is nan."""
+    total, tp, fp = _pooled(positives, counts)
+    fn = total[..., None] - tp
+    table = np.stack([tp, fp, fn, np.zeros_like(tp)], axis=-1)
+    unknown = np.isnan(table).any(axis=(-2, -1))
+    return np.where(unknown[..., None, None], 0.0, table), unknown
+
+
+def _sums(*columns: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Sums over the cases; nan in all where one has a nan."""
+    sums = np.stack([np.asarray(column, np.float64).sum(axis=-1) for column in columns])
+    return tuple(np.where(np.isnan(sums).any(axis=0), np.nan, sums))
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole; nan where whole is 0."""
+    return np.where(whole <= 0, np.nan, part / np.where(whole <= 0, 1, whole))
 
 
 def _finite_mean(column: np.ndarray) -> np.ndarray:

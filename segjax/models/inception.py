@@ -1,13 +1,14 @@
 """Inception-v3, the classifier that papers compare theirs with."""
 
 from collections.abc import Callable
-from functools import partial, reduce
+from functools import partial
 
 import jax.numpy as jnp
 from flax import linen as nn
 
 from segjax.ops.checks import check_floating, check_integer, check_number, check_rank
 from segjax.ops.convolution import conv2d
+from segjax.ops.pooling import strided_max_pool
 from segjax.ops.strided import conv
 from segjax.types import Array, Float
 
@@ -255,9 +256,7 @@ def _shifts(x: Array, axis: int, window: int, stride: int) -> list[Array]:
 
 def _max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b k l c"]:
     """Maximum of 3x3 windows of stride 2 that lie inside the image."""
-    for axis in (1, 2):
-        x = reduce(jnp.maximum, _shifts(x, axis, 3, 2))
-    return x
+    return strided_max_pool(x, window=3, stride=2)
 
 
 def _average_pool(x: Float[Array, "b h w c"], window: int, stride: int) -> Float[Array, "b k l c"]:

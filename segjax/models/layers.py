@@ -148,7 +148,7 @@ class Dense(nn.Module):
 class BatchNorm(nn.Module):
     """Batch normalisation in float32, whatever the precision around it.
 
-    y = (x - mean) / sqrt(var + 1e-5) * scale + bias, per channel. Training takes mean and biased
+    y = (x - mean) / sqrt(var + epsilon) * scale + bias, per channel. Training takes mean and biased
     variance from the batch and moves the running ones, running <- momentum * running +
     (1 - momentum) * batch; evaluation takes the running ones.
 
@@ -159,18 +159,23 @@ class BatchNorm(nn.Module):
         momentum: weight of the old running statistics (one minus PyTorch's momentum).
         axis_name: name of a pmap or shard_map axis over which the statistics are averaged; leave it
             None under jit over a sharded batch, where they are global already.
+        epsilon: added to the variance.
+        scale_init: initializer of the scale.
     """
 
     momentum: float = 0.9
     axis_name: str | None = None
+    epsilon: float = 1e-5
+    scale_init: Callable[..., Array] = nn.initializers.ones
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *s c"], *, train: bool) -> Float[Array, "b *s c"]:
         norm = nn.BatchNorm(
             use_running_average=not train,
             momentum=self.momentum,
-            epsilon=1e-5,
+            epsilon=self.epsilon,
             dtype=jnp.float32,
+            scale_init=self.scale_init,
             use_fast_variance=False,
             axis_name=self.axis_name,
         )

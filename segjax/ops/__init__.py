@@ -13,8 +13,13 @@ from segjax.ops.heatmap import (
 )
 from segjax.ops.morphology import soft_dilate, soft_erode, soft_open, soft_skeleton
 from segjax.ops.persistence import PersistencePairs, persistence_pairs
-from segjax.ops.pooling import average_pool, max_pool
-from segjax.ops.resampling import crop_center, pad_to_multiple, upsample_nearest
+from segjax.ops.pooling import average_pool, max_pool, strided_max_pool
+from segjax.ops.resampling import (
+    crop_center,
+    pad_to_multiple,
+    upsample_linear_asymmetric,
+    upsample_nearest,
+)
 
 __all__ = [
     "PersistencePairs",
@@ -41,6 +46,8 @@ __all__ = [
     "soft_erode",
     "soft_open",
     "soft_skeleton",
+    "strided_max_pool",
     "unsigned_distance",
+    "upsample_linear_asymmetric",
     "upsample_nearest",
 ]

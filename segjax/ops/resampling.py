@@ -1,4 +1,4 @@
-"""Changing the size of images: nearest upsampling, padding to a multiple, cropping back."""
+"""Changing the size of images: upsampling, padding to a multiple, cropping back."""
 
 import jax.numpy as jnp
 
@@ -46,6 +46,48 @@ def upsample_nearest(x: Float[Array, "b *s c"], *, factor: int = 2) -> Float[Arr
     return jnp.broadcast_to(x.reshape(*split, channels), (*wide, channels)).reshape(
         *joined, channels
     )
+
+
+def upsample_linear_asymmetric(
+    x: Float[Array, "b *s c"], *, factor: int = 2
+) -> Float[Array, "b *t c"]:
+    """Linear interpolation between pixels and the next, pixel i of x at `factor * i` of the result.
+
+    y[factor i + k] = (1 - k / factor) x[i] + (k / factor) x[i + 1], 0 <= k < factor, along each
+    spatial axis in turn; beyond the last pixel x goes on as that pixel.
+
+    Source: bilinear upsampling of Theano (`bilinear_upsampling` of its `abstract_conv`), which ONNX
+    calls linear with asymmetric coordinates.
+    Departures: none. `jax.image.resize` and PyTorch's `interpolate` make the borders of the two
+    images meet instead (half-pixel centres), which moves y by (factor - 1) / 2 pixels to the end.
+
+    Args:
+        x: values, any spatial rank.
+        factor: pixels of the result from one pixel of x to the next.
+
+    Returns:
+        Values of x's dtype, each spatial size times `factor`.
+
+    Empty cases: none; a single pixel is repeated.
+
+    Raises:
+        ValueError: `factor` is below 1, or there is no spatial axis.
+
+    Cost: one write of the output, and one at 1 / factor of its size for each further axis.
+    """
+    _check_spatial(x)
+    if factor < 1:
+        raise ValueError(f"`factor` takes a positive integer, got {factor}")
+    for axis in range(1, x.ndim - 1):
+        before = (slice(None),) * axis
+        following = jnp.concatenate(
+            [x[(*before, slice(1, None))], x[(*before, slice(-1, None))]], axis
+        )
+        between = [x + (k / factor) * (following - x) for k in range(1, factor)]
+        shape = list(x.shape)
+        shape[axis] *= factor
+        x = jnp.stack([x, *between], axis + 1).reshape(shape)
+    return x
 
 
 def pad_to_multiple(x: Float[Array, "b *s c"], *, multiple: int) -> Float[Array, "b *t c"]:

@@ -19,23 +19,36 @@ from segjax.types import Array, Float
 Starts = list[tuple[int, int]]
 
 
-def tile_starts(size: int, patch: int, step: float = 0.5) -> list[int]:
+def tile_starts(size: int, patch: int, step: float = 0.5, *, multiple: int = 1) -> list[int]:
     """Where tiles begin along one axis: evenly spread, the first at 0, the last at the end.
 
     n = ceil((size - patch) / (patch step)) + 1 tiles, start i = round(i (size - patch) / (n - 1)).
 
-    Source: nnU-Net, sliding-window inference. Departures: none.
+    Source: nnU-Net, sliding-window inference.
+    Departures: with `multiple` m above 1 starts are those of a size and a patch m times smaller,
+        times m: a network that halves its image several times sees each pixel at the same place of
+        its coarser grids then, whichever tile it is in.
 
     Args:
         size: pixels of the image, at least `patch`.
         patch: pixels of a tile.
         step: largest distance of two tiles as a fraction of a tile, in (0, 1].
+        multiple: of which starts are multiples; size and patch are, too.
 
     Returns: the first pixel of each tile, rising.
     Empty cases: size equal to patch is one tile.
-    Raises: ValueError on an image smaller than the patch and a step out of range.
+    Raises: ValueError on an image smaller than the patch, a step out of range, and sizes that are
+        no multiples.
     """
     checks.check("step", step, checks.number(above=0, most=1))
+    checks.check("multiple", multiple, checks.whole(least=1))
+    if size % multiple or patch % multiple:
+        raise ValueError(f"`multiple` takes a divisor of {size} and {patch}, got {multiple}")
+    if multiple > 1:
+        # Tiles may overlap by more than asked, never by less: a patch of 3 and a step of one half
+        # would be 2 apart
+        step = max(1, int(patch // multiple * step)) / (patch // multiple)
+        return [multiple * n for n in tile_starts(size // multiple, patch // multiple, step)]
     if not 1 <= patch <= size:
         raise ValueError(f"`patch` takes 1 to {size} pixels, the size of the image, got {patch}")
     last = size - patch
@@ -77,6 +90,8 @@ def predict_slices(
     patch: tuple[int, int],
     batch_size: int,
     step: float = 0.5,
+    margin: int = 0,
+    multiple: int = 1,
     progress: Callable[[int], object] | None = None,
 ) -> Float[Array, "n h w k"]:
     """Probabilities of every pixel of every slice, from a network that takes tiles.
@@ -84,7 +99,9 @@ def predict_slices(
     p_i = sum_t w_t(i) p_t(i) / sum_t w_t(i) over the tiles t that hold pixel i; a slice that is one
     tile is taken as it comes.
 
-    Source: nnU-Net, sliding-window inference. Departures: none.
+    Source: nnU-Net, sliding-window inference.
+    Departures: none without `margin` and `multiple`. A network that looks at most `margin` pixels
+        far gives what it gives for the whole image.
 
     Args:
         slices: images, all of one size; slices smaller than the patch are padded with 0 on both
@@ -95,12 +112,15 @@ def predict_slices(
         batch_size: tiles at once; they may come from several slices, and the last batch is filled
             up with zeros.
         step: see `tile_starts`.
+        margin: how far pixels lie at least from the sides of a tile to count there, but for sides
+            that are those of the image; at most half of what neighbouring tiles share.
+        multiple: see `tile_starts`.
         progress: called with 1 after every slice, such as the `update` of a progress bar.
 
     Returns: float32, of the slices' size.
     Empty cases: no slices raise, for nothing tells the number of classes.
-    Raises: ValueError on the rank, the batch size, the step, an empty input and a wrong shape of
-        what `apply` returns.
+    Raises: ValueError on the rank, the batch size, the step, the margin, an empty input and a wrong
+        shape of what `apply` returns.
     Cost: beside `apply`, one multiplication and addition per pixel of a tile; the memory of the
         result, one slice and three batches.
     """
@@ -110,10 +130,14 @@ def predict_slices(
     if batch_size < 1:
         raise ValueError(f"`batch_size` takes a positive integer, got {batch_size}")
     sides = [max(size, side) for size, side in zip(slices.shape[1:3], patch, strict=True)]
-    axes = (tile_starts(size, side, step) for size, side in zip(sides, patch, strict=True))
+    axes = [
+        tile_starts(size, side, step, multiple=multiple)
+        for size, side in zip(sides, patch, strict=True)
+    ]
+    _check_margin(margin, axes, patch)
     starts = list(itertools.product(*axes))
     tiles = _predicted_tiles(slices, apply, tuple(sides), tuple(patch), starts, batch_size)
-    weights, total = _blend(tuple(sides), tuple(patch), starts)
+    weights, total = _blend(tuple(sides), tuple(patch), starts, margin)
     inner = tuple(
         slice((side - size) // 2, (side - size) // 2 + size)
         for side, size in zip(sides, slices.shape[1:3], strict=True)
@@ -125,7 +149,7 @@ def predict_slices(
         for (y, x), tile in zip(starts, itertools.islice(tiles, len(starts)), strict=True):
             if blended is None:
                 blended = np.zeros((*sides, tile.shape[-1]), np.float32)
-            blended[y : y + patch[0], x : x + patch[1]] += weights * tile
+            blended[y : y + patch[0], x : x + patch[1]] += weights(y, x) * tile
         if result is None:
             result = np.empty((*slices.shape[:3], blended.shape[-1]), np.float32)
         np.divide(blended[inner], total[inner], out=result[index])
@@ -230,15 +254,38 @@ def mirrored(
 
 
 def _blend(
-    sides: tuple[int, int], patch: tuple[int, int], starts: Starts
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of a tile and their sum over all tiles, each with an axis for the classes."""
+    sides: tuple[int, int], patch: tuple[int, int], starts: Starts, margin: int
+) -> tuple[Callable[[int, int], np.ndarray], np.ndarray]:
+    """Weights of the tile at (y, x) and their sum over all, each with an axis for the classes."""
     # As nnU-Net: a single tile is taken as it comes, not multiplied and divided again.
-    weights = _tile_weights(patch, len(starts))
+    own = _tile_weights(patch, len(starts))
+
+    def weights(y: int, x: int) -> np.ndarray:
+        if not margin:
+            return own
+        inner = np.zeros_like(own)
+        rows, columns = (
+            slice(margin * (start > 0), side - margin * (start + side < size))
+            for start, side, size in zip((y, x), patch, sides, strict=True)
+        )
+        inner[rows, columns] = own[rows, columns]
+        return inner
+
     total = np.zeros((*sides, 1), np.float32)
     for y, x in starts:
-        total[y : y + patch[0], x : x + patch[1]] += weights
+        total[y : y + patch[0], x : x + patch[1]] += weights(y, x)
     return weights, total
+
+
+def _check_margin(margin: int, axes: Sequence[Sequence[int]], patch: tuple[int, int]) -> None:
+    """ValueError for a margin that leaves pixels between two tiles to nobody."""
+    checks.check("margin", margin, checks.whole(least=0))
+    for starts, side in zip(axes, patch, strict=True):
+        shared = min((side - (b - a) for a, b in itertools.pairwise(starts)), default=side)
+        if len(starts) > 1 and 2 * margin > shared:
+            raise ValueError(
+                f"`margin` takes at most {shared // 2}, half of what tiles share, got {margin}"
+            )
 
 
 def _tile_weights(patch: tuple[int, int], tiles: int) -> np.ndarray:

@@ -46,6 +46,7 @@ class Experiment(Protocol):
     data: Dataset
     task: "Task"
     model: Any  # for one device: without the name of an axis
+    augment: Mapping[str, float] | None  # strengths of augmentations; None where all are 0
 
     def evaluation_step(self, axis_name: str | None) -> Callable:
         """`step(state, arrays, batch) -> (sums, (scores, predictions))`, not yet compiled."""
@@ -173,6 +174,8 @@ class Task(Protocol):
             predictions. A task may leave it out, and each of them.
         question: what is asked of a case, in words. Trainings that ask different things are not
             compared with each other; a task may leave it out, as one that asks the same always.
+        taken: `taken(arrays, batch)`, inside the compiled step, the fields of a batch; a task may
+            leave it out, whose batches are examples (`data/pipeline.py: gather`).
         remarks: of a table's columns, lines on what a reader may overlook; a task may leave it out.
         augmentations: those that a config may switch on, with their defaults, as a function.
     """

@@ -1,11 +1,12 @@
 """Where tasks keep what they make of the data, and whether they can."""
 
+import contextlib
 import os
 import pathlib
 
 from ml_collections import ConfigDict
 
-from segjax.data import array_files
+from segjax.data import array_files, staging
 from segjax.data.dataset import Dataset
 from segjax.errors import UserError
 
@@ -17,6 +18,14 @@ def cache_of(config: ConfigDict, digest: str) -> pathlib.Path:
     """
     beside = os.path.join(config.data.data_dir, array_files.FOLDER)
     return array_files.folder_of(config.data.cache_dir or beside, digest)
+
+
+def held_cache(config: ConfigDict, digest: str) -> pathlib.Path:
+    """`cache_of`, kept from being tidied as long as this process lives."""
+    folder = cache_of(config, digest)
+    with contextlib.suppress(OSError):  # a folder to read only may hold what is wanted
+        staging.hold(folder)
+    return folder
 
 
 def check_cache(config: ConfigDict, data: Dataset) -> None:

@@ -62,7 +62,7 @@ def fit(
             keep = max(least, run.experiment.config.checkpoint.keep)
             run.checkpoints = stack.enter_context(Checkpoints(run.folder, keep))
         states = _restore_or_begin(experiment, runs, paths, devices)
-        _give_sources(experiment, runs, source)
+        _give_sources(runs, source)
         done = int(states[0].step)
         progress.describe(runs, done)
         for run in runs:
@@ -88,7 +88,7 @@ def fit(
         loop.train(program.start(states), done, stop)
 
 
-def _give_sources(experiment: Experiment, runs: Sequence[Run], source: Source) -> None:
+def _give_sources(runs: Sequence[Run], source: Source) -> None:
     """Gives each run the source of its batches, with what its sampler remembered.
 
     One that remembers nothing serves all. Any other belongs to one run alone: its sampler sees the
@@ -96,7 +96,8 @@ def _give_sources(experiment: Experiment, runs: Sequence[Run], source: Source) -
     """
     for place, run in enumerate(runs):
         shared = place == 0 or is_stateless(source)
-        run.source = source if shared else experiment.task.source(experiment)
+        # By the run's own experiment: a sampler may draw by its seed
+        run.source = source if shared else run.experiment.task.source(run.experiment)
         if run.memory.sampler is not None:
             run.source.remember(run.memory.sampler)
 

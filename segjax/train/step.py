@@ -60,6 +60,11 @@ def whole_batch(fields: Mapping, *, weight: jax.Array, axis_name: str | None) ->
     return fields | {"where": jnp.broadcast_to(real, pixels) & fields.get("where", True)}
 
 
+def taken(task: Task, arrays: Mapping, batch: Mapping) -> dict:
+    """The fields of a batch: by the task, or examples as they lie in the arrays or came."""
+    return getattr(task, "taken", gather)(arrays, batch)
+
+
 def make_train_step(
     model: Any,
     task: Task,
@@ -93,7 +98,7 @@ def make_train_step(
         # Of (seed, step) alone, so that a resumed run draws what it would have drawn
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, batch["slot"])
-        fields = task.augmented(keys, gather(arrays, batch), augment or {})
+        fields = task.augmented(keys, taken(task, arrays, batch), augment or {})
         scheduled = weights.at(state.step, state.loss_weights)
         gradient = jax.grad(forward, has_aux=True)
         grads, (sums, collections) = gradient(
@@ -172,7 +177,7 @@ def make_evaluation_step(
     """
 
     def step(state: State, arrays: Mapping, batch: Mapping):
-        fields = gather(arrays, batch)
+        fields = taken(task, arrays, batch)
         outputs = task.evaluated(partial(model.apply, state.variables, train=False), fields)
         predictions = task.predict(outputs)
         scheduled = weights.at(state.step, state.loss_weights)

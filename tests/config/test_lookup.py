@@ -18,7 +18,9 @@ def test_every_family_offers_what_its_files_hold():
     assert {"idrid", "synthetic_fundus"} <= set(lookup.names("datasets"))
     assert lookup.names("tasks") == [
         "guided_classification",
+        "lesion_segmentation",
         "localization",
+        "patch_refinement",
         "segmentation",
         "volume_segmentation",
     ]

@@ -7,12 +7,14 @@ from segjax.data import outputs
 from segjax.errors import UserError
 from segjax.files import write_table
 from segjax.tasks.guided_classification import GuidedClassification
+from segjax.tasks.lesion_segmentation import LesionSegmentation
 from segjax.tasks.localization import Localization
 from segjax.tasks.segmentation import Segmentation
 from segjax.tasks.volume_segmentation import VolumeSegmentation
 
 TASKS = {
     "guided_classification": lambda: GuidedClassification(),
+    "lesion_segmentation": lambda: LesionSegmentation(),
     "localization": lambda: Localization(),
     "segmentation": lambda: Segmentation(targets=("disc", "soft_drusen"), topology=True),
     "volume_segmentation": lambda: VolumeSegmentation(classes=("left atrium", "Läsion, groß")),
@@ -26,7 +28,8 @@ def written(path, columns, rows=((12.3456789, float("nan"), -0.0, 1e6),)):
 
 
 def test_every_task_is_known():
-    assert TASKS.keys() == set(lookup.names("tasks"))
+    # Patches are judged where a segmentation proposes them: that task predicts nothing alone
+    assert TASKS.keys() | {"patch_refinement"} == set(lookup.names("tasks"))
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -38,7 +41,7 @@ def test_tables_of_every_task_are_known_again(tmp_path, name):
     # A probability may be of anybody's table: it is known to who predicts the same
     assert outputs.is_own(path) == (name != "guided_classification")
     # Earlier versions wrote all columns, and left those empty that want annotations
-    if name != "guided_classification":
+    if name not in ("guided_classification", "lesion_segmentation"):
         assert outputs.is_own(written(tmp_path / "b.csv", task.columns))
 
 

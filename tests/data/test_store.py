@@ -89,7 +89,15 @@ def test_a_prepared_set_is_stored_as_array_records(made, data_dir):
 
 
 @pytest.mark.parametrize(
-    "split, count", [("train", 24), ("train[:5]", 5), ("train[50%:]", 12), ("train+test", 32)]
+    "split, count",
+    [
+        ("train", 24),
+        ("train[:5]", 5),
+        ("train[50%:]", 12),
+        ("train+test", 32),
+        ("train[:9]+test[:3]", 12),
+        ("test[6:] + train[22:]", 4),
+    ],
 )
 def test_split_expressions(made, split, count):
     assert store.check_split(made, split, path="--split") == count
@@ -100,7 +108,7 @@ def test_split_expressions(made, split, count):
 @pytest.mark.parametrize(
     "split",
     ["trian", "", "train[", "train[:x]", "train[:200%]", "train[5:2]", "train[30:]", "train[:0]",
-     "trian+test", 5, None],
+     "trian+test", "train+test[9:]", "train+test[5:2]", "train+", 5, None],
 )  # fmt: skip
 def test_what_is_no_split_is_named(made, split):
     with pytest.raises(UserError) as caught:
@@ -112,6 +120,27 @@ def test_what_is_no_split_is_named(made, split):
 def test_a_misspelt_split_gets_the_nearest(made):
     with pytest.raises(UserError, match="did you mean 'train'.*train, validation, test"):
         store.check_split(made, "trian", path="--split")
+
+
+@pytest.mark.parametrize("split", ["train[:25]", "train[:2]+test[:9]", "test[8:]"])
+def test_a_range_beyond_the_end_says_how_many_there_are(made, split):
+    with pytest.raises(UserError) as caught:
+        store.check_split(made, split, path="--split")
+    if split == "test[8:]":
+        assert str(caught.value) == "--split='test[8:]': the split is empty"
+    else:
+        there = "takes more than synthetic_fundus has: train 24, validation 10, test 8"
+        assert str(caught.value) == f"--split={split!r}: {there}"
+
+
+def test_parts_of_several_splits_come_one_after_the_other(data_dir):
+    splits = {"a": "train", "b": "test", "both": "train[3:5]+test[:2]"}
+    section = {"name": runs.DATA, "data_dir": str(data_dir), "splits": splits}
+    data = Dataset(ConfigDict(section))
+    names = [*data.names("a")[3:5], *data.names("b")[:2]]
+    assert data.count("both") == 4 and data.names("both") == names
+    source = data.open("both", ("fovea",))
+    np.testing.assert_array_equal(source[3]["fovea"], data.column("b", "fovea")[1])
 
 
 def test_access_is_random_and_pure(made):

@@ -1,14 +1,18 @@
 """What every metric owes, whatever it measures."""
 
 import ast
+import functools
 import inspect
 import pathlib
 
+import jax
 import numpy as np
 import pytest
+from numpy.lib import recfunctions
 
 from segjax import metrics
 
+OPTIONS = {"surface_dice": {"tolerance": 1.0}, "match_lesions": {"least": 0.7}}
 HEADINGS = ("Source:", "Departures:", "Args:", "Returns:", "Empty cases:", "Raises:", "Cost:")
 CONTRACT = """dice jaccard hausdorff_distance average_surface_distance surface_dice r_aed roc_auc
 average_precision activation_in_region betti_numbers betti_error euler_number cl_dice""".split()
@@ -73,12 +77,25 @@ def arguments(name):
         "region": np.roll(masks, 3, axis=1),
         "counts": np.cumsum(rng.integers(1, 9, (3, 5, 4)), axis=1)[:, ::-1],
         "mean_distance": rng.random((3, 4)),
+        "thresholds": np.array([0.25, 0.5]),
     }
+    made["histogram"] = metrics.score_histogram(made["scores"], made["labels"])
+    plane = made["scores"][0, 0], made["labels"][0, 0]
+    made["match"] = metrics.match_lesions(*plane, least=0.8)
+    if name == "match_lesions":
+        made |= dict(zip(("scores", "labels"), plane, strict=True))
     if name in ("euclidean_distance", "r_aed"):
         made = {"predicted": rng.random((6, 2)), "true": rng.random((6, 2))}
     parameters = inspect.signature(getattr(metrics, name)).parameters.values()
     arrays = [made[p.name] for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-    return [np.ascontiguousarray(a) for a in arrays]
+    return jax.tree.map(np.ascontiguousarray, arrays)
+
+
+def numbers(result):
+    """All numbers of a result in one array: of an array, a tuple of several, or records."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(result)]
+    plain = [recfunctions.structured_to_unstructured(x) if x.dtype.names else x for x in leaves]
+    return np.concatenate([np.ravel(x) for x in plain])
 
 
 def strided(x):
@@ -96,13 +113,14 @@ def reversed_view(x):
 
 @pytest.mark.parametrize("name", metrics.__all__)
 def test_the_order_of_an_array_in_memory_does_not_matter(name):
-    arrays, options = arguments(name), {"surface_dice": {"tolerance": 1.0}}.get(name, {})
+    arrays, options = arguments(name), OPTIONS.get(name, {})
     metric = getattr(metrics, name)
-    wanted = np.asarray(metric(*arrays, **options))
-    assert np.unique(wanted).size > 0 and np.all(np.isfinite(wanted))
+    wanted = metric(*arrays, **options)
+    values = numbers(wanted)
+    assert values.size and np.all(np.isfinite(values) | np.isneginf(values))  # -inf: not found
     for view in (np.asfortranarray, reversed_view, strided):
-        given = [view(a) for a in arrays]
-        assert all(np.array_equal(a, b) for a, b in zip(given, arrays, strict=True))
-        np.testing.assert_array_equal(metric(*given, **options), wanted, err_msg=view.__name__)
-        mixed = [given[0], *arrays[1:]]
-        np.testing.assert_array_equal(metric(*mixed, **options), wanted, err_msg=view.__name__)
+        given = jax.tree.map(view, arrays)
+        assert jax.tree.all(jax.tree.map(np.array_equal, given, arrays))
+        for some in (given, [given[0], *arrays[1:]]):
+            same = functools.partial(np.testing.assert_array_equal, err_msg=view.__name__)
+            jax.tree.map(same, metric(*some, **options), wanted)

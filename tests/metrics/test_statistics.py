@@ -104,7 +104,9 @@ def test_roc_auc_of_a_label_that_is_nan_is_nan():
     assert statistics.roc_auc(score[1:], label[1:]) == 1.0
 
 
-@pytest.mark.parametrize("statistic", [statistics.pooled_average_precision, statistics.froc])
+@pytest.mark.parametrize(
+    "statistic", [statistics.pooled_average_precision, statistics.froc, statistics.froc_camelyon]
+)
 def test_counts_that_are_nan_or_odd(statistic):
     positives, hits, false = counts(6, lead=(2,))
     known = statistic(positives, *hits, *false)
@@ -165,6 +167,99 @@ def test_pooled_average_precision_without_positives_or_predictions():
     assert perfect == 1
 
 
+# --- pooled AUC-PR at eleven thresholds -----------------------------------------------------------
+
+
+def test_eleven_thresholds_by_hand():
+    """Two cases with four positives; found and false at 0, 0.1, …, 1."""
+    positives = np.array([3, 1])
+    tp = np.array([[3, 1]] * 2 + [[2, 0]] * 4 + [[1, 0]] * 2 + [[0, 0]] * 3)
+    fp = np.array([[7, 9]] + [[1, 3]] * 1 + [[1, 1]] * 4 + [[0, 0]] * 2 + [[0, 1]] + [[0, 0]] * 2)
+    # Recall and precision: (1, 1/5), (1, 1/2), (1/2, 1/2), (1/4, 1), (0, 0), and (0, 1) where
+    # nothing is predicted.
+    wanted = 1 / 2 * 1 / 2 + 1 / 4 * 3 / 4 + 1 / 4 * 1 / 2
+    got = statistics.pooled_average_precision_eleven(positives, *tp, *fp)
+    assert got == pytest.approx(wanted)
+    # Without the false positive at 0.8 precision is 1 from there on.
+    fp[8] = 0
+    got = statistics.pooled_average_precision_eleven(positives, *tp, *fp)
+    assert got == pytest.approx(wanted + 1 / 8)
+    # The challenge's rule, on the same thresholds, goes on level instead.
+    fp[0], tp[6:], fp[6:] = 2, 0, 0
+    eleven = statistics.pooled_average_precision_eleven(positives, *tp, *fp)
+    level = statistics.pooled_average_precision(positives, *tp, *fp)
+    assert eleven - level == pytest.approx(1 / 2 * (3 / 4 - 1 / 2))
+
+
+def test_eleven_thresholds_over_leading_axes_and_where_not_defined():
+    positives, hits, false = counts(6, thresholds=11, lead=(2, 3))
+    eleven = statistics.pooled_average_precision_eleven
+    got = eleven(positives, *hits, *false)
+    assert got.shape == (2, 3) and np.all((0 < got) & (got < 1))
+    np.testing.assert_allclose(got, one_by_one(eleven, positives, *hits, *false))
+    hits = [column.astype(float) for column in hits]
+    hits[3][1, 2, 0] = NAN
+    again = eleven(positives, *hits, *false)
+    assert np.isnan(again[1, 2]) and np.sum(np.isnan(again)) == 1
+    nothing = [np.zeros(4)] * 22
+    assert np.isnan(eleven(np.zeros(4), *nothing))
+    # Nothing is predicted at any threshold: recall stays 0.
+    assert eleven(np.ones(4), *nothing) == 0
+    for wrong in (21, 20, 66, 0):
+        with pytest.raises(ValueError, match="takes 11 true and 11 false positives"):
+            eleven(np.ones(4), *[np.zeros(4)] * wrong)
+
+
+def test_eleven_and_the_challenge_are_the_conventions_of_histograms():
+    score, positive = RNG.random((5, 300)).astype(np.float32), RNG.random((5, 300)) < 0.2
+    pooled = metrics.score_histogram(score, positive)
+    for statistic, convention, number in (
+        (statistics.pooled_average_precision_eleven, "eleven", 11),
+        (statistics.pooled_average_precision, "challenge33", 33),
+    ):
+        found = [score >= np.float32(t) for t in np.linspace(0, 1, number)]
+        tp, fp = ([(f & kind).sum(-1) for f in found] for kind in (positive, ~positive))
+        wanted = metrics.average_precision_from_histogram(pooled, convention=convention)
+        assert statistic(positive.sum(-1), *tp, *fp) == pytest.approx(float(wanted))
+
+
+# --- precision, recall, F1 ------------------------------------------------------------------------
+
+RATES = [statistics.pooled_precision, statistics.pooled_recall, statistics.pooled_f1]
+
+
+def test_rates_are_those_of_the_sums():
+    positives, true, false = np.array([10, 0, 2]), np.array([6, 0, 0]), np.array([1, 3, 0])
+    precision, recall, f1 = (rate(positives, true, false) for rate in RATES)
+    assert (precision, recall) == (6 / 10, 6 / 12)
+    assert f1 == pytest.approx(2 * precision * recall / (precision + recall))
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_rates_over_leading_axes(rate):
+    positives, (true, *_), (false, *_) = counts(5, thresholds=2, lead=(2, 3))
+    true = RNG.integers(0, positives + 1)
+    got = rate(positives, true, false)
+    assert got.shape == (2, 3) and np.all((0 < got) & (got < 1))
+    np.testing.assert_allclose(got, one_by_one(rate, positives, true, false), rtol=1e-14)
+    for place in range(3):  # also in the column that a rate does not use
+        columns = [column.astype(float) for column in (positives, true, false)]
+        columns[place][1, 2, 0] = NAN
+        again = rate(*columns)
+        assert np.isnan(again[1, 2]) and np.sum(np.isnan(again)) == 1
+
+
+def test_rates_at_the_edges():
+    none, some = np.zeros(3), np.array([0.0, 2.0, 1.0])
+    # Positives, and nothing predicted: only precision is not defined.
+    np.testing.assert_array_equal([rate(some, none, none) for rate in RATES], [NAN, 0, 0])
+    # No positives: false positives give precision 0, recall and F1 are not defined.
+    np.testing.assert_array_equal([rate(none, none, some) for rate in RATES], [0, NAN, NAN])
+    np.testing.assert_array_equal([rate(none, none, none) for rate in RATES], [NAN] * 3)
+    np.testing.assert_array_equal([rate(some, some, none) for rate in RATES], [1, 1, 1])
+    np.testing.assert_array_equal([rate(some, none, some) for rate in RATES], [0, 0, 0])
+
+
 # --- FROC -----------------------------------------------------------------------------------------
 
 
@@ -185,22 +280,36 @@ def test_froc_by_hand():
     ]
     assert statistics.FROC_RATES == (0.125, 0.25, 0.5, 1, 2, 4, 8)
     assert statistics.froc(positives, *hits, *false) == pytest.approx(np.mean(wanted))
+    # Camelyon16 begins at 1/4.
+    assert statistics.CAMELYON_RATES == (0.25, 0.5, 1, 2, 4, 8)
+    camelyon = statistics.froc_camelyon(positives, *hits, *false)
+    assert camelyon == pytest.approx(np.mean(wanted[1:])) and camelyon > np.mean(wanted)
+    # Two healthy cases with no false positive halve the rates: (1/4, 1/4), (1/2, 3/4), (3, 1).
+    more = [np.append(column, [0, 0]) for column in (positives, *hits, *false)]
+    halved = [1 / 4, 3 / 4, 3 / 4 + 1 / 4 * 1 / 5, 3 / 4 + 1 / 4 * 3 / 5, 1, 1]
+    assert statistics.froc_camelyon(*more) == pytest.approx(np.mean(halved))
+    assert statistics.froc(*more) == pytest.approx(np.mean([1 / 8, *halved]))
 
 
-def test_froc_of_a_perfect_and_of_a_blind_network():
+FROCS = pytest.mark.parametrize("froc", [statistics.froc, statistics.froc_camelyon])
+
+
+@FROCS
+def test_froc_of_a_perfect_and_of_a_blind_network(froc):
     positives, nothing = np.array([3.0, 1.0]), np.zeros(2)
-    assert statistics.froc(positives, nothing, nothing, nothing, nothing) == 0
-    found = statistics.froc(positives, positives, positives, nothing, nothing)
+    assert froc(positives, nothing, nothing, nothing, nothing) == 0
+    found = froc(positives, positives, positives, nothing, nothing)
     assert found == 1  # no false positive at any threshold
-    assert np.isnan(statistics.froc(nothing, nothing, nothing))
+    assert np.isnan(froc(nothing, nothing, nothing))
 
 
-def test_froc_over_leading_axes():
+@FROCS
+def test_froc_over_leading_axes(froc):
     positives, hits, false = counts(5, lead=(2, 3))
     positives[0, 1] = 0
     hits = [np.where(positives > 0, h, 0) for h in hits]
-    got = statistics.froc(positives, *hits, *false)
+    got = froc(positives, *hits, *false)
     assert got.shape == (2, 3) and np.isnan(got[0, 1])
-    wanted = one_by_one(statistics.froc, positives, *hits, *false)
+    wanted = one_by_one(froc, positives, *hits, *false)
     np.testing.assert_allclose(got, wanted)
     assert np.sum(np.isnan(got)) == 1 and np.nanmin(got) >= 0 and np.nanmax(got) <= 1

@@ -133,10 +133,10 @@ def test_predict_on_a_folder_and_on_files(trained, pictures, tmp_path):
 
 def test_files_of_one_name_keep_apart(tmp_path):
     paths = [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"]
-    assert prediction._unique_names(paths) == ["a__x.png", "b__x.png"]
+    assert prediction.unique_names(paths) == ["a__x.png", "b__x.png"]
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x.png").symlink_to("/elsewhere/y.png")  # the name given, not the target's
-    assert prediction._unique_names(paths) == ["a__x.png", "b__x.png"]
+    assert prediction.unique_names(paths) == ["a__x.png", "b__x.png"]
 
 
 def test_report_is_made_again(trained):

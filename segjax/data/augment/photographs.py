@@ -13,6 +13,8 @@ from segjax.types import Array, Float, PRNGKeyArray
 KIND = "photographs"
 # What the key of a patch's place is folded with; those of the augmentation are split from it.
 PLACE = 2**31
+# What the flips' key is folded with for the transposition, which came after them.
+TRANSPOSITION = 2**31 + 2
 # What the affine's key is folded with for the shear, which came after those split from it.
 SHEAR = 2**31 + 1
 INTENSITY = tuple(
@@ -33,7 +35,7 @@ def augment(
     points: Float[Array, "n 2"],
     **strengths: float,
 ) -> tuple[Float[Array, "h w c"], Float[Array, "n 2"]]:
-    """Flips, a small affine about the image's centre, then changes of intensity.
+    """Flips and a transposition, a small affine about the image's centre, changes of intensity.
 
     out = s R K (p - centre) + centre + t with uniform s, t and angles, K the shear, which adds
     tan(b) y to x; then, clipped to [0, 1], image^g, mean + k (image - mean), + b, + noise. Every
@@ -188,7 +190,7 @@ def _move(
     points: Array,
     chosen: Mapping[str, float],
 ) -> tuple[Array, Array]:
-    """Flips, then the affine."""
+    """Flips, the transposition, then the affine."""
     keys = jax.random.split(flips)
     for axis, name in enumerate(("flip_horizontal", "flip_vertical")):
         if chosen[name]:
@@ -196,9 +198,24 @@ def _move(
             # `axis` counts coordinates, x first; in the image x is axis 1 and y axis 0
             points = geometry.flip_points(points, flipped, image.shape[1 - axis], axis=axis)
             image = geometry.flip(image, flipped, axis=1 - axis)
+    if chosen["transpose"]:
+        image, points = _transposed(flips, image, points, chosen["transpose"])
     if any(chosen[name] for name in ("rotate", "scale", "translate", "shear")):
         return _random_affine(affine, image, points, chosen)
     return image, points
+
+
+def _transposed(
+    key: PRNGKeyArray, image: Array, points: Array, probability: float
+) -> tuple[Array, Array]:
+    """Rows and columns exchanged at random: with both flips, every turn by a right angle."""
+    if image.shape[0] != image.shape[1]:
+        raise ValueError(
+            f"`transpose` takes square images, got {image.shape[0]} x {image.shape[1]} pixels"
+        )
+    chosen = jax.random.bernoulli(jax.random.fold_in(key, TRANSPOSITION), probability)
+    turned = jnp.where(chosen, jnp.swapaxes(image, 0, 1), image)
+    return turned, jnp.where(chosen, points[:, ::-1], points)
 
 
 def _random_affine(

@@ -15,7 +15,7 @@ from segjax.ops.scanline import MAX_ROTATION, MAX_SHEAR
 
 PROBABILITY = "probability"
 # The effects that move pixels; the others change values.
-SPATIAL = ("flip", "rotation", "scaling", "translation", "shear")
+SPATIAL = ("flip", "transposition", "rotation", "scaling", "translation", "shear")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +66,7 @@ def _level(
 OPTIONS = (
     _strength("flip_horizontal", "flip", PROBABILITY, 1, "x becomes w - x"),
     _strength("flip_vertical", "flip", PROBABILITY, 1, "y becomes h - y"),
+    _strength("transpose", "transposition", PROBABILITY, 1, "x and y change places; square only"),
     _strength("rotate", "rotation", "degrees", MAX_ROTATION, "largest angle, either way"),
     _strength("scale", "scaling", "share", 0.9, "s: enlarged by a factor in [1 - s, 1 + s]"),
     _strength("translate", "translation", "share of a side", 1, "largest shift along each axis"),

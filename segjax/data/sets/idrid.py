@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 
 from segjax.data import images, sources, tables
 from segjax.data.features import EncodedImage
-from segjax.data.sets import common, idrid_findings
+from segjax.data.sets import common, idrid_findings, idrid_lesions
 from segjax.errors import UserError
 
 # Lesion kinds in the order of the field `findings`: folder and file suffix of their masks.
@@ -30,6 +30,11 @@ _PARTS = {
     "localization": "C. Localization",
     "segmentation": "A. Segmentation",
     "grading": "B. Disease Grading",
+}
+# What the configs that take more than one part are made of.
+_SEVERAL = {
+    "findings": tuple(_PARTS.values()),
+    "lesions": (_PARTS["segmentation"], _PARTS["grading"]),
 }
 _SPLITS = {"train": ("a. Training Set", "Training"), "test": ("b. Testing Set", "Testing")}
 _IMAGES = "1. Original Images"
@@ -50,7 +55,7 @@ _CITATION = """@article{porwal2018idrid,
 
 
 class Idrid(tfds.core.GeneratorBasedBuilder):
-    """Fovea and disc centres (part C), masks of lesions and disc (A), grades (B), or findings."""
+    """Points (part C), masks (A), grades (B); findings and lesions are made of several parts."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}
@@ -60,6 +65,9 @@ class Idrid(tfds.core.GeneratorBasedBuilder):
         tfds.core.BuilderConfig(name="grading", description="Disease grades, part B."),
         tfds.core.BuilderConfig(
             name="findings", description="Findings with their regions, part A and healthy eyes."
+        ),
+        tfds.core.BuilderConfig(
+            name="lesions", description="Lesion masks, part A, and healthy photographs, part B."
         ),
     ]
     # Of `findings` the predicted fovea of each photograph of part A, (x, y) by its name.
@@ -80,6 +88,8 @@ class Idrid(tfds.core.GeneratorBasedBuilder):
             features["findings"] = tfds.features.Tensor(shape=(len(LESIONS),), dtype=np.uint8)
         elif self.builder_config.name == "findings":
             features |= idrid_findings.features()
+        elif self.builder_config.name == "lesions":
+            features |= idrid_lesions.features(LESIONS)
         else:
             features |= {
                 name: tfds.features.ClassLabel(num_classes=count)
@@ -96,15 +106,18 @@ class Idrid(tfds.core.GeneratorBasedBuilder):
 
     def source_files(self, manual: pathlib.Path) -> dict[str, pathlib.Path]:
         """The photographs, masks and tables of the parts that this config reads."""
-        endings = (*common.IMAGES, ".csv")
-        if self.builder_config.name != "findings":
-            return sources.below(_part_folder(manual, _PARTS[self.builder_config.name]), endings)
-        parts = {name: _part_folder(manual, name) for name in _PARTS.values()}
-        return {
+        endings, config = (*common.IMAGES, ".csv"), self.builder_config.name
+        if config in _PARTS:
+            return sources.below(_part_folder(manual, _PARTS[config]), endings)
+        parts = {name: _part_folder(manual, name) for name in _SEVERAL[config]}
+        found = {
             f"{part}/{name}": path
             for part, folder in parts.items()
             for name, path in sources.below(folder, endings).items()
         }
+        if config == "lesions":
+            return {name: path for name, path in found.items() if idrid_lesions.is_read(name)}
+        return found
 
     # --- what `idrid/findings` takes of a trained run ---------------------------------------------
 
@@ -124,23 +137,15 @@ class Idrid(tfds.core.GeneratorBasedBuilder):
         return {} if given is None else {idrid_findings.POINTS: idrid_findings.note(given)}
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-        if self.builder_config.name == "findings":
-            manual = common.manual_folder(dl_manager, "the folders of all three parts")
-            return {"train": self._findings(manual)}
-        name = _PARTS[self.builder_config.name]
+        config = self.builder_config.name
+        # Tables and names are checked here, for all splits, before any picture is stored
+        make = getattr(self, f"_{config}")
+        if config in _SEVERAL:
+            named = " and ".join(map(repr, _SEVERAL[config]))
+            return make(common.manual_folder(dl_manager, f"the folders {named}"))
+        name = _PARTS[config]
         part = _part_folder(common.manual_folder(dl_manager, f"the folder {name!r}"), name)
-        splits = {}
-        for split, (folder_name, word) in _SPLITS.items():
-            folder = part / _IMAGES / folder_name
-            found = common.list_images(folder) if folder.is_dir() else {}
-            if found:
-                # Tables and names are checked here, for all splits, before any picture is decoded.
-                make = getattr(self, f"_{self.builder_config.name}")
-                splits[split] = make(part, folder, found, word)
-            # The test set may be missing; what has no training set is the wrong folder
-            elif split == "train":
-                raise UserError(f"{folder}: no images; the training set must be there")
-        return splits
+        return {split: make(part, *given) for split, given in _photographs(part).items()}
 
     def _generate_examples(self, examples):
         yield from examples
@@ -188,9 +193,32 @@ class Idrid(tfds.core.GeneratorBasedBuilder):
             smaller = tuple(round(v / scales[name]) for v in size)
             return idrid_findings.of_healthy(**points(name, smaller), scale=scales[name])
 
-        return itertools.chain(
-            _examples(found["segmentation"], of_part_a), _examples(healthy, of_part_b)
-        )
+        both = _examples(found["segmentation"], of_part_a), _examples(healthy, of_part_b)
+        return {"train": itertools.chain(*both)}
+
+    def _lesions(self, manual: pathlib.Path):
+        """Part A with the masks of its lesions, and the healthy photographs of part B.
+
+        Of part B the official training set alone: its numbers begin anew in its test set.
+        """
+        part, of_grades = (_part_folder(manual, name) for name in _SEVERAL["lesions"])
+        marked = _photographs(part)
+        masks = {split: _lesion_files(part, *given) for split, (*given, _) in marked.items()}
+        _, graded, word = _photographs(of_grades)["train"]
+        healthy = self._healthy(of_grades, graded, word)
+        if not healthy:
+            raise UserError(f"{of_grades}: no photograph of the training set is graded 0, healthy")
+        found = {split: photographs for split, (_, photographs, _) in marked.items()}
+        healthy = idrid_lesions.different(found, healthy)
+
+        def of_split(split: str):
+            def annotate(name: str, size: tuple[int, int]) -> dict:
+                return idrid_lesions.of_masks(LESIONS, _masks(masks[split], name, size))
+
+            return _examples(found[split], annotate)
+
+        examples = _examples(healthy, lambda _, size: idrid_lesions.of_healthy(LESIONS, size))
+        return {split: of_split(split) for split in found} | {idrid_lesions.HEALTHY: examples}
 
     def _healthy(self, part: pathlib.Path, found: dict, word: str) -> dict[str, pathlib.Path]:
         """The photographs of part B that are graded 0."""
@@ -199,6 +227,19 @@ class Idrid(tfds.core.GeneratorBasedBuilder):
         grade = "retinopathy_grade"
         grades = {n: tables.parse_class(path, r, grade, 5) for n, r in rows.items()}
         return {name: image for name, image in found.items() if grades[name] == 0}
+
+
+def _photographs(part: pathlib.Path) -> dict[str, tuple[pathlib.Path, dict, str]]:
+    """By split its folder, the photographs in it, and the word for it in names of tables."""
+    splits = {}
+    for split, (folder_name, word) in _SPLITS.items():
+        folder = part / _IMAGES / folder_name
+        if found := common.list_images(folder) if folder.is_dir() else {}:
+            splits[split] = folder, found, word
+        # The test set may be missing; what has no training set is the wrong folder
+        elif split == "train":
+            raise UserError(f"{folder}: no images; the training set must be there")
+    return splits
 
 
 def _examples(found: dict[str, pathlib.Path], annotate) -> Iterator[tuple[str, dict]]:
@@ -268,6 +309,17 @@ def _mask_files(
         # IDRiD leaves out the file of a lesion that a picture does not have; every eye has a disc
         if kind not in LESIONS and name not in files:
             raise UserError(f"{masks_in / f'{image.stem}_{suffix}.tif'}: the mask is missing")
+    return files
+
+
+def _lesion_files(
+    part: pathlib.Path, folder: pathlib.Path, found: dict
+) -> dict[str, dict[str, pathlib.Path]]:
+    """The masks of all lesions in a split of part A, by kind and image name; there must be one."""
+    truth = part / "2. All Segmentation Groundtruths" / folder.name
+    files = {kind: _mask_files(truth, kind, folder, found) for kind in LESIONS}
+    if not any(files.values()):
+        raise UserError(f"{truth}: no photograph has the mask of a lesion")
     return files
 
 

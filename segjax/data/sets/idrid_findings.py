@@ -82,7 +82,7 @@ def same_photographs(
                 f"{path}: part C has no photograph of this number, which has its points"
             )
         one, two = images.read_image(path), images.read_image(other)
-        difference = np.mean(np.abs(_thumbnail(one) - _thumbnail(two)))
+        difference = np.mean(np.abs(thumbnail(one) - thumbnail(two)))
         if difference > UNLIKE:
             raise UserError(
                 f"{path} and {other}: have one number and show two photographs (thumbnails differ "
@@ -92,7 +92,8 @@ def same_photographs(
     return scales
 
 
-def _thumbnail(image: np.ndarray) -> np.ndarray:
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """A photograph in grey, so small that copies of different sizes look alike."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     return cv2.resize(grey, THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float64)
 

@@ -32,8 +32,8 @@ class ImagePredictor:
 
     def cases(self, files: Sequence[pathlib.Path]) -> Mapping[str, Sequence[pathlib.Path]]:
         """Every file is a case, named after it, with folders in front where two share a name."""
-        pairs = list(zip(_unique_names(files), files, strict=True))
-        self._pictures = _picture_names([name for name, _ in pairs])
+        pairs = list(zip(unique_names(files), files, strict=True))
+        self._pictures = picture_names([name for name, _ in pairs])
         # Two files may share a name still; a mapping would lose one of them without a word.
         check_names((output, path) for name, path in pairs for output in self.outputs(name))
         return {name: (path,) for name, path in pairs}
@@ -87,7 +87,7 @@ class ImagePredictor:
         return list(known.values())
 
 
-def _unique_names(paths: Sequence[pathlib.Path]) -> list[str]:
+def unique_names(paths: Sequence[pathlib.Path]) -> list[str]:
     """A name for each file: its own, with folders in front where two files share one."""
     names = [path.name for path in paths]
     if len(set(names)) == len(names):
@@ -98,7 +98,7 @@ def _unique_names(paths: Sequence[pathlib.Path]) -> list[str]:
     return ["__".join((folder / name).relative_to(root).parts) for folder, name in pairs]
 
 
-def _picture_names(names: Sequence[str]) -> dict[str, str]:
+def picture_names(names: Sequence[str]) -> dict[str, str]:
     """Each name without its ending; with it, after an underline, where two would be the same."""
     stems = {name: pathlib.PurePath(name).stem for name in names}
     # As a file system that knows no capitals would have it

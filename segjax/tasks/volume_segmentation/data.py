@@ -1,6 +1,5 @@
 """What volume segmentation trains on and is judged by: cases, patches, maps of whole volumes."""
 
-import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -12,7 +11,6 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from segjax.config import lookup
-from segjax.data import staging
 from segjax.data.ignored import IGNORED
 from segjax.data.volumes import cases as case_files
 from segjax.data.volumes import preprocess
@@ -23,7 +21,7 @@ from segjax.data.volumes.sampling import PatchSampler
 from segjax.errors import UserError
 from segjax.tasks.base import Experiment
 from segjax.tasks.binding import Maps, bind
-from segjax.tasks.caches import cache_of
+from segjax.tasks.caches import cache_of, held_cache
 
 # What is known of a CT channel from the training set, in this order.
 INTENSITIES = ("mean", "sd", "percentile_00_5", "percentile_99_5")
@@ -51,9 +49,7 @@ def open_cases(experiment: Experiment, split: str) -> list[Case]:
     """The preprocessed cases of a split, from the cache (`cache_of`), or made now."""
     data, task = experiment.data, experiment.task
     source, expression = data.open(split, task.fields), data.expression(split)
-    folder, key = cache_of(experiment.config, data.digest), f"{data.digest}/{expression}"
-    with contextlib.suppress(OSError):  # a folder to read only may hold what is wanted
-        staging.hold(folder)
+    folder, key = held_cache(experiment.config, data.digest), f"{data.digest}/{expression}"
     return case_files.prepare_cases(source, recipe_of(task), folder, key=key, label=expression)
 
 

@@ -83,6 +83,31 @@ def test_flips_are_exact_and_mirror_the_points():
     np.testing.assert_array_equal(moved, [[[10.25, 8.0], [63.5, 47.5]]])
 
 
+def test_a_transposition_is_exact_and_leaves_the_draws_of_flips():
+    images = photographs(8, 48, 48)
+    points = np.tile(np.array([[[10.25, 40.0]]], np.float32), (8, 1, 1))
+    changed, moved = compiled(transpose=1.0)(keys(8), images, points)
+    np.testing.assert_array_equal(changed, np.swapaxes(images, 1, 2))
+    np.testing.assert_array_equal(moved, points[..., ::-1])
+    both, _ = compiled(flip_horizontal=0.5, transpose=1.0)(keys(8), images, points)
+    alone, _ = compiled(flip_horizontal=0.5)(keys(8), images, points)
+    np.testing.assert_array_equal(both, np.swapaxes(alone, 1, 2))
+    with pytest.raises(ValueError, match="`transpose` takes square images, got 48 x 64 pixels"):
+        augment(keys(1)[0], photographs(1)[0], points[0], transpose=0.5)
+
+
+def test_flips_and_transpositions_give_all_eight_turns_alike():
+    image = photographs(1, 16, 16)
+    options = {name: 0.5 for name in ("flip_horizontal", "flip_vertical", "transpose")}
+    many = np.broadcast_to(image, (800, *image.shape[1:]))
+    changed, _ = compiled(**options)(keys(800), many, np.zeros((800, 0, 2), np.float32))
+    turns = [np.rot90(image[0], k) for k in range(4)]
+    turns += [turn.swapaxes(0, 1) for turn in turns]
+    counts = [sum(np.array_equal(turn, other) for other in np.asarray(changed)) for turn in turns]
+    assert sum(counts) == 800
+    assert min(counts) > 60
+
+
 def test_flips_come_as_often_as_asked():
     images = np.broadcast_to(blob(10, 32), (400, 64, 80, 1))
     points = np.full((400, 1, 2), [10, 32], np.float32)

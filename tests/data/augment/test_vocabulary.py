@@ -24,7 +24,7 @@ def test_the_fields_of_configs_are_these_with_these_defaults():
     # Saved configs name them, and a field that one lacks has its default.
     assert default_strengths() == dict.fromkeys(
         (
-            *("flip_horizontal", "flip_vertical", "rotate", "scale", "translate"),
+            *("flip_horizontal", "flip_vertical", "transpose", "rotate", "scale", "translate"),
             *("shear", "brightness", "contrast", "gamma", "noise"),
         ),
         0.0,

@@ -1,0 +1,31 @@
+"""Both stages on synthetic photographs of 1024 pixels: proposals at two scales, refined, fused.
+
+Command:   segjax pipeline train experiments/microaneurysms/demo.py --workdir work/two_stages
+           segjax pipeline evaluate experiments/microaneurysms/demo.py --workdir work/two_stages
+           segjax pipeline predict experiments/microaneurysms/demo.py --workdir work/two_stages \\
+               --input PHOTOGRAPHS --output work/found
+Arguments: seed=N (0)
+Hardware:  two CPU cores, 15 minutes.
+Expected:  see docs/benchmarks.md.
+"""
+
+from experiments.microaneurysms import common
+from segjax.config.arguments import parse_arg
+from segjax.recipes import microaneurysms
+
+DATA, HEALTHY = "synthetic_fundus/1024px_32_8_24", "grade=0"
+
+
+def get_pipeline(arg=None):
+    args = parse_arg(arg, seed=0)
+    shared = {"healthy": HEALTHY, "healthy_centres": 20_000}
+    stages = {}
+    for name, scale in (("hgn_1x", 1.0), ("hgn_05x", 0.5)):
+        stages[name] = microaneurysms.hypotheses(DATA, scale, **shared)
+        common.small_hypotheses(stages[name], patch=128, steps=300, learning_rate=3e-3, tile=256)
+    for name in ("cls", "prn"):
+        stages[name] = microaneurysms.refinement(DATA, name == "prn", **shared)
+        common.small_refinement(stages[name], steps=300, learning_rate=2e-3, batch=16, pool=1000)
+    for config in stages.values():
+        config.seed = args["seed"]
+    return microaneurysms.two_stages(stages, strides=(2,), most_patches=20_000)

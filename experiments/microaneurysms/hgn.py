@@ -1,0 +1,27 @@
+"""Proposes microaneurysms on photographs of IDRiD at one scale: the first stage of the paper.
+
+Command:   segjax data prepare idrid/lesions --manual_dir DOWNLOADS/idrid
+           segjax train --config experiments/microaneurysms/hgn.py:scale=0.5 --workdir work/hgn
+Arguments: scale=1|0.5         of height and width (1)
+           cpu                 a narrow network and few steps, for two CPU cores
+           splits=paper|part   the paper's, or shares of the official training set (paper; part
+                               with cpu)
+           data=NAME           another set with the fields of idrid/lesions
+Hardware:  one GPU; cpu: two cores, ten minutes, and twice the size of the photographs of memory.
+Expected:  see docs/benchmarks.md. The paper has an AUC-PR of 0.3374 at scale 1 and 0.3411 at 0.5.
+"""
+
+from experiments.microaneurysms import common
+from segjax.config.arguments import parse_arg
+from segjax.recipes import microaneurysms
+
+DEFAULTS = {"scale": 1.0, "cpu": False, "splits": "", "data": common.IDRID}
+
+
+def get_config(arg=None):
+    args = parse_arg(arg, **DEFAULTS)
+    config = microaneurysms.hypotheses(args["data"], args["scale"], healthy="healthy=1")
+    common.on_idrid(config, args["splits"] or ("part" if args["cpu"] else "paper"))
+    if args["cpu"]:
+        common.small_hypotheses(config, patch=128, steps=600, learning_rate=3e-3, tile=256)
+    return config

@@ -1,0 +1,1 @@
+"""Several trained networks composed: stages are ordinary configs, each with a work folder."""

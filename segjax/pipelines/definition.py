@@ -1,0 +1,232 @@
+"""A pipeline as a file names it: its stages, how they are composed, what is made of them."""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ml_collections import ConfigDict
+
+from segjax import checks
+from segjax.checks import nearest
+from segjax.config import files, modules, values
+from segjax.config.defaults import completed
+from segjax.errors import UserError
+from segjax.metrics.froc import RULES as HITS
+from segjax.pipelines.fusion import RULES
+
+KIND = "two_stages"
+NAME = "pipeline.json"  # what a folder was made from
+AT = "@"  # REFINEMENT@PROPOSAL
+
+
+@dataclass(frozen=True)
+class Row:
+    """One result: maps by name, and the rule by which they become one."""
+
+    name: str
+    maps: tuple[str, ...]
+    fusion: str
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A pipeline of two stages, checked.
+
+    Attributes:
+        stages: the config of each training, locked, in the order of training.
+        proposals, refinements: names of stages.
+        rows: the results.
+        compared: pairs of rows.
+        predicted: the row that predictions take.
+        threshold, strides, above, most_patches: of the refinement (`refinement.refined`).
+        hit: when a lesion counts as found.
+        paper: figures of a paper by row and metric.
+        content: all of it as it was read, for JSON.
+    """
+
+    stages: Mapping[str, ConfigDict]
+    proposals: tuple[str, ...]
+    refinements: tuple[str, ...]
+    rows: tuple[Row, ...]
+    compared: tuple[tuple[str, str], ...]
+    predicted: str
+    threshold: float
+    strides: tuple[int, ...]
+    above: float
+    most_patches: int
+    hit: str
+    paper: Mapping[str, Mapping[str, float]]
+    content: Mapping
+
+    def row(self, name: str) -> Row:
+        """A row by its name."""
+        return next(row for row in self.rows if row.name == name)
+
+    def composition(self) -> str:
+        """A digest of how maps are made of the stages' networks, whatever the rows."""
+        kept = (self.proposals, self.refinements, self.threshold, self.strides, self.above)
+        text = json.dumps([*kept, self.most_patches, self.hit])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def load(
+    text: str,
+    overrides: Mapping[str, str] | None = None,
+    places: Mapping[str, str] | None = None,
+) -> Definition:
+    """The pipeline of `file.py[:arg]`, with overrides, and the places of its data.
+
+    Args:
+        text: the file, which has a `get_pipeline(arg)`.
+        overrides: path -> text, as `refine.most_patches` or `stages.prn.train.steps`.
+        places: a `data_dir` or `cache_dir` for all stages.
+
+    Raises: UserError for what is wrong in it.
+    """
+    path, arg = files.split_name(text)
+    module = modules.load(path)
+    if not hasattr(module, "get_pipeline"):
+        raise UserError(
+            f"{path}: the file has no get_pipeline(arg); one with get_config() is trained by "
+            "`segjax train`"
+        )
+    config = modules.call(text, path, files.with_words, module.get_pipeline, arg)
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"{text}: get_pipeline returns a ConfigDict, got {type(config).__name__}")
+    if arg and not files.takes_words(module.get_pipeline):
+        raise UserError(f"{text}: get_pipeline() takes no argument after the colon")
+    content = modules.call(text, path, values.plain, config, "pipeline")
+    config = ConfigDict(content, type_safe=False)
+    for key in sorted(overrides or {}, key=lambda k: (not k.endswith(".name"), k.count("."))):
+        files.override(config, key, overrides[key])
+    return checked(config.to_dict(), text, places)
+
+
+def read(folder: pathlib.Path, places: Mapping[str, str] | None = None) -> Definition:
+    """The pipeline that a folder was made from; UserError where there is none."""
+    path = folder / NAME
+    try:
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict) or not isinstance(content.get("stages"), dict):
+            raise ValueError("not a pipeline")
+    except FileNotFoundError:
+        raise UserError(f"{folder}: not the folder of a pipeline (no {NAME})") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged: {error}") from error
+    content = files.tuples(content)
+    content["stages"] = {name: completed(stage) for name, stage in content["stages"].items()}
+    return checked(content, str(path), places)
+
+
+def is_pipeline(folder: pathlib.Path) -> bool:
+    """Whether a folder is one of a pipeline."""
+    return (folder / NAME).exists()
+
+
+def checked(content: Mapping, where: str, places: Mapping[str, str] | None = None) -> Definition:
+    """A pipeline from its content; UserError, beginning with `where`, for what is wrong."""
+    try:
+        if content["pipeline"] != KIND:
+            raise UserError(f"{where}: pipeline={content['pipeline']!r}: takes {KIND!r}")
+        refine = content["refine"]
+        # In the order in which they are composed: a config sorts its keys
+        named = dict.fromkeys((*content["proposals"], *content["refinements"], *content["stages"]))
+        stages = {
+            name: _stage(content["stages"][name], places)
+            for name in named
+            if name in content["stages"]
+        }
+        made = Definition(
+            stages=stages,
+            proposals=tuple(content["proposals"]),
+            refinements=tuple(content["refinements"]),
+            rows=tuple(Row(name, tuple(maps), fusion) for name, maps, fusion in content["rows"]),
+            compared=tuple(tuple(pair) for pair in content["compared"]),
+            predicted=content["predicted"],
+            threshold=refine["threshold"],
+            strides=tuple(refine["strides"]),
+            above=refine["above"],
+            most_patches=refine["most_patches"],
+            hit=content["hit"],
+            paper={name: dict(figures) for name, figures in content["paper"]},
+            content={**content, "stages": {n: c.to_dict() for n, c in stages.items()}},
+        )
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{where}: no pipeline of two stages: lacks {error}") from error
+    _check_options(made, where)
+    _check_names(made, where)
+    _check_data(made, where)
+    return made
+
+
+def _stage(content: Mapping, places: Mapping[str, str] | None) -> ConfigDict:
+    config = ConfigDict(dict(content), type_safe=False)
+    config.data.update(places or {})
+    return config.lock()
+
+
+def _check_options(made: Definition, where: str) -> None:
+    share = checks.number(least=0, most=1)
+    strides = made.strides
+    falling = bool(strides) and all(
+        type(n) is int and n >= 1 and (i == 0 or n < strides[i - 1]) for i, n in enumerate(strides)
+    )
+    if not falling:
+        raise UserError(
+            f"{where}: refine.strides={strides}: takes falling whole numbers of at least 1"
+        )
+    checks.require(f"{where}: refine.threshold", made.threshold, share)
+    checks.require(f"{where}: refine.above", made.above, share)
+    checks.require(f"{where}: refine.most_patches", made.most_patches, checks.whole(least=0))
+    checks.require(f"{where}: hit", made.hit, checks.choice(HITS))
+
+
+def _check_names(made: Definition, where: str) -> None:
+    for kind in ("proposals", "refinements"):
+        for name in getattr(made, kind):
+            if name not in made.stages:
+                raise UserError(f"{where}: {kind}: {_unknown(name, made.stages, 'stage')}")
+    known = [*made.proposals]
+    known += [f"{r}{AT}{p}" for r in made.refinements for p in made.proposals]
+    names = [row.name for row in made.rows]
+    if not names:
+        raise UserError(f"{where}: rows: there is none")
+    for row in made.rows:
+        if not row.maps or len({*row.maps}) < len(row.maps):
+            raise UserError(f"{where}: rows.{row.name}.maps: takes one or more different maps")
+        for name in row.maps:
+            if name not in known:
+                raise UserError(f"{where}: rows.{row.name}: {_unknown(name, known, 'map')}")
+        if row.fusion not in RULES:
+            raise UserError(f"{where}: rows.{row.name}: {_unknown(row.fusion, RULES, 'fusion')}")
+    for name in (made.predicted, *(name for pair in made.compared for name in pair)):
+        if name not in names:
+            raise UserError(f"{where}: {_unknown(name, names, 'row')}")
+
+
+def _unknown(name: object, known: Mapping | list, kind: str) -> str:
+    return f"{name!r} is no {kind}{nearest(str(name), known)} It has: {', '.join(known)}"
+
+
+def _check_data(made: Definition, where: str) -> None:
+    """UserError unless all stages are of one set and its splits, and ask for the same lesions."""
+    used = {name: made.stages[name] for name in (*made.proposals, *made.refinements)}
+    (first, reference), *others = used.items()
+    for name, config in others:
+        for field in ("name", "splits", "data_dir"):
+            one, two = reference.data[field], config.data[field]
+            one, two = (v.to_dict() if isinstance(v, ConfigDict) else v for v in (one, two))
+            if one != two:
+                raise UserError(
+                    f"{where}: stages.{name}.data.{field} is {two!r}, that of {first} is {one!r}; "
+                    "the stages of a pipeline are of one set"
+                )
+        for field in ("target", "healthy"):
+            one, two = (c.task_options.get(field) for c in (reference, config))
+            if one != two:
+                raise UserError(
+                    f"{where}: stages.{name}.task_options.{field} is {two!r}, that of {first} is "
+                    f"{one!r}"
+                )

@@ -1,0 +1,1 @@
+"""What tasks on small lesions of whole photographs share."""

@@ -1,0 +1,74 @@
+"""Colours on a photograph: which predicted and annotated pixels agree."""
+
+import cv2
+import numpy as np
+
+# As in Fig. 2 of Sarhan et al. (2019)
+COLOURS = {
+    "true positive": (0, 200, 0),
+    "false positive": (230, 0, 0),
+    "false negative": (0, 220, 220),
+}
+
+
+def overlay(image: np.ndarray, predicted: np.ndarray, true: np.ndarray | None = None) -> np.ndarray:
+    """A photograph with outlines of what was found, missed, and found in vain, pixel by pixel.
+
+    Args:
+        image: `[h, w, 3]` uint8.
+        predicted: `[h, w]` bool.
+        true: `[h, w]` bool; None where it is not known, all that is predicted being green then.
+
+    Returns: `[h, w, 3]` uint8. Each region has a ring around it, which leaves its pixels to be
+        seen; of a region that is partly right each part has its own.
+    """
+    drawn = np.ascontiguousarray(image.copy())
+    truth = predicted if true is None else true
+    parts = {
+        "true positive": predicted & truth,
+        "false positive": predicted & ~truth,
+        "false negative": truth & ~predicted,
+    }
+    wide = max(1, round(min(image.shape[:2]) / 1000))
+    for name, part in parts.items():
+        outlines, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(drawn, outlines, -1, COLOURS[name], wide)
+    return drawn
+
+
+def reduced(image: np.ndarray, predicted: np.ndarray, true: np.ndarray, longest: int) -> np.ndarray:
+    """A small overlay, in which every region shows, however small it is.
+
+    Regions are filled, and grow by what the reduction would take from them.
+    """
+    factor = max(1.0, max(image.shape[:2]) / longest)
+    size = tuple(max(1, round(side / factor)) for side in image.shape[1::-1])
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    ring = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+    for name, part in (
+        ("false positive", predicted & ~true),
+        ("false negative", true & ~predicted),
+        ("true positive", predicted & true),
+    ):
+        cover = cv2.resize(part.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+        # Of what is right and wrong at once the wrong rim is thin: only whole regions grow
+        grown = cv2.dilate(cover.astype(np.uint8), ring) > 0 if factor > 2 else cover
+        small[grown] = COLOURS[name]
+    return small
+
+
+def window(true: np.ndarray, predicted: np.ndarray, side: int) -> tuple[slice, slice]:
+    """The square of a side that holds most of what is annotated or predicted."""
+    busy = cv2.boxFilter(
+        (true | predicted).astype(np.float32),
+        -1,
+        (side, side),
+        normalize=False,
+        borderType=cv2.BORDER_CONSTANT,
+    )
+    y, x = np.unravel_index(int(np.argmax(busy)), busy.shape)
+    corner = [
+        min(max(0, c - side // 2), max(0, n - side))
+        for c, n in zip((int(y), int(x)), busy.shape, strict=True)
+    ]
+    return tuple(slice(c, c + side) for c in corner)

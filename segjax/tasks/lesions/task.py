@@ -1,0 +1,221 @@
+"""The part of a task that all tasks on lesions at full resolution share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from segjax import checks
+from segjax.data.augment import default_strengths, region_around
+from segjax.data.patches.centres import Centres, centres
+from segjax.data.patches.photographs import Marked, Photograph, Recipe, prepare_photographs
+from segjax.errors import UserError
+from segjax.tasks.base import Experiment, Fields, check_fields
+from segjax.tasks.caches import check_cache, held_cache
+from segjax.tasks.lesions import metrics
+from segjax.types import Array
+
+# Augmentations want to see what lies around a patch, however large photographs are
+ENDLESS = (10**6, 10**6)
+
+
+class LesionTask:
+    """Trains on patches of photographs at full resolution, which are kept as uint8.
+
+    Photographs with lesions give patches around their lesions, healthy ones all others: what else
+    a photograph with lesions shows may be another sign of the disease. A photograph that is neither
+    gives none.
+
+    Args:
+        target: the mask field of the lesions.
+        healthy: which photographs are healthy: `FIELD=NUMBER`, of a field of the data set, such as
+            grade=0; empty: those whose mask is.
+        scale: of height and width at which the network sees photographs, up to 1.
+        gain, sigma, offset: of the contrast enhancement, gain I - gain G_sigma * I + offset, sigma
+            in pixels of the photograph as it is stored; a gain of 0 leaves photographs as they are.
+        healthy_centres: how many pixels of each healthy photograph patches may lie around.
+        epoch_batches: how many batches count as an epoch.
+        image_size: of a patch; the program supplies `config.data.image_size`.
+    """
+
+    channels = 3
+    headline = "auc_pr"
+    explained: Mapping[str, str] = {}
+
+    def __init__(
+        self,
+        *,
+        target: str,
+        healthy: str,
+        scale: float,
+        gain: float,
+        sigma: float,
+        offset: float,
+        healthy_centres: int,
+        epoch_batches: int,
+        image_size: tuple[int, int],
+    ):
+        wanted = {
+            "scale": (scale, checks.number(above=0, most=1)),
+            "gain": (gain, checks.number(least=0)),
+            "sigma": (sigma, checks.number(above=0)),
+            "offset": (offset, checks.number(least=0, most=255)),
+            "healthy_centres": (healthy_centres, checks.whole(least=1)),
+            "epoch_batches": (epoch_batches, checks.whole(least=1)),
+        }
+        for name, (value, requirement) in wanted.items():
+            checks.require(f"config.task_options.{name}", value, requirement)
+        self.target, self.healthy = target, healthy
+        self._healthy_field, self._healthy_value = _rule(healthy)
+        self.recipe = Recipe(float(scale), float(sigma), float(gain), float(offset))
+        self.healthy_centres, self.epoch_batches = healthy_centres, epoch_batches
+        self.image_size = tuple(image_size)
+        others = [self._healthy_field] if self._healthy_field else []
+        self.fields = ("image", "image_id", target, *others)
+        self.classes = (target,)
+        self.question = target
+
+    # --- before anything is computed -----------------------------------------------------------
+
+    def check_features(self, features: Mapping[str, Any], where: str) -> None:
+        """UserError unless the set has the mask, and the field that tells the healthy ones."""
+        check_fields(self.fields, features, where)
+        if len(shape := features[self.target].shape) != 3 or shape[-1] != 1:
+            raise UserError(f"{where}: its field {self.target!r} is no mask, which this task wants")
+        if self._healthy_field and features[self._healthy_field].shape:
+            raise UserError(
+                f"config.task_options.healthy={self.healthy!r}: {self._healthy_field!r} holds more "
+                "than one number"
+            )
+
+    def check_place(self, experiment: Experiment) -> None:
+        """UserError unless preprocessed photographs are there, or can be kept."""
+        check_cache(experiment.config, experiment.data)
+
+    @staticmethod
+    def augmentations() -> dict[str, float]:
+        """Those of photographs."""
+        return default_strengths()
+
+    def epoch_examples(self, examples: int, batch_size: int) -> int:
+        """The patches of `epoch_batches` batches, for photographs have millions of them."""
+        return self.epoch_batches * batch_size
+
+    def validation_values(self, losses: Callable[[], Sequence[str]]) -> Sequence[str]:
+        """The metrics of the columns that every validation has; no loss is taken there."""
+        given = dict.fromkeys(self.scored)
+        return [metric.name for metric in self.metrics if metric.given(given)]
+
+    # --- photographs ---------------------------------------------------------------------------
+
+    def read(self, example: Mapping) -> Marked:
+        """What is known of an example of the data set."""
+        lesions = np.asarray(example[self.target])[..., 0] > 0
+        if self._healthy_field:
+            is_healthy = float(example[self._healthy_field]) == self._healthy_value
+        else:
+            is_healthy = not lesions.any()
+        if is_healthy and lesions.any():
+            name = example["image_id"]
+            name = name.decode() if isinstance(name, bytes) else name
+            raise UserError(
+                f"{name}: has {self.target}, and is healthy by task_options.healthy={self.healthy}"
+            )
+        return Marked(np.asarray(example["image"]), lesions, is_healthy)
+
+    def open_photographs(self, experiment: Experiment, split: str) -> list[Photograph]:
+        """The preprocessed photographs of a split, none smaller than a patch."""
+        data = experiment.data
+        source, expression = data.open(split, self.fields), data.expression(split)
+        found = prepare_photographs(
+            source,
+            self.recipe,
+            held_cache(experiment.config, data.digest),
+            read=self.read,
+            key=f"{data.digest}/{expression} {self.target} {self.healthy}",
+            label=expression,
+        )
+        for photograph in found:
+            self.check_size(photograph.name, photograph.labels.shape)
+        return found
+
+    def check_size(self, name: object, size: Sequence[int]) -> None:
+        """UserError for a photograph that is smaller than a patch, at the scale of the network."""
+        (height, width), (rows, columns) = self.image_size, size
+        if rows < height or columns < width:
+            at = f" at scale {self.recipe.scale:g}" if self.recipe.scale != 1 else ""
+            raise UserError(
+                f"{name}: {columns}x{rows} pixels{at} are smaller than a patch of "
+                f"{width}x{height} (config.data.image_size)"
+            )
+
+    def candidates(
+        self, experiment: Experiment, split: str, photographs: Sequence[Photograph]
+    ) -> tuple[Centres, Centres]:
+        """Lesion pixels, and pixels of healthy photographs within the field of view."""
+        lesions = centres([p.labels * (not p.is_healthy) for p in photographs])
+        without = [p.field * p.is_healthy for p in photographs]
+        healthy = centres(without, most=self.healthy_centres)
+        where = f"config.data.splits.{split}={experiment.data.expression(split)!r}"
+        if not len(lesions):
+            raise UserError(f"{where}: no photograph has {self.target} (at this scale)")
+        if not len(healthy):
+            rule = f"task_options.healthy={self.healthy}" if self.healthy else "with an empty mask"
+            raise UserError(f"{where}: no photograph is healthy ({rule})")
+        return lesions, healthy
+
+    def is_resident(self, experiment: Experiment, photographs: Sequence[Photograph]) -> bool:
+        """Whether photographs lie on the device: if they fit and the config lets them."""
+        section = experiment.config.data
+        megabytes = sum(p.image.nbytes + p.labels.nbytes for p in photographs) / 2**20
+        fits = megabytes <= section.resident_megabytes
+        return section.resident == "yes" or (section.resident == "auto" and fits)
+
+    # --- inside the compiled step --------------------------------------------------------------
+
+    def region(self, strengths: Mapping[str, float] | None) -> tuple[int, int]:
+        """What is cut out around a patch, for augmentation to use."""
+        return region_around(self.image_size, ENDLESS, strengths or {})
+
+    def middle(self, field: Array) -> Array:
+        """The patches `[n, h, w, …]` in the middle of regions."""
+        edges = [(o - s) // 2 for o, s in zip(field.shape[1:3], self.image_size, strict=True)]
+        rows, columns = (slice(e, e + s) for e, s in zip(edges, self.image_size, strict=True))
+        return field[:, rows, columns]
+
+    def evaluated(self, apply_fn: Callable[[Array], Fields], fields: Fields) -> Fields:
+        """What the model gives for patches; of whole photographs its evaluator makes them."""
+        return apply_fn(self.inputs(fields))
+
+    def scales(self, outputs: Fields, fields: Fields) -> Sequence[tuple[float, Fields]]:
+        """(weight, named arrays) of each resolution at which losses are taken: one."""
+        return ((1.0, self.bind(outputs, fields)),)
+
+    def scores(self, predictions: Fields, fields: Fields) -> dict[str, Array]:
+        """None: photographs are judged by the evaluator."""
+        return {}
+
+    # --- outside -------------------------------------------------------------------------------
+
+    def baseline(self, source: Callable) -> float:
+        """The same probability everywhere: its precision is the share of lesion pixels."""
+        return metrics.EVERYWHERE
+
+    def remarks(self, columns: Mapping[str, np.ndarray]) -> list[str]:
+        """What keeps figures from being read as they look."""
+        return metrics.remarks(columns)
+
+
+def _rule(healthy: str) -> tuple[str, float]:
+    """The field and its number; UserError for what is no rule."""
+    if not healthy:
+        return "", 0.0
+    field, equals, number = healthy.partition("=")
+    try:
+        if not (field and equals):
+            raise ValueError
+        return field, float(number)
+    except ValueError:
+        raise UserError(
+            f"config.task_options.healthy={healthy!r}: takes FIELD=NUMBER, such as grade=0"
+        ) from None

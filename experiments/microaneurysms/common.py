@@ -32,28 +32,28 @@ def on_idrid(config, splits):
     return config
 
 
-def small_hypotheses(config, *, patch, steps, learning_rate, tile=0, base=12, lanes=8):
+def small_hypotheses(config, *, patch, steps):
     """A narrow network that proposes lesions, for two CPU cores."""
-    config.model.base, config.model.lanes = base, lanes
-    config.data.image_size = (patch, patch)
-    config.task_options.tile = tile
-    config.task_options.tile_step = 0.75
-    return _quick(config, steps, learning_rate)
+    config.model.base, config.model.lanes = 8, 8
+    config.data.image_size, config.data.batch_size = (patch, patch), 8
+    config.task_options.tile, config.task_options.tile_step = 256, 0.75
+    return _quick(config, steps, learning_rate=3e-3)
 
 
-def small_refinement(config, *, steps, learning_rate, batch, pool, width=8, stages=(1, 1, 1, 1)):
+def small_refinement(config, *, patch, steps, pool):
     """A narrow network of patches, for two CPU cores: ten epochs, scored again after each."""
-    config.model.width, config.model.stages = width, stages
-    config.data.batch_size = batch
+    # The cheapest of the networks with one reduction left out
+    config.model.width, config.model.omitted = 8, "last"
+    config.data.image_size, config.data.batch_size = (patch, patch), 16
     config.task_options.epoch_batches = max(1, steps // 10)
     config.task_options.rescore_epochs = 1
     config.task_options.pool = pool
     config.task_options.judged_patches = 100
-    return _quick(config, steps, learning_rate)
+    return _quick(config, steps, learning_rate=2e-3)
 
 
 def _quick(config, steps, learning_rate):
     quick_optimizer(config, steps=steps, learning_rate=learning_rate)
     config.train.epochs = None
-    config.evaluate.every_percent = 25
+    config.evaluate.every_percent = 50
     return config

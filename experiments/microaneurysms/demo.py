@@ -13,7 +13,7 @@ from experiments.microaneurysms import common
 from segjax.config.arguments import parse_arg
 from segjax.recipes import microaneurysms
 
-DATA, HEALTHY = "synthetic_fundus/1024px_32_8_24", "grade=0"
+DATA, HEALTHY = "synthetic_fundus/1024px_32_12_24", "grade=0"
 
 
 def get_pipeline(arg=None):
@@ -22,10 +22,10 @@ def get_pipeline(arg=None):
     stages = {}
     for name, scale in (("hgn_1x", 1.0), ("hgn_05x", 0.5)):
         stages[name] = microaneurysms.hypotheses(DATA, scale, **shared)
-        common.small_hypotheses(stages[name], patch=128, steps=300, learning_rate=3e-3, tile=256)
+        common.small_hypotheses(stages[name], patch=96, steps=300)
     for name in ("cls", "prn"):
         stages[name] = microaneurysms.refinement(DATA, name == "prn", **shared)
-        common.small_refinement(stages[name], steps=300, learning_rate=2e-3, batch=16, pool=1000)
+        common.small_refinement(stages[name], patch=65, steps=400, pool=1000)
     for config in stages.values():
         config.seed = args["seed"]
     return microaneurysms.two_stages(stages, strides=(2,), most_patches=20_000)

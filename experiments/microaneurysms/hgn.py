@@ -23,5 +23,5 @@ def get_config(arg=None):
     config = microaneurysms.hypotheses(args["data"], args["scale"], healthy="healthy=1")
     common.on_idrid(config, args["splits"] or ("part" if args["cpu"] else "paper"))
     if args["cpu"]:
-        common.small_hypotheses(config, patch=128, steps=600, learning_rate=3e-3, tile=256)
+        common.small_hypotheses(config, patch=128, steps=800)
     return config

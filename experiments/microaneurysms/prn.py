@@ -25,5 +25,5 @@ def get_config(arg=None):
     config = microaneurysms.refinement(args["data"], not args["cls"], healthy="healthy=1")
     common.on_idrid(config, args["splits"] or ("part" if args["cpu"] else "paper"))
     if args["cpu"]:
-        common.small_refinement(config, steps=400, learning_rate=2e-3, batch=16, pool=2000)
+        common.small_refinement(config, patch=129, steps=600, pool=2000)
     return config

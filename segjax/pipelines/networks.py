@@ -13,7 +13,7 @@ from segjax.pipelines.definition import AT, Definition
 from segjax.pipelines.fusion import fused
 from segjax.pipelines.refinement import Cost, refined
 from segjax.tasks.lesions.network import PhotographNetwork, enlarged
-from segjax.tasks.patch_refinement.scoring import PatchScorer
+from segjax.tasks.lesions.scoring import PatchScorer
 
 
 @dataclass

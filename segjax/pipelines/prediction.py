@@ -8,8 +8,8 @@ from segjax.data.images import read_image
 from segjax.inference.open import Trained
 from segjax.pipelines.definition import Definition
 from segjax.pipelines.networks import Networks
-from segjax.tasks.lesion_segmentation.prediction import THRESHOLD, LesionPredictor
 from segjax.tasks.lesions import outputs
+from segjax.tasks.lesions.prediction import THRESHOLD, LesionPredictor
 
 
 class PipelinePredictor(LesionPredictor):

@@ -18,6 +18,7 @@ import numpy as np
 
 from segjax.checks import nearest
 from segjax.data.dataset import Dataset
+from segjax.data.pipeline import gather
 from segjax.errors import UserError
 from segjax.tasks.metric import Columns, Metric, values_of
 from segjax.types import Array
@@ -278,6 +279,11 @@ class Task(Protocol):
 def explained(task: Task) -> Mapping[str, str]:
     """The sentences of a task on its columns and its baseline; none where it leaves them out."""
     return getattr(task, "explained", {})
+
+
+def taken(task: Task, arrays: Fields, batch: Fields) -> dict:
+    """The fields of a batch: as a task takes them, or examples as they lie in arrays or came."""
+    return getattr(task, "taken", gather)(arrays, batch)
 
 
 def question(task: Task) -> str:

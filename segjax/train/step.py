@@ -9,10 +9,9 @@ import jax.numpy as jnp
 import optax
 
 from segjax.checks import nearest
-from segjax.data.pipeline import gather
 from segjax.errors import UserError
 from segjax.optim.loss_weights import Weights
-from segjax.tasks.base import Task
+from segjax.tasks.base import Task, taken
 from segjax.tasks.binding import Term, combine, combine_scales
 from segjax.tasks.sums import Sums, weighted_sums
 from segjax.train.models import apply_in_training
@@ -58,11 +57,6 @@ def whole_batch(fields: Mapping, *, weight: jax.Array, axis_name: str | None) ->
     pixels = fields["logits"].shape[:-1]
     real = (weight > 0).reshape(-1, *(1,) * (len(pixels) - 1))
     return fields | {"where": jnp.broadcast_to(real, pixels) & fields.get("where", True)}
-
-
-def taken(task: Task, arrays: Mapping, batch: Mapping) -> dict:
-    """The fields of a batch: by the task, or examples as they lie in the arrays or came."""
-    return getattr(task, "taken", gather)(arrays, batch)
 
 
 def make_train_step(

@@ -14,8 +14,8 @@ from segjax.data.patches.source import PatchSource, taken, to_float
 from segjax.metrics.froc import RULES
 from segjax.tasks.base import Devices, Experiment, Fields
 from segjax.tasks.lesion_segmentation.evaluation import LesionEvaluator
-from segjax.tasks.lesion_segmentation.prediction import LesionPredictor
 from segjax.tasks.lesions import metrics
+from segjax.tasks.lesions.prediction import LesionPredictor
 from segjax.tasks.lesions.task import LesionTask
 from segjax.tasks.metric import Columns
 from segjax.types import Array, Float

@@ -10,7 +10,7 @@ from segjax.data.patches.photographs import Photograph
 from segjax.metrics import score_histogram
 from segjax.tasks.base import Evaluation, Experiment
 from segjax.tasks.lesions import metrics
-from segjax.tasks.patch_refinement.scoring import PhotographScorer
+from segjax.tasks.lesions.scoring import PhotographScorer
 
 SHOWN = 8  # patches of each kind that the network is most wrong on
 

@@ -14,10 +14,10 @@ from segjax.data.patches.source import PatchSource, SelectivePatchSource, taken,
 from segjax.errors import UserError
 from segjax.tasks.base import Devices, Experiment, Fields
 from segjax.tasks.lesions import metrics
+from segjax.tasks.lesions.scoring import PhotographScorer
 from segjax.tasks.lesions.task import LesionTask
 from segjax.tasks.metric import Columns
 from segjax.tasks.patch_refinement.evaluation import PatchEvaluator
-from segjax.tasks.patch_refinement.scoring import PhotographScorer
 from segjax.types import Array, Float
 
 ANCHOR, POSITIVE, NEGATIVE = 0, 1, -1  # places in an example; without triplets there is no positive

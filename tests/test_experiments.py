@@ -9,6 +9,7 @@ import pytest
 
 from segjax.config import files, lookup
 from segjax.launch import sweep
+from segjax.pipelines import definition
 from segjax.train import experiment, workdir
 
 pytestmark = pytest.mark.usefixtures("command_settings")
@@ -40,6 +41,8 @@ ARGUMENTS = {
     "fovea/idrid.py": ("cpu", "paper"),
     "fovea/refuge2.py": ("cpu", "paper"),
     "fovea/table1.py": ("paper", "data=idrid,cpu"),
+    "microaneurysms/hgn.py": ("scale=0.5,cpu",),
+    "microaneurysms/prn.py": ("cls,cpu",),
     "regionwise/acdc.py": ("rrw,cpu", "boundary,by_step", "dice", "focal,on_patch"),
     "regionwise/brats18.py": ("weighted_cross_entropy,cpu",),
     "regionwise/kits19.py": ("boundary,cpu",),
@@ -54,6 +57,10 @@ CASES = [
     for path in FILES
     for arg in ("", *ARGUMENTS.get(f"{path.parent.name}/{path.name}", ()))
 ]
+PIPELINES = {
+    "microaneurysms/demo.py": ("",),
+    "microaneurysms/table2.py": ("", "cpu", "cpu,splits=paper"),
+}
 SWEEPS = [str(path) for path in FILES if "def sweep" in path.read_text()]
 
 
@@ -128,6 +135,30 @@ def test_sweep_points_build(text):
         config = files.load(words, small)
         experiment.name_parts(config)
         assert experiment.build(config, examples=330, devices=1).parameters > 0
+
+
+def test_pipelines_are_found():
+    there = {
+        path.relative_to(ROOT / "experiments").as_posix()
+        for path in (ROOT / "experiments").rglob("*.py")
+        if "def get_pipeline(" in path.read_text()
+    }
+    assert there == {*PIPELINES}
+
+
+@pytest.mark.parametrize("text", [f"{p}:{arg}" for p, args in PIPELINES.items() for arg in args])
+def test_a_pipeline_is_read_with_its_stages(text):
+    path = ROOT / "experiments" / text.partition(":")[0]
+    head = path.read_text().split('"""')[1]
+    for word in ("Command:", "Hardware:", "Expected:", f"{path.relative_to(ROOT)}"):
+        assert word in head
+    made = definition.load(f"{ROOT / 'experiments'}/{text}".removesuffix(":"))
+    assert [*made.stages] == ["hgn_1x", "hgn_05x", "cls", "prn"]
+    for config in made.stages.values():
+        experiment.name_parts(config)
+    scales = [config.task_options.scale for config in made.stages.values()]
+    assert scales == [1.0, 0.5, 1.0, 1.0]
+    assert [made.stages[name].task_options.triplets for name in ("cls", "prn")] == [False, True]
 
 
 def test_table1_has_the_nine_rows_of_the_paper():

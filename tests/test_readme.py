@@ -35,6 +35,15 @@ FINDINGS = {
     "model.name": "GuidedClassifier",
     "model.branch": 4,
 }
+# So do the stages of a pipeline, with the networks of its tests.
+STAGES = {
+    "data.name": "synthetic_fundus/96px_8_12_6",
+    "data.image_size": "(17, 17)",
+    "train.steps": 2,
+    "log.tensorboard": "false",
+}
+PROPOSAL = STAGES | {"model.name": "tests.pipelines.networks:Pixels", "task_options.tile": 48}
+REFINEMENT = STAGES | {"model.name": "tests.pipelines.networks:Patches", "task_options.pool": 50}
 # Pictures with few points.
 COARSE = {
     "shift": ["--size=32", "--radius=6", "--steps=3"],
@@ -65,6 +74,10 @@ def miniature(words):
     """The command with settings that train in seconds; the user's own settings stay."""
     if words[0] == "landscape":
         return [*words, *COARSE.get(words[1], [])]
+    if words[0] == "pipeline":
+        stages = {"hgn_1x": PROPOSAL, "hgn_05x": PROPOSAL, "cls": REFINEMENT, "prn": REFINEMENT}
+        more = [f"--config.stages.{n}.{k}={v}" for n, s in stages.items() for k, v in s.items()]
+        return [*words, *more]
     if words[0] not in ("train", "bench"):
         return words
     given = {word.split("=")[0].removeprefix("--config.") for word in words}
@@ -86,7 +99,7 @@ def test_commands_are_found():
     verbs = {command.split()[1] for command in COMMANDS}
     assert verbs == {
         *("train", "evaluate", "predict", "sweep", "report", "bench"),
-        *("data", "check", "landscape", "plan", "export", "config", "new"),
+        *("data", "check", "landscape", "plan", "export", "config", "new", "pipeline"),
     }
 
 
@@ -107,6 +120,7 @@ def test_commands_run_as_written(folder, monkeypatch, capfd):
     assert (folder / "predicted" / "overlays" / "one.png").exists()
     assert (folder / "labels" / "one.nii.gz").exists()
     assert (folder / "maps" / "activations" / "one.png").exists()
+    assert (folder / "lesions" / "probabilities" / "one.png").exists()
 
 
 def test_python_example_runs():

@@ -80,7 +80,7 @@ def _add_places(parser: Parser) -> None:
         "--cache_dir",
         type=os.path.expanduser,
         metavar="DIR",
-        help="the folder of preprocessed volumes",
+        help="the folder of preprocessed volumes and photographs",
     )
 
 

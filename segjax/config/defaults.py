@@ -32,7 +32,7 @@ def base() -> ConfigDict:
             "data": {
                 "name": "",  # data set, or data set/config
                 "data_dir": "data",  # where prepared sets live
-                "cache_dir": "",  # of preprocessed volumes; '' is DATA_DIR/preprocessed
+                "cache_dir": "",  # of what is preprocessed; '' is DATA_DIR/preprocessed
                 "plan_digest": "",  # of the data that the plan in use was measured on
                 "image_size": (128, 128),  # height, width in pixels
                 "batch_size": 8,  # over all devices

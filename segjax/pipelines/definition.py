@@ -100,8 +100,21 @@ def load(
     content = modules.call(text, path, values.plain, config, "pipeline")
     config = ConfigDict(content, type_safe=False)
     for key in sorted(overrides or {}, key=lambda k: (not k.endswith(".name"), k.count("."))):
-        files.override(config, key, overrides[key])
+        _override(config, key, overrides[key])
     return checked(config.to_dict(), text, places)
+
+
+def _override(config: ConfigDict, path: str, value: str) -> None:
+    """Sets one field, of the pipeline or of a stage, where a name brings its options along."""
+    first, _, rest = path.partition(".")
+    name, _, field = rest.partition(".")
+    if first != "stages" or name not in config.stages or not field:
+        files.override(config, path, value)
+        return
+    try:
+        files.override(config.stages[name], field, value)
+    except UserError as error:
+        raise UserError(f"stage {name}: {error}") from error
 
 
 def read(folder: pathlib.Path, places: Mapping[str, str] | None = None) -> Definition:

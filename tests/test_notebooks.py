@@ -60,7 +60,7 @@ def test_a_notebook_holds_no_logic_of_its_own(path):
 
 
 def test_captions_are_numbered_from_one():
-    assert len(NOTEBOOKS) == 6
+    assert len(NOTEBOOKS) == 7
     for path in NOTEBOOKS:
         numbers = re.findall(r"^# \*Figure (\d+)\.", path.read_text(), flags=re.MULTILINE)
         assert numbers == [str(1 + index) for index in range(len(numbers))]

@@ -7,7 +7,7 @@ import pathlib
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from tqdm import tqdm
@@ -36,6 +36,7 @@ class Predicted:
         step: of the checkpoint.
         columns: of the table, each with what it is, as far as the task says so.
         remark: on files that earlier predictions left in the output; None without any.
+        said: what the predictor has to say of cases.
     """
 
     count: int
@@ -43,6 +44,7 @@ class Predicted:
     step: int
     columns: dict[str, str]
     remark: str | None
+    said: list[str] = field(default_factory=list)
 
 
 def predict(
@@ -89,7 +91,10 @@ def predict_with(
     Every case is read before the first is written, so that a bad file costs nothing.
 
     Args:
-        predictor: of the cases.
+        predictor: of the cases. Where it has an `identity` when it is loaded, of all that results
+            come from but the case, a prediction that was broken off goes on with the next case. It
+            may have `sources`, all files that the results of a case come from, and `said`, lines on
+            the cases that it predicted.
         inputs: files and folders.
         output: the folder to write to.
         load: gives the predictor its network, when all cases have been checked; the step of its
@@ -103,7 +108,10 @@ def predict_with(
     written = [
         (name, paths[0]) for case, paths in cases.items() for name in predictor.outputs(case)
     ]
-    check_outputs(output, inputs, found, written, predictor.columns)
+    if hasattr(predictor, "identity"):
+        unfinished.check(output)
+    beside = [*inputs, *([] if truth is None else [str(truth)])]
+    check_outputs(output, beside, found, written, predictor.columns)
     quiet, several = not sys.stderr.isatty(), f"{predictor.kind}s"
     for paths in tqdm(cases.values(), desc=f"checking {several}", disable=quiet):
         predictor.check(paths)
@@ -112,14 +120,19 @@ def predict_with(
     step = load()
     before = earlier.files_of(output)
     progress = unfinished.Progress(output, getattr(predictor, "identity", None))
+    sources, said = getattr(predictor, "sources", lambda paths: paths), []
     rows = []
     for name, paths in tqdm(cases.items(), desc="predicting", disable=quiet):
-        places = [output / place for place in predictor.outputs(name)]
-        row = progress.row(name, paths, places)
-        if row is None:
+        made = predictor.outputs(name)
+        done = progress.row(name, sources(paths), [output / place for place in made])
+        if done is None:
             row = _row(predictor, name, predictor.predict(name, paths, output))
-            progress.keep(name, paths, row)
-        rows.append(row)
+            done = unfinished.Done(row, getattr(predictor, "said", {}).get(name, []))
+            progress.keep(name, sources(paths), row, done.said)
+        else:  # what is not written now is of this prediction, too
+            before = {place: state for place, state in before.items() if place not in made}
+        rows.append(done.row)
+        said += done.said
     files.write_table(output / TABLE, predictor.columns, list(cases), np.array(rows))
     progress.end()
     # Only what is there is named: a task need not write all that it may write
@@ -131,6 +144,7 @@ def predict_with(
         step,
         {name: known[name] for name in predictor.columns if name in known},
         earlier.remark(output, before),
+        said,
     )
 
 
@@ -261,6 +275,8 @@ def check_outputs(
     workdir.check_writable(output, "--output")
     if (output / workdir.CONFIG).exists() and (output / workdir.ENVIRONMENT).exists():
         raise UserError(f"--output {output}: is the work folder of a run; take another folder")
+    if (output / workdir.PIPELINE).exists():
+        raise UserError(f"--output {output}: is the folder of a pipeline; take another folder")
     for name, path in written:
         # By its letters alone: a folder inside may be a link, which is looked at below
         if os.path.isabs(name) or os.pardir in pathlib.PurePath(os.path.normpath(name)).parts:

@@ -6,6 +6,7 @@ same inside a compiled program, for images of one size.
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import jax
@@ -55,6 +56,25 @@ def tile_starts(size: int, patch: int, step: float = 0.5, *, multiple: int = 1) 
     intervals = int(np.ceil(last / (patch * step)))
     between = last / max(intervals, 1)
     return [round(between * i) for i in range(intervals + 1)]
+
+
+def shared_pixels(patch: int, step: float = 0.5, *, multiple: int = 1) -> int:
+    """How many pixels two neighbouring tiles share at least, whatever the size of the image.
+
+    Args:
+        patch, step, multiple: as of `tile_starts`.
+
+    Returns: pixels along one axis; `margin` of `predict_slices` may be half of them.
+    Raises: as `tile_starts`.
+    """
+    checks.check("step", step, checks.number(above=0, most=1))
+    checks.check("multiple", multiple, checks.whole(least=1))
+    if patch % multiple:
+        raise ValueError(f"`multiple` takes a divisor of {patch}, got {multiple}")
+    if multiple > 1:
+        return patch - multiple * max(1, int(patch // multiple * step))
+    # Starts are rounded: two tiles may be a pixel farther apart than others
+    return max(0, patch - math.ceil(patch * step))
 
 
 # The same for every call with this patch; callers share one array, so it is read-only.

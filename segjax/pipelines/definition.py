@@ -1,24 +1,28 @@
 """A pipeline as a file names it: its stages, how they are composed, what is made of them."""
 
-import hashlib
 import json
 import pathlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ml_collections import ConfigDict
 
 from segjax import checks
 from segjax.checks import nearest
-from segjax.config import files, modules, values
+from segjax.config import files, lookup, modules, values
 from segjax.config.defaults import completed
 from segjax.errors import UserError
 from segjax.metrics.froc import RULES as HITS
 from segjax.pipelines.fusion import RULES
+from segjax.pipelines.refinement import falls
+from segjax.tasks.lesions.task import takes_part
+from segjax.train.workdir import PIPELINE as NAME
 
 KIND = "two_stages"
-NAME = "pipeline.json"  # what a folder was made from
 AT = "@"  # REFINEMENT@PROPOSAL
+KINDS = ("proposals", "refinements")
+PAPER = ("auc_pr", "f1", "precision", "recall")  # what a paper's figures may be of
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,23 @@ class Definition:
         """A row by its name."""
         return next(row for row in self.rows if row.name == name)
 
-    def composition(self) -> str:
-        """A digest of how maps are made of the stages' networks, whatever the rows."""
-        kept = (self.proposals, self.refinements, self.threshold, self.strides, self.above)
-        text = json.dumps([*kept, self.most_patches, self.hit])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+    def masks_of(self, refinement: str) -> tuple[str, ...]:
+        """The proposals under whose masks rows take the map of a refinement."""
+        used = {name for row in self.rows for name in row.maps}
+        return tuple(p for p in self.proposals if f"{refinement}{AT}{p}" in used)
+
+    def needed(self, rows: Iterable[Row]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The proposals and the refinements that some rows are made of.
+
+        A refinement judges the candidates of all its masks at once, whatever the row that is
+        wanted: with strides, or a bound on patches, its map depends on which they are.
+        """
+        used = {name for row in rows for name in row.maps}
+        refinements = tuple(
+            name for name in self.refinements if any(m.startswith(f"{name}{AT}") for m in used)
+        )
+        used |= {p for name in refinements for p in self.masks_of(name)}
+        return tuple(p for p in self.proposals if p in used), refinements
 
 
 def load(
@@ -128,14 +144,7 @@ def read(folder: pathlib.Path, places: Mapping[str, str] | None = None) -> Defin
         raise UserError(f"{folder}: not the folder of a pipeline (no {NAME})") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: damaged: {error}") from error
-    content = files.tuples(content)
-    content["stages"] = {name: completed(stage) for name, stage in content["stages"].items()}
-    return checked(content, str(path), places)
-
-
-def is_pipeline(folder: pathlib.Path) -> bool:
-    """Whether a folder is one of a pipeline."""
-    return (folder / NAME).exists()
+    return checked(files.tuples(content), str(path), places)
 
 
 def checked(content: Mapping, where: str, places: Mapping[str, str] | None = None) -> Definition:
@@ -166,57 +175,99 @@ def checked(content: Mapping, where: str, places: Mapping[str, str] | None = Non
             paper={name: dict(figures) for name, figures in content["paper"]},
             content={**content, "stages": {n: c.to_dict() for n, c in stages.items()}},
         )
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except LookupError as error:
         raise UserError(f"{where}: no pipeline of two stages: lacks {error}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{where}: not as recipes.microaneurysms.two_stages gives it: {error}"
+        ) from error
     _check_options(made, where)
-    _check_names(made, where)
+    _check_stages(made, where)
+    _check_rows(made, where)
     _check_data(made, where)
     return made
 
 
 def _stage(content: Mapping, places: Mapping[str, str] | None) -> ConfigDict:
-    config = ConfigDict(dict(content), type_safe=False)
+    config = ConfigDict(completed(content), type_safe=False)
     config.data.update(places or {})
     return config.lock()
 
 
 def _check_options(made: Definition, where: str) -> None:
     share = checks.number(least=0, most=1)
-    strides = made.strides
-    falling = bool(strides) and all(
-        type(n) is int and n >= 1 and (i == 0 or n < strides[i - 1]) for i, n in enumerate(strides)
-    )
-    if not falling:
+    if not falls(made.strides):
         raise UserError(
-            f"{where}: refine.strides={strides}: takes falling whole numbers of at least 1"
+            f"{where}: refine.strides={made.strides}: takes falling whole numbers of at least 1"
         )
     checks.require(f"{where}: refine.threshold", made.threshold, share)
     checks.require(f"{where}: refine.above", made.above, share)
     checks.require(f"{where}: refine.most_patches", made.most_patches, checks.whole(least=0))
     checks.require(f"{where}: hit", made.hit, checks.choice(HITS))
 
+    for name, figures in made.paper.items():
+        for metric, value in figures.items():
+            checks.require(f"{where}: paper: {name}", metric, checks.choice(PAPER))
+            checks.require(f"{where}: paper: {name}: {metric}", value, share)
 
-def _check_names(made: Definition, where: str) -> None:
-    for kind in ("proposals", "refinements"):
-        for name in getattr(made, kind):
+
+def _check_stages(made: Definition, where: str) -> None:
+    """UserError for a stage that there is not, is named twice, or does not do what is asked."""
+    for kind in KINDS:
+        names = getattr(made, kind)
+        if not names and kind == "proposals":
+            raise UserError(f"{where}: {kind}: there is none")
+        if twice := _twice(names):
+            raise UserError(f"{where}: {kind}: {twice!r} is named twice")
+        for name in names:
             if name not in made.stages:
                 raise UserError(f"{where}: {kind}: {_unknown(name, made.stages, 'stage')}")
+            if not re.fullmatch(r"[\w-]+", name):  # of a folder, and in NAME@NAME
+                raise UserError(
+                    f"{where}: stages: {name!r}: takes letters, digits, - and _ as a name"
+                )
+            task, place = made.stages[name].task, f"{where}: stages.{name}.task"
+            if not takes_part(lookup.find("tasks", task, place), kind):
+                fitting = [
+                    t for t in lookup.names("tasks") if takes_part(lookup.find("tasks", t), kind)
+                ]
+                raise UserError(
+                    f"{place}={task!r}: one of the {kind} takes {', '.join(fitting)}, or a class "
+                    "made from it"
+                )
+
+
+def _twice(names: Iterable[str]) -> str | None:
+    """The first name that comes again."""
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), None)
+
+
+def _check_rows(made: Definition, where: str) -> None:
     known = [*made.proposals]
     known += [f"{r}{AT}{p}" for r in made.refinements for p in made.proposals]
     names = [row.name for row in made.rows]
     if not names:
         raise UserError(f"{where}: rows: there is none")
+    if twice := _twice(names):
+        raise UserError(f"{where}: rows: {twice!r} is named twice")
     for row in made.rows:
-        if not row.maps or len({*row.maps}) < len(row.maps):
+        if not row.maps or _twice(row.maps):
             raise UserError(f"{where}: rows.{row.name}.maps: takes one or more different maps")
         for name in row.maps:
             if name not in known:
                 raise UserError(f"{where}: rows.{row.name}: {_unknown(name, known, 'map')}")
         if row.fusion not in RULES:
             raise UserError(f"{where}: rows.{row.name}: {_unknown(row.fusion, RULES, 'fusion')}")
-    for name in (made.predicted, *(name for pair in made.compared for name in pair)):
+    for pair in made.compared:
+        if len(pair) != 2 or pair[0] == pair[1]:
+            raise UserError(f"{where}: compared: {pair}: takes pairs of two different rows")
+    for field, name in (
+        ("predicted", made.predicted),
+        *(("compared", name) for pair in made.compared for name in pair),
+    ):
         if name not in names:
-            raise UserError(f"{where}: {_unknown(name, names, 'row')}")
+            raise UserError(f"{where}: {field}: {_unknown(name, names, 'row')}")
 
 
 def _unknown(name: object, known: Mapping | list, kind: str) -> str:

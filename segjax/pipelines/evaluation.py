@@ -1,18 +1,16 @@
 """Evaluation of a pipeline: every row on the photographs of a split, pooled.
 
 What is found on a photograph is kept in `evaluation/KEY/SPLIT/NAME.npz`, so that an evaluation that
-was killed goes on with the next one. KEY stands for the networks, the data, and how maps are made.
+was killed goes on with the next one. KEY is `identity.of_evaluation`.
 """
 
-import hashlib
 import io
 import json
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -28,6 +26,7 @@ from segjax.metrics import (
 )
 from segjax.pipelines.definition import Definition
 from segjax.pipelines.networks import Networks
+from segjax.pipelines.refinement import Cost
 from segjax.tasks.lesions import metrics
 
 FOLDER = "evaluation"
@@ -39,17 +38,12 @@ class RowResult:
     """One row on one split.
 
     Attributes:
-        histograms: of each photograph, `[photographs, bins + 1, 2]`.
-        columns: counts at thresholds (`tasks/lesions/metrics.py`).
+        pooled: the histogram of all pixels, `[bins + 1, 2]`.
+        columns: counts of each photograph at thresholds (`tasks/lesions/metrics.py`).
     """
 
-    histograms: np.ndarray
+    pooled: np.ndarray
     columns: Mapping[str, np.ndarray]
-
-    @property
-    def pooled(self) -> np.ndarray:
-        """The histogram of all pixels."""
-        return self.histograms.sum(axis=0)
 
     def best_threshold(self) -> float:
         """The threshold of the largest F1 of all pixels; nan without lesions."""
@@ -67,25 +61,62 @@ class RowResult:
 
 @dataclass(frozen=True)
 class Result:
-    """A split: its photographs, a result a row, and what the maps took."""
+    """A split: its photographs, a result a row, and what the maps took.
 
+    Attributes:
+        split: its name.
+        names: of the photographs.
+        healthy: whether each counts as without any sign of the disease.
+        patients: whom each is of; its own name where nothing is known.
+        rows: by name.
+        costs: of each photograph, `seconds` of stages, and the cost of each refinement.
+    """
+
+    split: str
     names: tuple[str, ...]
     healthy: tuple[bool, ...]
+    patients: tuple[str, ...]
     rows: Mapping[str, RowResult]
     costs: tuple[Mapping, ...]
 
+    @property
+    def clusters(self) -> np.ndarray | None:
+        """The patients, where some photographs are of one; else None."""
+        several = len({*self.patients}) < len(self.patients)
+        return np.array(self.patients) if several else None
+
 
 def evaluate(
-    definition: Definition, folder: pathlib.Path, trained: Mapping[str, Trained], split: str
+    definition: Definition,
+    folder: pathlib.Path,
+    trained: Mapping[str, Trained],
+    split: str,
+    key: str,
 ) -> Result:
-    """Every row on a split; photographs that were evaluated before are not predicted again."""
-    networks = Networks(definition, trained)
+    """Every row on a split; photographs that were evaluated before are not predicted again.
+
+    Args:
+        definition: of the pipeline.
+        folder: its work folder.
+        trained: its stages.
+        split: of the data.
+        key: of what is kept (`identity.of_evaluation`).
+
+    Raises: UserError where no photograph of the split has a lesion.
+    """
+    networks = Networks(definition, trained, definition.rows)
     opened = {
         name: made.experiment.task.open_photographs(made.experiment, split)
         for name, made in trained.items()
     }
     first = opened[definition.proposals[0]]
-    place = folder / FOLDER / key(definition, trained) / split
+    experiment = trained[definition.proposals[0]].experiment
+    if not any(np.any(photograph.stored_labels) for photograph in first):
+        raise UserError(
+            f"config.data.splits.{split}={experiment.data.expression(split)!r}: no photograph has "
+            f"{experiment.task.target}; precision and recall are not defined there"
+        )
+    place = folder / FOLDER / key / split
     place.mkdir(parents=True, exist_ok=True)
     found = []
     bar = {"desc": f"evaluating {split}", "disable": not sys.stderr.isatty()}
@@ -97,33 +128,18 @@ def evaluate(
             content = _judged(definition, networks, images, photograph)
             _write(path, content)
         found.append(content)
-    return _collected(definition, first, found)
-
-
-def key(definition: Definition, trained: Mapping[str, Trained]) -> str:
-    """What results depend on: the networks' states, the data, and how maps are made."""
-    content = {
-        "composition": definition.composition(),
-        "rows": {row.name: [*row.maps, row.fusion] for row in definition.rows},
-        "networks": {name: _state_of(made) for name, made in trained.items()},
-        "data": {
-            name: [made.experiment.data.digest, made.experiment.config.data.splits.to_dict()]
-            for name, made in trained.items()
-        },
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _state_of(made: Trained) -> str:
-    """A digest of a network's parameters and batch statistics."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(jax.device_get(made.state.variables)):
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()
+    return Result(
+        split,
+        tuple(p.name for p in first),
+        tuple(bool(p.is_healthy) for p in first),
+        tuple(experiment.data.patients([p.name for p in first])),
+        _collected(definition, found),
+        tuple(json.loads(str(content["cost"])) for content in found),
+    )
 
 
 def _file_name(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:80]
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name)[:80]
 
 
 def _judged(
@@ -163,37 +179,30 @@ def _read(path: pathlib.Path, definition: Definition) -> dict[str, np.ndarray] |
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # As bytes: of a damaged file NumPy would leave the handle open
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             content = {name: stored[name] for name in stored.files}
-        for number in range(len(definition.rows)):
-            bins, counts = content[f"bins_{number}"], content[f"counts_{number}"]
-            if len(bins) != len(counts) or len(content[f"lesions_{number}"]) != len(
-                metrics.LESIONS
-            ):
-                raise ValueError("arrays of different lengths")
-        json.loads(str(content["cost"]))
+        _collected(definition, [content])
+        cost = json.loads(str(content["cost"]))
+        for name in definition.needed(definition.rows)[1]:
+            Cost(**cost[name])
         return content
-    except Exception as error:  # NumPy raises of every kind on a damaged file
+    except Exception as error:  # NumPy and zipfile raise of every kind on a damaged file
         print(f"segjax: {path}: damaged, evaluated again: {error}", file=sys.stderr)
         return None
 
 
-def _collected(definition: Definition, photographs: list[Photograph], found: list[dict]) -> Result:
+def _collected(definition: Definition, found: Sequence[Mapping]) -> dict[str, RowResult]:
+    """The result of each row, from what was kept of each photograph."""
     rows = {}
     for number, row in enumerate(definition.rows):
-        histograms, columns = [], []
+        # Added up as they come: those of a hundred photographs take a gigabyte
+        pooled, columns = 0, []
         for content in found:
             histogram = np.zeros(tuple(content["size"]), np.int64)
             histogram[content[f"bins_{number}"]] = content[f"counts_{number}"]
-            histograms.append(histogram)
+            pooled = pooled + histogram
             lesions = dict(zip(metrics.LESIONS, content[f"lesions_{number}"].tolist(), strict=True))
             columns.append(metrics.pixel_columns(histogram) | lesions)
-        rows[row.name] = RowResult(np.stack(histograms), metrics.columns_of_rows(columns))
-    if not any(row.columns["positives"].any() for row in rows.values()):
-        raise UserError("no photograph of the split has a lesion; precision is not defined there")
-    return Result(
-        tuple(p.name for p in photographs),
-        tuple(p.is_healthy for p in photographs),
-        rows,
-        tuple(json.loads(str(content["cost"])) for content in found),
-    )
+        rows[row.name] = RowResult(pooled, metrics.columns_of_rows(columns))
+    return rows

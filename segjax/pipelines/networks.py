@@ -2,14 +2,14 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from tqdm import tqdm
 
 from segjax.inference.open import Trained
-from segjax.pipelines.definition import AT, Definition
+from segjax.pipelines.definition import AT, Definition, Row
 from segjax.pipelines.fusion import fused
 from segjax.pipelines.refinement import Cost, refined
 from segjax.tasks.lesions.network import PhotographNetwork, enlarged
@@ -37,15 +37,22 @@ class Maps:
 
 
 class Networks:
-    """Both stages, opened once. A photograph goes through them at the scale of each."""
+    """The networks of some rows, opened once. A photograph goes through each at its scale.
 
-    def __init__(self, definition: Definition, trained: Mapping[str, Trained]):
+    Args:
+        definition: of the pipeline.
+        trained: the stages, at least those of the rows.
+        rows: the results that are wanted.
+    """
+
+    def __init__(self, definition: Definition, trained: Mapping[str, Trained], rows: Sequence[Row]):
         self._definition, self._trained = definition, trained
+        self._proposals, self._refinements = definition.needed(rows)
         self._networks: dict[str, PhotographNetwork | PatchScorer] = {}
-        for name in definition.proposals:
+        for name in self._proposals:
             made = trained[name]
             self._networks[name] = PhotographNetwork(made.experiment, made.devices)
-        for name in definition.refinements:
+        for name in self._refinements:
             self._networks[name] = PatchScorer(trained[name].experiment)
         for name, network in self._networks.items():
             network.place(trained[name].state)
@@ -53,12 +60,6 @@ class Networks:
     def task(self, name: str):
         """The task of a stage."""
         return self._trained[name].experiment.task
-
-    def check_size(self, name: object, size: tuple[int, int]) -> None:
-        """UserError for a photograph that is too small for a stage."""
-        for stage in self._networks:
-            task = self.task(stage)
-            task.check_size(name, task.recipe.size(size))
 
     def prepared(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """A photograph as each stage takes it."""
@@ -70,33 +71,21 @@ class Networks:
         return {stage: made[self.task(stage).recipe] for stage in self._networks}
 
     def maps(
-        self,
-        images: Mapping[str, np.ndarray],
-        size: tuple[int, int],
-        wanted: set[str] | None = None,
-        label: str = "",
+        self, images: Mapping[str, np.ndarray], size: tuple[int, int], label: str = ""
     ) -> Maps:
         """The maps of a photograph.
 
         Args:
             images: the photograph as each stage takes it.
             size: height and width at which it is stored.
-            wanted: names of maps; None for all.
             label: beside progress bars.
         """
         made = Maps()
-        for name in self._definition.proposals:
-            if self._is_wanted(name, wanted):
-                made.by_name[name] = self._proposed(name, images[name], size, made, label)
-        for name in self._definition.refinements:
-            of = [p for p in self._definition.proposals if p in made.by_name]
-            of = [p for p in of if wanted is None or f"{name}{AT}{p}" in wanted]
-            if of:
-                self._refine(name, of, images[name], made, label)
+        for name in self._proposals:
+            made.by_name[name] = self._proposed(name, images[name], size, made, label)
+        for name in self._refinements:
+            self._refine(name, images[name], made, label)
         return made
-
-    def _is_wanted(self, name: str, wanted: set[str] | None) -> bool:
-        return wanted is None or any(other.rpartition(AT)[2] == name for other in wanted)
 
     def _proposed(self, name, image, size, made: Maps, label: str) -> np.ndarray:
         network, began = self._networks[name], time.perf_counter()
@@ -106,9 +95,10 @@ class Networks:
         made.seconds[name] = time.perf_counter() - began
         return found
 
-    def _refine(self, name: str, of: list[str], image, made: Maps, label: str) -> None:
-        """The maps of a refinement under the masks of some proposals, each pixel judged once."""
+    def _refine(self, name: str, image, made: Maps, label: str) -> None:
+        """The maps of a refinement under the masks of proposals, each pixel judged once."""
         definition, began = self._definition, time.perf_counter()
+        of = definition.masks_of(name)
         masks = {p: made.by_name[p] > definition.threshold for p in of}
         strength = np.maximum.reduce([made.by_name[p] for p in of])
         scorer, scale = self._networks[name], self.task(name).recipe.scale

@@ -13,45 +13,56 @@ from segjax.tasks.lesions.prediction import THRESHOLD, LesionPredictor
 
 
 class PipelinePredictor(LesionPredictor):
-    """Writes the map of one row, at the threshold that the validation split chose."""
+    """Writes the map of the row that a pipeline names.
 
-    def __init__(
-        self,
-        definition: Definition,
-        trained: Mapping[str, Trained],
-        threshold: float | None,
-        identity: str,
-    ):
+    Attributes:
+        identity: of what makes the pictures; a prediction of the same one goes on where it ended.
+        said: of each photograph, what the bound on patches has left out.
+        checked, unmarked: how many photographs were checked, and those without a mask.
+    """
+
+    identity = ""
+
+    def __init__(self, definition: Definition, tasks: Mapping[str, Any]):
         super().__init__(None)
-        self._definition = definition
-        self._networks = Networks(definition, trained)
-        self.threshold = THRESHOLD if threshold is None else threshold
-        self.identity = identity
-        self.said: list[str] = []
+        self._definition, self._row = definition, definition.row(definition.predicted)
+        self._tasks = tasks
+        self.said: dict[str, list[str]] = {}
+        self.checked, self.unmarked = 0, []
+
+    def check(self, files: Sequence[pathlib.Path]) -> None:
+        """Reads the photograph and its mask, and notes where there is none."""
+        super().check(files)
+        self.checked += 1
+        if self.truth is not None and len(self.sources(files)) == len(files):
+            self.unmarked.append(files[0].name)
 
     def check_size(self, path: pathlib.Path, size: tuple[int, int]) -> None:
         """UserError for a photograph that is too small for a stage."""
-        self._networks.check_size(path, size)
+        for task in self._tasks.values():
+            task.check_size(path, task.recipe.size(size))
 
-    def load(self, experiment: Any, state: Any, devices: Any) -> None:
-        """Nothing: the stages are open already."""
+    def sources(self, files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+        """All that the pictures of a photograph are made of: itself, and its mask."""
+        truth = outputs.find_truth(self.truth, files)
+        return [*files, *([truth] if truth else [])]
+
+    def take(self, trained: Mapping[str, Trained], threshold: float | None, networks: str) -> None:
+        """Takes the stages, the threshold that was chosen, and what the map comes from."""
+        self._networks = Networks(self._definition, trained, [self._row])
+        self._threshold = THRESHOLD if threshold is None else threshold
+        masks = "" if self.truth is None else " masks"
+        self.identity = f"{networks} {self._threshold}{masks}"
 
     def predict(
         self, name: str, files: Sequence[pathlib.Path], output: pathlib.Path
     ) -> Sequence[float]:
         """Writes the pictures and the table of lesions."""
         image = read_image(files[0])
-        row = self._definition.row(self._definition.predicted)
-        maps = self._networks.maps(
-            self._networks.prepared(image), image.shape[:2], {*row.maps}, f"{name}: "
-        )
-        for stage, cost in maps.costs.items():
-            if cost.left:
-                self.said.append(
-                    f"{name}: {stage}: {cost.left} of {cost.candidates} candidates were left out "
-                    f"(refine.most_patches={self._definition.most_patches})"
-                )
-        probability = maps.row(self._definition, row.name)
+        maps = self._networks.maps(self._networks.prepared(image), image.shape[:2], f"{name}: ")
+        lines = {s: cost.capped(self._definition.most_patches) for s, cost in maps.costs.items()}
+        self.said[name] = [f"{name}: {stage}: {line}" for stage, line in lines.items() if line]
+        probability = maps.row(self._definition, self._row.name)
         true = outputs.read_truth(outputs.find_truth(self.truth, files), image.shape)
         place = output, self._pictures[name]
-        return outputs.write(*place, image, probability, self.threshold, true)
+        return outputs.write(*place, image, probability, self._threshold, true)

@@ -17,11 +17,20 @@ class Cost:
         candidates: pixels above the threshold of a proposal.
         patches: that were judged.
         left: candidates that were not, for the bound on patches; they are 0.
+        coarse: candidates that keep the value of a coarser stride, for the same reason.
     """
 
     candidates: int
     patches: int
     left: int
+    coarse: int = 0
+
+    def capped(self, most: int) -> str:
+        """What the bound has left out, in words; empty where it has left out nothing."""
+        parts = [f"{self.left} of {self.candidates} candidates were left out"] * (self.left > 0)
+        if self.coarse:
+            parts.append(f"{self.coarse} keep the value of a coarser stride")
+        return f"{' and '.join(parts)} (refine.most_patches={most})" if parts else ""
 
 
 def refined(
@@ -38,8 +47,9 @@ def refined(
     With a stride s each cell of s by s pixels that holds candidates is judged once, at its pixel of
     the largest strength, and all its candidates take that value. Of several strides the cells of
     the next are judged where the value of the one before is at least `above`. Where more patches
-    would be needed than `most`, those of the largest strength come first: in the first stride the
-    other cells are 0, in later ones they keep the coarser value.
+    would be needed than `most`, those of the largest strength come first in every stride: in the
+    first one the other cells are 0, in later ones they keep the coarser value. Of equal strengths
+    the pixel comes first that is met first along rows, and so does the cell.
 
     Source: Sarhan et al. (2019), section 3.3, which slides over every candidate.
     Departures: strides above 1, and the bound.
@@ -54,15 +64,20 @@ def refined(
 
     Returns: the map, float32 `[h, w]`, and its cost.
     Empty cases: no candidates: 0 everywhere, and no patch.
-    Raises: ValueError on strides that are not falling whole numbers of at least 1.
+    Raises: ValueError on shapes that differ, and on strides that are not falling whole numbers of
+        at least 1.
     Cost: that of `score`, and a sort of the candidates.
     """
-    if not strides or any(a <= b for a, b in zip(strides, [*strides[1:], 0], strict=True)):
+    if not falls(strides):
         raise ValueError(f"`strides` takes falling whole numbers of at least 1, got {strides}")
+    if strength.shape != inside.shape or inside.dtype != bool:
+        raise ValueError(
+            f"`inside` takes bool of shape {strength.shape}, got {inside.dtype} {inside.shape}"
+        )
     values = np.zeros(inside.shape, np.float32)
     pixels = np.argwhere(inside)
     order = strength[inside]
-    used, left = 0, 0
+    used = left = coarse = 0
     for level, stride in enumerate(strides):
         if not len(pixels):
             break
@@ -72,17 +87,25 @@ def refined(
         room = len(rank) if not most else max(0, most - used)
         judged = np.zeros(len(chosen), bool)
         judged[rank[:room]] = True
+        known = judged[cell]
+        missed = int(np.count_nonzero(~known))
+        left, coarse = (missed, 0) if level == 0 else (left, coarse + missed)
+        if not judged.any():
+            break
         found = np.zeros(len(chosen), np.float32)
         found[judged] = score(pixels[chosen[judged]])
         used += int(judged.sum())
-        known = judged[cell]
-        if level == 0:
-            left = int(np.count_nonzero(~known))
         values[tuple(pixels[known].T)] = found[cell[known]]
         again = known & (found[cell] >= above)
-        # In later strides cells are ranked by what the coarser one found
-        pixels, order = pixels[again], found[cell[again]] + order[again] * 1e-6
-    return values, Cost(int(np.count_nonzero(inside)), used, left)
+        pixels, order = pixels[again], order[again]
+    return values, Cost(int(np.count_nonzero(inside)), used, left, coarse)
+
+
+def falls(strides: Sequence[int]) -> bool:
+    """Whether strides are falling whole numbers of at least 1."""
+    if not strides or any(type(stride) is not int for stride in strides):
+        return False
+    return all(a > b for a, b in zip(strides, [*strides[1:], 0], strict=True))
 
 
 def _cells(
@@ -92,7 +115,7 @@ def _cells(
     columns = -(-shape[1] // stride)
     name = pixels[:, 0] // stride * columns + pixels[:, 1] // stride
     _, cell = np.unique(name, return_inverse=True)
-    # The last of a cell in rising order of strength is its strongest
-    ranked = np.lexsort((order, cell))
-    ends = np.flatnonzero(np.append(np.diff(cell[ranked]) > 0, True))
-    return cell, ranked[ends]
+    # The first of a cell in falling order of strength is its strongest
+    ranked = np.lexsort((-order, cell))
+    starts = np.flatnonzero(np.append(True, np.diff(cell[ranked]) > 0))
+    return cell, ranked[starts]

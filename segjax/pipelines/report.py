@@ -1,5 +1,7 @@
 """The report of a pipeline: a table of rows, how rows differ, what was capped, curves."""
 
+import csv
+import io
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -10,7 +12,8 @@ from segjax import files
 from segjax.metrics import average_precision_from_histogram
 from segjax.pipelines.definition import Definition
 from segjax.pipelines.evaluation import CHOOSING, Result, RowResult
-from segjax.report.text import table
+from segjax.report.comparison import FEWEST
+from segjax.report.text import EACH_ROW, UNKNOWN, counted, few, table
 from segjax.stats.resampling import crossed_bootstrap_interval, paired_statistic_test
 from segjax.tasks.lesions import metrics
 from segjax.tasks.lesions.pictures import curve_figure, found_figure
@@ -18,28 +21,31 @@ from segjax.tasks.metric import Metric
 
 RESAMPLES = 2000
 CONVENTIONS = ("challenge33", "exact", "eleven")
+SHOWN = 5  # names of photographs
+FEW_LESIONS = 10  # photographs with lesions below which no order of rows is decided
 
 
 def write(
     folder: pathlib.Path,
     definition: Definition,
-    split: str,
     result: Result,
     thresholds: Mapping[str, float],
+    networks: Mapping[str, str],
 ) -> dict[str, dict[str, float]]:
     """Writes metrics_SPLIT.json, rows_SPLIT.csv, photographs_SPLIT.csv, report_SPLIT.md, figures.
 
     Args:
         folder: of the pipeline.
         definition: of it.
-        split: that was evaluated.
-        result: of it.
+        result: of a split.
         thresholds: of each row, chosen on the validation split.
+        networks: what the maps of each row come from (`identity.of_row`).
 
     Returns: the metrics of each row.
     """
+    split = result.split
     rows = {name: summary(row, thresholds[name]) for name, row in result.rows.items()}
-    intervals = {name: interval(row) for name, row in result.rows.items()}
+    intervals = {name: interval(result, name) for name in result.rows}
     differences = [difference(result, *pair) for pair in definition.compared]
     content = {
         "split": split,
@@ -49,17 +55,17 @@ def write(
         "differences": [_plain(d) for d in differences],
         "thresholds": _plain(thresholds),
         "thresholds_from": CHOOSING,
+        "networks": dict(networks),
+        "capped": capped(definition, result),
         "costs": dict(zip(result.names, result.costs, strict=True)),
     }
-    text = "\n".join(_text(definition, split, result, rows, intervals, differences, thresholds))
+    text = "\n".join(_text(definition, result, rows, intervals, differences))
+    columns = {name: row.columns for name, row in result.rows.items()}
     files.write_text(folder / f"rows_{split}.csv", _csv(rows))
     files.write_text(folder / f"photographs_{split}.csv", _photographs(result))
-    figure = curve_figure({name: row.columns for name, row in result.rows.items()})
-    files.write_figure(folder / "figures" / f"precision_recall_{split}.png", figure)
-    files.write_figure(
-        folder / "figures" / f"found_{split}.png",
-        found_figure({name: row.columns for name, row in result.rows.items()}),
-    )
+    figures = {"precision_recall": curve_figure(columns), "found": found_figure(columns)}
+    for name, figure in figures.items():
+        files.write_figure(folder / "figures" / f"{name}_{split}.png", figure)
     files.write_text(folder / f"report_{split}.md", text + "\n")
     # Last: who finds it finds what belongs to it
     files.write_text(folder / f"metrics_{split}.json", json.dumps(content, indent=1) + "\n")
@@ -89,10 +95,19 @@ def _columns(row: RowResult) -> list[np.ndarray]:
     return [np.asarray(row.columns[name])[None] for name in _headline().columns]
 
 
-def interval(row: RowResult) -> tuple[float, float]:
-    """95 % interval of the AUC-PR (challenge33), photographs resampled."""
+def interval(result: Result, name: str) -> tuple[float, float]:
+    """95 % interval of a row's AUC-PR (challenge33), photographs or patients resampled.
+
+    nan where they are fewer than five.
+    """
+    return _interval(result, *_columns(result.rows[name]), statistic=_headline().statistic)
+
+
+def _interval(result: Result, *columns: np.ndarray, statistic) -> tuple[float, float]:
+    if len({*result.patients}) < FEWEST:
+        return np.nan, np.nan
     return crossed_bootstrap_interval(
-        *_columns(row), statistic=_headline().statistic, resamples=RESAMPLES
+        *columns, statistic=statistic, resamples=RESAMPLES, clusters=result.clusters
     )
 
 
@@ -105,41 +120,83 @@ def difference(result: Result, better: str, other: str) -> dict[str, object]:
     def statistic(*columns: np.ndarray) -> np.ndarray:
         return metric.statistic(*columns[:both]) - metric.statistic(*columns[both:])
 
-    low, high = crossed_bootstrap_interval(*one, *two, statistic=statistic, resamples=RESAMPLES)
+    low, high = _interval(result, *one, *two, statistic=statistic)
+    tested = {"resamples": RESAMPLES, "clusters": result.clusters}
     return {
         "row": better,
         "other": other,
         "difference": float(statistic(*(c[0] for c in [*one, *two]))),
         "low": low,
         "high": high,
-        "p": paired_statistic_test(one, two, metric.statistic, resamples=RESAMPLES),
+        "p": paired_statistic_test(one, two, metric.statistic, **tested),
     }
+
+
+def capped(definition: Definition, result: Result) -> list[str]:
+    """What the bound on patches has left out, a line for each refinement; none without any."""
+    lines = []
+    for stage in definition.needed(definition.rows)[1]:
+        costs = {n: c[stage] for n, c in zip(result.names, result.costs, strict=True)}
+        said = []
+        for kind, what in (
+            ("left", "candidates were left out and are 0"),
+            ("coarse", "keep the value of a coarser stride"),
+        ):
+            on = {name: cost[kind] for name, cost in costs.items() if cost[kind]}
+            if on:
+                some = ", ".join(list(on)[:SHOWN]) + ", …" * (len(on) > SHOWN)
+                said.append(
+                    f"{sum(on.values())} {what} on {len(on)} of {len(costs)} photographs ({some})"
+                )
+        if said:
+            lines.append(
+                f"{stage}: at most {definition.most_patches} patches a photograph "
+                f"(refine.most_patches): {'; '.join(said)}."
+            )
+    return lines
 
 
 # --- text -----------------------------------------------------------------------------------------
 
 
-def _text(definition, split, result, rows, intervals, differences, thresholds) -> list[str]:
-    with_lesions = sum(not healthy for healthy in result.healthy)
+def _text(definition, result, rows, intervals, differences) -> list[str]:
+    split, chosen = result.split, f"the {CHOOSING} split"
+    positives = next(iter(result.rows.values())).columns["positives"]
+    with_lesions, healthy = int(np.count_nonzero(positives)), sum(result.healthy)
+    several = result.clusters is not None
+    drawn = counted(len({*result.patients}), "patient" if several else "photograph")
     lines = [
         f"# Two stages: {split}",
         "",
-        f"{len(result.names)} photographs, {with_lesions} of them not healthy; all their pixels "
-        "pooled.",
+        f"{counted(len(result.names), 'photograph')}, {with_lesions} with lesions, {healthy} "
+        "healthy; all their pixels pooled.",
         "",
-        *table(_header(), [_line(definition, name, rows[name], intervals[name]) for name in rows]),
-        *[_reference(name, f) for name, f in definition.paper.items() if name not in rows],
-        "",
+    ]
+    if with_lesions < FEW_LESIONS:
+        lines += [
+            f"**With {counted(with_lesions, 'photograph')} that {_have(with_lesions)} lesions no "
+            "order of rows is decided.**",
+            "",
+        ]
+    cited = [_reference(name, f) for name, f in definition.paper.items() if name not in rows]
+    return [
+        *lines,
+        *table(
+            _header(),
+            [*(_line(definition, name, rows[name], intervals[name]) for name in rows), *cited],
+        ),
         "AUC-PR: area under the curve of precision and recall, by the IDRiD challenge's convention "
-        "(33 thresholds, challenge33), with the 95 % interval over photographs drawn again; "
+        f"(33 thresholds, challenge33), with the 95 % interval over {drawn} drawn again; "
         "`exact` takes every threshold; `eleven` has 11 thresholds, as some later papers print it, "
-        "and is comparable with neither. Figures in brackets are the paper's own, on its "
-        "own test photographs.",
+        "and is comparable with neither.",
+        *few(len({*result.patients}), "patient" if several else "photograph"),
+        *([] if several else [EACH_ROW]),
+        *_cited(definition),
         "F1, precision, recall: at a probability of 0.5; `best` at the threshold of the largest "
-        f"F1 of the {CHOOSING} split"
-        + (", which is this split: it flatters." if split == CHOOSING else "."),
+        f"F1 of {chosen}" + (", which is this split: it flatters." if split == CHOOSING else "."),
         f"FROC: mean share of lesions found (hit rule: {definition.hit}) at 1/8 to 8 false ones a "
         "photograph, and at 1/4 to 8.",
+        f"{UNKNOWN}: not defined, as precision is where nothing is predicted.",
         "",
         "## How rows differ",
         "",
@@ -152,13 +209,16 @@ def _text(definition, split, result, rows, intervals, differences, thresholds) -
         f"![Precision and recall](figures/precision_recall_{split}.png)",
         f"![Lesions found](figures/found_{split}.png)",
     ]
-    if with_lesions < 10:
-        lines.insert(
-            4,
-            f"With {with_lesions} photographs that have lesions no order of rows is decided: "
-            "intervals say how much chance there is in it.\n",
-        )
-    return lines
+
+
+def _have(number: int) -> str:
+    return "has" if number == 1 else "have"
+
+
+def _cited(definition: Definition) -> list[str]:
+    if not definition.paper:
+        return []
+    return ["Figures in brackets are the paper's own, on its own test photographs."]
 
 
 def _header() -> list[str]:
@@ -174,10 +234,12 @@ def _line(definition: Definition, name: str, values: Mapping, bounds: Sequence[f
     def shown(key: str, own: str) -> str:
         return f"{_figure(values[key])}" + (f" [{paper[own]:.4f}]" if own in paper else "")
 
-    low, high = bounds
+    area = shown("auc_pr_challenge33", "auc_pr")
+    if np.isfinite(bounds[0]):
+        area += f" ({_figure(bounds[0])} to {_figure(bounds[1])})"
     return [
         name,
-        f"{shown('auc_pr_challenge33', 'auc_pr')} ({_figure(low)} to {_figure(high)})",
+        area,
         _figure(values["auc_pr_exact"]),
         _figure(values["auc_pr_eleven"]),
         *(shown(key, key) for key in ("f1", "precision", "recall")),
@@ -188,74 +250,83 @@ def _line(definition: Definition, name: str, values: Mapping, bounds: Sequence[f
     ]
 
 
-def _reference(name: str, figures: Mapping[str, float]) -> str:
-    cells = [name, f"[{figures['auc_pr']:.4f}]" if "auc_pr" in figures else ""]
-    return "| " + " | ".join([*cells, *[""] * (len(_header()) - len(cells))]) + " |"
+def _reference(name: str, figures: Mapping[str, float]) -> list[str]:
+    """The line of a paper's row that is none of ours."""
+    given = {1: "auc_pr", 4: "f1", 5: "precision", 6: "recall"}  # by column
+    cells = [name, *[""] * (len(_header()) - 1)]
+    for column, metric in given.items():
+        if metric in figures:
+            cells[column] = f"[{figures[metric]:.4f}]"
+    return cells
 
 
 def _differences(differences: Sequence[Mapping]) -> list[str]:
-    lines = [
-        [
-            f"{d['row']} − {d['other']}",
-            f"{d['difference']:+.4f} ({d['low']:+.4f} to {d['high']:+.4f})",
-            f"{d['p']:.3f}",
-        ]
-        for d in differences
-    ]
-    found = table(["AUC-PR", "difference (95 %)", "p"], lines)
+    if not differences:
+        return ["No rows are compared."]
+    lines = []
+    for d in differences:
+        bounds = f" ({d['low']:+.4f} to {d['high']:+.4f})" if np.isfinite(d["low"]) else ""
+        lines.append(
+            [f"{d['row']} − {d['other']}", f"{d['difference']:+.4f}{bounds}", f"{d['p']:.3f}"]
+        )
     return [
-        *found,
-        "",
-        "Photographs are drawn again for the intervals, and exchanged between rows for p, which is "
-        "not corrected for their number.",
+        *table(["AUC-PR", "difference (95 %)", "p"], lines),
+        "Drawn again for the intervals as above, and exchanged between rows for p, which is not "
+        "corrected for their number.",
     ]
 
 
 def _costs(definition: Definition, result: Result) -> list[str]:
-    stages = (*definition.proposals, *definition.refinements)
+    proposals, refinements = definition.needed(definition.rows)
     rows = []
     for name, cost in zip(result.names, result.costs, strict=True):
-        seconds = [f"{cost['seconds'].get(stage, 0):.1f}" for stage in stages]
-        patches = [f"{cost[s]['patches']}" if s in cost else "" for s in definition.refinements]
-        left = [cost[s]["left"] for s in definition.refinements if s in cost]
-        candidates = [cost[s]["candidates"] for s in definition.refinements if s in cost]
-        last = [str(max(candidates, default=0)), *patches, str(max(left, default=0))]
-        rows.append([name, *seconds, *last])
-    header = ["photograph", *(f"{stage}, s" for stage in stages), "candidates"]
-    header += [*(f"patches of {stage}" for stage in definition.refinements), "left out"]
-    capped = [row[0] for row in rows if row[-1] != "0"]
+        cells = [f"{cost['seconds'][stage]:.1f}" for stage in (*proposals, *refinements)]
+        for stage in refinements:
+            cells += [str(cost[stage][kind]) for kind in ("candidates", "patches", "left")]
+        rows.append([name, *cells])
+    header = ["photograph", *(f"{stage}, s" for stage in (*proposals, *refinements))]
+    for stage in refinements:
+        header += [f"{stage}: candidates", f"{stage}: patches", f"{stage}: left out"]
     lines = table(header, rows)
-    strides = " and ".join(map(str, definition.strides))
-    lines += ["", f"Patches lie {strides} pixels apart."]
-    if capped:
-        lines.append(
-            f"At most {definition.most_patches} patches a photograph were judged: on "
-            f"{len(capped)} of {len(rows)} photographs candidates were left out, whose refined "
-            f"value is 0 ({', '.join(capped[:5])}{', …' if len(capped) > 5 else ''})."
-        )
-    return lines
+    if refinements:
+        strides = ", then ".join(map(str, definition.strides))
+        lines += [f"Strides of patches, in pixels: {strides}."]
+    return [*lines, *capped(definition, result)]
 
 
 def _figure(value: float) -> str:
-    return f"{value:.4f}" if np.isfinite(value) else "–"
+    return f"{value:.4f}" if np.isfinite(value) else UNKNOWN
 
 
 def _csv(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """Cells of what is not defined are empty."""
     names = list(next(iter(rows.values())))
-    lines = [",".join(["row", *names])]
-    lines += [",".join([name, *(f"{v[n]:.6g}" for n in names)]) for name, v in rows.items()]
-    return "\n".join(lines) + "\n"
+    return _lines(
+        ["row", *names], [[name, *(_cell(v[n]) for n in names)] for name, v in rows.items()]
+    )
 
 
 def _photographs(result: Result) -> str:
     """Of each row and photograph the pixels that are lesion, found and false at 0.5, its FROC."""
     shown = ("positives", "tp_0.5", "fp_0.5", "lesions", "found_0.5", "false_0.5")
-    lines = [",".join(["row", "image", "healthy", *shown])]
-    for name, row in result.rows.items():
-        for index, photograph in enumerate(result.names):
-            values = (f"{row.columns[column][index]:.6g}" for column in shown)
-            lines.append(",".join([name, photograph, str(int(result.healthy[index])), *values]))
-    return "\n".join(lines) + "\n"
+    lines = [
+        [name, photograph, int(healthy), *(_cell(row.columns[c][index]) for c in shown)]
+        for name, row in result.rows.items()
+        for index, (photograph, healthy) in enumerate(
+            zip(result.names, result.healthy, strict=True)
+        )
+    ]
+    return _lines(["row", "image", "healthy", *shown], lines)
+
+
+def _lines(header: Sequence[str], rows: Sequence[Sequence]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+def _cell(value: float) -> str:
+    return f"{value:.6g}" if np.isfinite(value) else ""
 
 
 def _plain(values: Mapping) -> dict:

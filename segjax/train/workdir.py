@@ -25,6 +25,7 @@ LEARNED = "learned"
 BASELINE, BASELINE_BEFORE = "baseline.json", "trivial.json"  # now, and of older versions
 PREDICTIONS = "predictions_sha256"  # in metrics_<split>.json: of predictions_<split>.csv
 DONE = "done.json"  # written last: how training ended, and the step that TABLE is of
+PIPELINE = "pipeline.json"  # of a folder of several runs (`segjax/pipelines`), each in stages/NAME
 
 
 def check_new(workdir: pathlib.Path, config: ConfigDict) -> None:
@@ -112,6 +113,11 @@ def open_existing(workdir: pathlib.Path, places: Mapping[str, str] | None = None
     if not workdir.is_dir():
         raise UserError(f"{workdir}: no such folder")
     if not (workdir / CONFIG).exists():
+        if (workdir / PIPELINE).exists():
+            raise UserError(
+                f"{workdir}: the folder of a pipeline, which `segjax pipeline evaluate` evaluates "
+                f"and reports; its runs are {workdir}/stages/NAME"
+            )
         raise UserError(f"{workdir}: not a work folder (no {CONFIG})")
     # Before any name is looked up: the user's modules lie beside the experiment file
     modules.enter(experiment_of(workdir))

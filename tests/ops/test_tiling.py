@@ -5,7 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from segjax.ops.tiling import gaussian_weights, mirrored, predict_slices, tile_starts, tiled
+from segjax.ops.pooling import max_pool
+from segjax.ops.tiling import (
+    gaussian_weights,
+    mirrored,
+    predict_slices,
+    shared_pixels,
+    tile_starts,
+    tiled,
+)
 
 
 def slices(number, height, width, channels=2, seed=0):
@@ -181,6 +189,125 @@ def test_errors_name_what_is_wrong(change, name):
 def test_an_image_smaller_than_the_patch_has_no_tiles():
     with pytest.raises(ValueError, match="`patch`"):
         tile_starts(7, 8)
+
+
+@pytest.mark.parametrize("multiple", [2, 4, 16])
+@pytest.mark.parametrize("step", [0.1, 0.5, 0.75, 1.0])
+def test_starts_are_multiples_that_leave_no_gap(multiple, step):
+    for patch in (multiple, 3 * multiple, 8 * multiple):
+        for size in range(patch, 5 * patch + 1, multiple):
+            starts = np.array(tile_starts(size, patch, step, multiple=multiple))
+            assert starts[0] == 0 and starts[-1] == size - patch
+            assert not np.any(starts % multiple)
+            gaps = np.diff(starts)
+            assert np.all(gaps >= 0) and np.all(gaps <= max(multiple, patch * step))
+
+
+def test_one_is_a_multiple_that_changes_nothing():
+    assert tile_starts(110, 32, 0.5, multiple=1) == tile_starts(110, 32, 0.5)
+
+
+@pytest.mark.parametrize(
+    "size, patch, multiple, word",
+    [
+        (100, 32, 16, "divisor of 100 and 32, got 16"),
+        (96, 40, 16, "divisor of 96 and 40"),
+        (96, 32, 0, "whole number of at least 1"),
+        (96, 32, 2.0, "whole number of at least 1"),
+    ],
+)
+def test_other_multiples_are_refused(size, patch, multiple, word):
+    with pytest.raises(ValueError, match=f"`multiple` takes .*{word}"):
+        tile_starts(size, patch, multiple=multiple)
+    if "divisor" not in word:
+        with pytest.raises(ValueError, match=f"`multiple` takes .*{word}"):
+            shared_pixels(patch, multiple=multiple)
+
+
+@pytest.mark.parametrize("patch, multiple", [(7, 1), (8, 1), (33, 1), (8, 4), (48, 16), (64, 16)])
+@pytest.mark.parametrize("step", [0.2, 0.5, 0.7, 0.75, 1.0])
+def test_neighbours_share_what_is_promised_and_some_no_more(patch, multiple, step):
+    least = patch
+    for size in range(patch + multiple, 12 * patch, multiple):
+        starts = tile_starts(size, patch, step, multiple=multiple)
+        least = min(least, patch - max(b - a for a, b in itertools.pairwise(starts)))
+    assert least == shared_pixels(patch, step, multiple=multiple)
+
+
+def test_what_neighbours_share_is_of_whole_patches():
+    with pytest.raises(ValueError, match="divisor of 40, got 16"):
+        shared_pixels(40, multiple=16)
+    with pytest.raises(ValueError, match="`step`"):
+        shared_pixels(40, 0.0)
+
+
+REACH = 10  # pixels: how far `pooled` looks, by its three convolutions and its pooled cells
+
+
+def pooled(tiles, kernels):
+    """A network with two streams, of which one is max-pooled by two and again, to four."""
+
+    def convolved(x, kernel):
+        dimensions = ("NHWC", "HWIO", "NHWC")
+        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=dimensions)
+        return jnp.tanh(y)
+
+    fine = convolved(tiles, kernels[0])
+    half = convolved(max_pool(fine, window=2), kernels[1])
+    quarter = convolved(max_pool(half, window=2), kernels[2])
+    wide = jnp.repeat(jnp.repeat(quarter, 4, axis=1), 4, axis=2)
+    return fine + wide
+
+
+@pytest.fixture(scope="module")
+def network():
+    generator = np.random.default_rng(5)
+    shapes = [(3, 3, 2, 3), (3, 3, 3, 3), (3, 3, 3, 3)]
+    kernels = [generator.normal(0, 0.5, shape).astype(np.float32) for shape in shapes]
+    return jax.jit(lambda tiles: pooled(tiles, kernels))
+
+
+@pytest.mark.parametrize("size", [(100, 76), (48, 132), (52, 48)])
+def test_with_a_margin_and_multiples_tiles_are_the_whole_image_everywhere(network, size):
+    given = slices(2, *size)
+    whole = np.asarray(network(given))
+    options = {"patch": (48, 48), "batch_size": 3}
+    exact = predict_slices(given, network, margin=REACH, multiple=4, **options)
+    np.testing.assert_allclose(exact, whole, atol=1e-5, rtol=0)
+    # Both are needed, where tiles do not happen to begin at multiples of 4
+    assert np.abs(predict_slices(given, network, multiple=4, **options) - whole).max() > 1e-2
+    if any(start % 4 for side in size for start in tile_starts(side, 48)):
+        apart = predict_slices(given, network, margin=REACH, **options)
+        assert np.abs(apart - whole).max() > 1e-2
+
+
+def test_a_margin_short_of_what_the_network_sees_is_felt(network):
+    given = slices(1, 100, 76)
+    options = {"patch": (48, 48), "batch_size": 3, "multiple": 4}
+    short = predict_slices(given, network, margin=REACH - 6, **options)
+    assert np.abs(short - np.asarray(network(given))).max() > 1e-4
+
+
+@pytest.mark.parametrize("margin, most", [(13, 12), (24, 12), (-1, None), (1.0, None)])
+def test_a_margin_that_leaves_pixels_to_nobody_is_refused(margin, most):
+    word = "whole number" if most is None else f"at most {most}, half of what tiles share"
+    with pytest.raises(ValueError, match=f"`margin` takes .*{word}.*got {margin}"):
+        predict_slices(
+            slices(1, 96, 48), Network(), patch=(48, 48), batch_size=1, margin=margin, multiple=4
+        )
+
+
+def test_any_margin_up_to_half_of_what_is_shared_counts_every_pixel():
+    given = slices(1, 97, 61)
+    for margin in range(1, shared_pixels(16, 0.5) // 2 + 1):
+        got = predict_slices(given, Network(), patch=(16, 16), batch_size=4, margin=margin)
+        np.testing.assert_allclose(got, given, rtol=1e-5, atol=1e-6)
+
+
+def test_a_margin_asks_nothing_of_a_single_tile():
+    given = slices(1, 10, 12)
+    got = predict_slices(given, Network(), patch=(10, 16), batch_size=1, margin=9)
+    np.testing.assert_array_equal(got, given)
 
 
 def located(tiles):

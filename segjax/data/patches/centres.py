@@ -1,6 +1,6 @@
 """Where patches may lie: candidate centres of a set of photographs, as a compact index."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,20 +35,21 @@ class Centres:
         return photograph, np.stack([place // width, place % width], axis=-1)
 
 
-def centres(masks: Sequence[np.ndarray], *, most: int | None = None) -> Centres:
+def centres(masks: Iterable[np.ndarray], *, most: int | None = None) -> Centres:
     """The pixels of some masks, or as many of them as are wanted, spread evenly.
 
     Of n pixels m are kept so: the k-th is one of those from k n / m to (k + 1) n / m, at random, in
     the order of rows. The same ones are kept in every run and process.
 
     Args:
-        masks: one a photograph, `[h, w]`; above 0 is a candidate.
+        masks: one a photograph, `[h, w]`; above 0 is a candidate. Looked at one after the other,
+            so that a generator needs the memory of one.
         most: how many to keep of each photograph; None keeps all.
 
     Returns: the index.
     Empty cases: a mask without pixels adds none.
     """
-    places, first = [], [0]
+    places, first, widths = [], [0], []
     for number, mask in enumerate(masks):
         found = np.flatnonzero(mask)
         if most is not None and len(found) > most:
@@ -57,6 +58,6 @@ def centres(masks: Sequence[np.ndarray], *, most: int | None = None) -> Centres:
             found = found[np.minimum(cell.astype(np.int64), len(found) - 1)]
         places.append(found.astype(np.uint32))
         first.append(first[-1] + len(found))
+        widths.append(mask.shape[1])
     joined = np.concatenate(places) if places else np.zeros(0, np.uint32)
-    widths = np.array([mask.shape[1] for mask in masks], np.int64)
-    return Centres(joined, np.array(first, np.int64), widths)
+    return Centres(joined, np.array(first, np.int64), np.array(widths, np.int64))

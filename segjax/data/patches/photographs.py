@@ -137,7 +137,7 @@ def _write(examples, recipe: Recipe, folder: pathlib.Path, read, key: str, label
     bar = {"desc": f"preparing {label}", "total": total, "disable": not sys.stderr.isatty()}
     try:
         for example in tqdm(examples, **bar):
-            name, marked = _named(example), read(example)
+            name, marked = id_of(example), read(example)
             if name in rows:
                 raise UserError(f"{label}: two photographs have the name {name}")
             arrays = _prepared(name, marked, recipe)
@@ -158,7 +158,8 @@ def _write(examples, recipe: Recipe, folder: pathlib.Path, read, key: str, label
     (folder / INDEX).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def _named(example: Mapping) -> str:
+def id_of(example: Mapping) -> str:
+    """The `image_id` of an example."""
     name = example["image_id"]
     return name.decode() if isinstance(name, bytes) else str(name)
 

@@ -83,7 +83,9 @@ class PatchSampler:
         pool = self._pool_of(seed, number)
         found = np.asarray(self._score(state, *self.healthy.at(pool)), np.float64)
         if not np.isfinite(found).all():
-            raise UserError(f"step {step}: the network gives probabilities that are no numbers")
+            raise FloatingPointError(
+                f"step {step}: the network gives probabilities that are no numbers"
+            )
         # Kept in half precision, as a checkpoint keeps them: a resumed run draws the same
         self._take(number, pool, (np.abs(found) + FLOOR).astype(np.float16))
 

@@ -11,10 +11,13 @@ from segjax import checks
 from segjax.data.augment import augment_with_masks
 from segjax.data.patches.sampling import Choice, PatchSampler, inside, shifted
 from segjax.data.patches.source import PatchSource, taken, to_float
+from segjax.errors import UserError
 from segjax.metrics.froc import RULES
+from segjax.ops.tiling import shared_pixels
 from segjax.tasks.base import Devices, Experiment, Fields
 from segjax.tasks.lesion_segmentation.evaluation import LesionEvaluator
 from segjax.tasks.lesions import metrics
+from segjax.tasks.lesions.network import alignment
 from segjax.tasks.lesions.prediction import LesionPredictor
 from segjax.tasks.lesions.task import LesionTask
 from segjax.tasks.metric import Columns
@@ -46,6 +49,7 @@ class LesionSegmentation(LesionTask):
         image_size: of a patch; the program supplies `config.data.image_size`.
     """
 
+    part = "proposals"
     offers = ("logits", "labels")
 
     def __init__(
@@ -91,6 +95,7 @@ class LesionSegmentation(LesionTask):
         self.lesion_share, self.shift, self.hit = lesion_share, shift, hit
         self.tile = (tile, tile) if tile else self.image_size
         self.tile_step, self.tile_margin = tile_step, tile_margin
+        self._check_margin()
         self.scored = metrics.PIXELS
         self.columns = (*metrics.PIXELS, *metrics.LESIONS)
         self.metrics = (*metrics.of("pixels"), *metrics.of_lesions(hit))
@@ -100,6 +105,26 @@ class LesionSegmentation(LesionTask):
             "validation": f"whole photographs as they are stored{at}",
             "baseline": "the same probability everywhere",
         }
+
+    def _check_margin(self) -> None:
+        """UserError for a margin that would leave pixels between two tiles to nobody."""
+        multiple = alignment(self.tile)
+        shared = min(shared_pixels(side, self.tile_step, multiple=multiple) for side in self.tile)
+        if 2 * self.tile_margin > shared:
+            raise UserError(
+                f"config.task_options.tile_margin={self.tile_margin}: takes at most {shared // 2}, "
+                f"half of what tiles of {self.tile[1]}x{self.tile[0]} pixels share at "
+                f"tile_step={self.tile_step:g}"
+            )
+
+    def check_place(self, experiment: Experiment) -> None:
+        """As of `LesionTask`; a batch has room for a patch of each kind, too."""
+        if experiment.config.data.batch_size < 2:
+            raise UserError(
+                "config.data.batch_size=1: takes at least 2, a patch around a lesion and a healthy "
+                "one"
+            )
+        super().check_place(experiment)
 
     # --- inside the compiled step --------------------------------------------------------------
 

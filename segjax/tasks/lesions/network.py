@@ -1,6 +1,6 @@
 """A network of patches applied to whole photographs, by overlapping tiles."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -15,6 +15,11 @@ from segjax.tasks.base import Devices, Experiment
 # Tiles begin at multiples of it, where their size allows it: the coarse grids of a network that
 # halves its image up to four times are then those of the whole photograph.
 ALIGNED = 16
+
+
+def alignment(tile: Sequence[int]) -> int:
+    """Of what the starts of tiles of a size are multiples."""
+    return 1 if any(side % ALIGNED for side in tile) else ALIGNED
 
 
 class PhotographNetwork:
@@ -44,16 +49,16 @@ class PhotographNetwork:
         multiple, sides = self._aligned(size)
         count = 1
         for side, tile in zip(sides, self.task.tile, strict=True):
-            starts = tiling.tile_starts(
-                max(side, tile), tile, self.task.tile_step, multiple=multiple
-            )
+            starts = tiling.tile_starts(side, tile, self.task.tile_step, multiple=multiple)
             count *= len(starts)
         return count
 
     def _aligned(self, size: tuple[int, int]) -> tuple[int, tuple[int, ...]]:
         """Of what starts of tiles are multiples, and the size that a photograph is padded to."""
-        multiple = 1 if any(side % ALIGNED for side in self.task.tile) else ALIGNED
-        return multiple, tuple(-(-side // multiple) * multiple for side in size)
+        multiple = alignment(self.task.tile)
+        whole = (-(-side // multiple) * multiple for side in size)
+        # By its border, as in training, where it is smaller than a tile, too
+        return multiple, tuple(max(pair) for pair in zip(whole, self.task.tile, strict=True))
 
     def probabilities(
         self, image: np.ndarray, progress: Callable[[int], object] | None = None
@@ -61,16 +66,21 @@ class PhotographNetwork:
         """The map `[h, w]` float32 of a preprocessed photograph `[h, w, 3]` uint8.
 
         `progress` is called with the number of tiles of each batch.
+
+        Raises: FloatingPointError where the network gives no numbers.
         """
         size = image.shape[:2]
+        left = self.tiles(size)
         multiple, sides = self._aligned(size)
         missing = [(0, whole - side) for whole, side in zip(sides, size, strict=True)]
         if sides != size:
             image = np.pad(image, [*missing, (0, 0)], mode="edge")
 
         def apply(tiles: np.ndarray) -> jax.Array:
+            nonlocal left
             if progress is not None:
-                progress(len(tiles))
+                progress(min(left, len(tiles)))  # the last batch is filled up
+                left -= len(tiles)
             return self._apply(self._variables, jnp.asarray(tiles.astype(np.uint8)))
 
         found = tiling.predict_slices(
@@ -82,7 +92,15 @@ class PhotographNetwork:
             margin=self.task.tile_margin,
             multiple=multiple,
         )
-        return found[0, : size[0], : size[1], 0]
+        found = found[0, : size[0], : size[1], 0]
+        check_numbers(found)
+        return found
+
+
+def check_numbers(probabilities: np.ndarray) -> None:
+    """FloatingPointError for a network whose activations have overflowed."""
+    if not np.isfinite(probabilities).all():
+        raise FloatingPointError("the network gives probabilities that are no numbers")
 
 
 def enlarged(probabilities: np.ndarray, size: tuple[int, int]) -> np.ndarray:

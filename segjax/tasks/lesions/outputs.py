@@ -1,7 +1,7 @@
 """What is written of a photograph: its map, a mask, an overlay, and a table of lesions."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -69,21 +69,32 @@ def as_levels(probability: np.ndarray) -> np.ndarray:
 
 
 def find_truth(
-    folder: pathlib.Path | None, paths: Sequence[pathlib.Path], size: tuple[int, int] | None = None
+    folder: pathlib.Path | None,
+    paths: Sequence[pathlib.Path],
+    photographs: Iterable[pathlib.Path] = (),
 ) -> pathlib.Path | None:
     """The mask of a photograph in a folder of masks: named as it is, or with `_` and more behind.
 
+    Args:
+        folder: of masks; None for none.
+        paths: of the photograph.
+        photographs: all that there are: eye_2_MA.png is the mask of eye_2.png where that is one of
+            them, and not of eye.png.
+
+    Returns: its path; None where there is none.
     Raises: UserError where several fit.
     """
     if folder is None:
         return None
     stem = naming.key(paths[0].stem)
+    longer = {key for path in photographs if (key := naming.key(path.stem)).startswith(f"{stem}_")}
     found = [
         path
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in naming.PICTURES
         and not path.name.startswith(".")
-        and (naming.key(path.stem) == stem or naming.key(path.stem).startswith(f"{stem}_"))
+        and _belongs(naming.key(path.stem), stem)
+        and not any(_belongs(naming.key(path.stem), other) for other in longer)
     ]
     exact = [path for path in found if naming.key(path.stem) == stem]
     found = exact or found
@@ -93,6 +104,10 @@ def find_truth(
             f"{paths[0].name}; keep the masks of one lesion in the folder"
         )
     return found[0] if found else None
+
+
+def _belongs(mask: str, photograph: str) -> bool:
+    return mask == photograph or mask.startswith(f"{photograph}_")
 
 
 def read_truth(path: pathlib.Path | None, size: Sequence[int]) -> np.ndarray | None:

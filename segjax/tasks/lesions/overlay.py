@@ -19,8 +19,8 @@ def overlay(image: np.ndarray, predicted: np.ndarray, true: np.ndarray | None = 
         predicted: `[h, w]` bool.
         true: `[h, w]` bool; None where it is not known, all that is predicted being green then.
 
-    Returns: `[h, w, 3]` uint8. Each region has a ring around it, which leaves its pixels to be
-        seen; of a region that is partly right each part has its own.
+    Returns: `[h, w, 3]` uint8. Each region is drawn along its outermost pixels, so that what is
+        inside is seen still; of a region that is partly right each part has its own outline.
     """
     drawn = np.ascontiguousarray(image.copy())
     truth = predicted if true is None else true

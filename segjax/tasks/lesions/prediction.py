@@ -34,9 +34,11 @@ class LesionPredictor:
     def __init__(self, task: Any):
         self._task = task
         self._pictures: dict[str, str] = {}
+        self._files: Sequence[pathlib.Path] = ()
 
     def cases(self, files: Sequence[pathlib.Path]) -> Mapping[str, Sequence[pathlib.Path]]:
         """Every file is a case, named after it, with folders in front where two share a name."""
+        self._files = files
         pairs = list(zip(unique_names(files), files, strict=True))
         self._pictures = picture_names([name for name, _ in pairs])
         check_names((output, path) for name, path in pairs for output in self.outputs(name))
@@ -51,7 +53,11 @@ class LesionPredictor:
         check_one_page(files[0])
         image = read_image(files[0])
         self.check_size(files[0], image.shape[:2])
-        outputs.read_truth(outputs.find_truth(self.truth, files), image.shape)
+        outputs.read_truth(self.mask_of(files), image.shape)
+
+    def mask_of(self, files: Sequence[pathlib.Path]) -> pathlib.Path | None:
+        """The mask of a photograph in the folder of masks; None where there is none."""
+        return outputs.find_truth(self.truth, files, self._files)
 
     def check_size(self, path: pathlib.Path, size: tuple[int, int]) -> None:
         """UserError for a photograph that is smaller than a patch."""
@@ -72,6 +78,6 @@ class LesionPredictor:
         with tqdm(**bar, leave=False, disable=not sys.stderr.isatty()) as progress:
             probability = self._network.probabilities(prepared, progress.update)
         probability = enlarged(probability, image.shape[:2])
-        true = outputs.read_truth(outputs.find_truth(self.truth, files), image.shape)
+        true = outputs.read_truth(self.mask_of(files), image.shape)
         place = output, self._pictures[name]
         return outputs.write(*place, image, probability, THRESHOLD, true)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from segjax.data.patches.photographs import Photograph
 from segjax.data.patches.source import cut_on_host, cut_regions, to_float
 from segjax.tasks.base import Experiment
+from segjax.tasks.lesions.network import check_numbers
 
 
 class PatchScorer:
@@ -55,6 +56,8 @@ class PatchScorer:
             image: `[h, w, 3]` uint8, as the network takes it.
             centre: pixels (y, x), `[n, 2]`.
             progress: called with the number of pixels of each batch.
+
+        Raises: FloatingPointError where the network gives no numbers.
         """
         margins = [(side // 2, side - side // 2) for side in self._size]
         wide = jax.device_put(np.pad(image, [*margins, (0, 0)], mode="edge"), self._device)
@@ -74,8 +77,9 @@ class PatchScorer:
         if waiting is None:
             return np.zeros(0, np.float32), np.zeros((0, 0), np.float32)
         found.append(_taken(*waiting))
-        probability, embedding = zip(*found, strict=True)
-        return np.concatenate(probability), np.concatenate(embedding)
+        probability, embedding = map(np.concatenate, zip(*found, strict=True))
+        check_numbers(probability)
+        return probability, embedding
 
 
 class PhotographScorer:

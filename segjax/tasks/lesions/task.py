@@ -8,13 +8,20 @@ import numpy as np
 from segjax import checks
 from segjax.data.augment import default_strengths, region_around
 from segjax.data.patches.centres import Centres, centres
-from segjax.data.patches.photographs import Marked, Photograph, Recipe, prepare_photographs
+from segjax.data.patches.photographs import (
+    Marked,
+    Photograph,
+    Recipe,
+    id_of,
+    prepare_photographs,
+)
 from segjax.errors import UserError
 from segjax.tasks.base import Experiment, Fields, check_fields
 from segjax.tasks.caches import check_cache, held_cache
 from segjax.tasks.lesions import metrics
 from segjax.types import Array
 
+LESIONS, HEALTHY = "lesions", "healthy"  # kinds of photographs
 # Augmentations want to see what lies around a patch, however large photographs are
 ENDLESS = (10**6, 10**6)
 
@@ -39,7 +46,9 @@ class LesionTask:
     """
 
     channels = 3
+    part = ""  # of a pipeline: proposals, refinements
     headline = "auc_pr"
+    judged: Sequence[str] = (LESIONS,)  # kinds of photographs that a validation needs
     explained: Mapping[str, str] = {}
 
     def __init__(
@@ -82,15 +91,52 @@ class LesionTask:
         check_fields(self.fields, features, where)
         if len(shape := features[self.target].shape) != 3 or shape[-1] != 1:
             raise UserError(f"{where}: its field {self.target!r} is no mask, which this task wants")
-        if self._healthy_field and features[self._healthy_field].shape:
+        if not self._healthy_field:
+            return
+        told = features[self._healthy_field]
+        if told.shape or not np.issubdtype(told.np_dtype, np.number):
             raise UserError(
-                f"config.task_options.healthy={self.healthy!r}: {self._healthy_field!r} holds more "
-                "than one number"
+                f"config.task_options.healthy={self.healthy!r}: {self._healthy_field!r} does not "
+                "hold one number"
             )
 
     def check_place(self, experiment: Experiment) -> None:
-        """UserError unless preprocessed photographs are there, or can be kept."""
+        """UserError unless preprocessed photographs can be kept, and there is every kind of them.
+
+        Preprocessing takes minutes, and a kind that is missing would show only afterwards.
+        """
         check_cache(experiment.config, experiment.data)
+        for split, wanted in (("train", (LESIONS, HEALTHY)), ("validation", self.judged)):
+            self._check_kinds(experiment, split, wanted)
+
+    def _check_kinds(self, experiment: Experiment, split: str, wanted: Sequence[str]) -> None:
+        """UserError where a split lacks a kind of photographs; reads until it has seen them all."""
+        missing, data = list(wanted), experiment.data
+        if self._healthy_field and HEALTHY in missing:
+            # Read without pictures, which lets this end with the first that has lesions
+            if any(map(self._is_healthy, data.column(split, self._healthy_field))):
+                missing.remove(HEALTHY)
+            else:
+                raise self._lacks(HEALTHY, experiment, split)
+        for example in data.open(split, (self.target,)):
+            mask = np.asarray(example[self.target])
+            self.check_size(id_of(example), self.recipe.size(mask.shape))
+            kind = LESIONS if mask.any() else HEALTHY
+            missing = [other for other in missing if other != kind]
+            if not missing:
+                return
+        raise self._lacks(missing[0], experiment, split)
+
+    def _lacks(self, kind: str, experiment: Experiment, split: str) -> UserError:
+        where = f"config.data.splits.{split}={experiment.data.expression(split)!r}"
+        if kind == LESIONS:
+            at = f" at scale {self.recipe.scale:g}" if self.recipe.scale != 1 else ""
+            return UserError(f"{where}: no photograph has {self.target}{at}")
+        rule = f"task_options.healthy={self.healthy}" if self.healthy else "with an empty mask"
+        return UserError(f"{where}: no photograph is healthy ({rule})")
+
+    def _is_healthy(self, number: Any) -> bool:
+        return float(number) == self._healthy_value
 
     @staticmethod
     def augmentations() -> dict[str, float]:
@@ -110,18 +156,19 @@ class LesionTask:
 
     def read(self, example: Mapping) -> Marked:
         """What is known of an example of the data set."""
-        lesions = np.asarray(example[self.target])[..., 0] > 0
+        image, lesions = np.asarray(example["image"]), np.asarray(example[self.target])[..., 0] > 0
+        # At once, not when all are preprocessed
+        self.check_size(id_of(example), self.recipe.size(image.shape))
         if self._healthy_field:
-            is_healthy = float(example[self._healthy_field]) == self._healthy_value
+            is_healthy = self._is_healthy(example[self._healthy_field])
         else:
             is_healthy = not lesions.any()
         if is_healthy and lesions.any():
-            name = example["image_id"]
-            name = name.decode() if isinstance(name, bytes) else name
             raise UserError(
-                f"{name}: has {self.target}, and is healthy by task_options.healthy={self.healthy}"
+                f"{id_of(example)}: has {self.target}, and is healthy by "
+                f"task_options.healthy={self.healthy}"
             )
-        return Marked(np.asarray(example["image"]), lesions, is_healthy)
+        return Marked(image, lesions, is_healthy)
 
     def open_photographs(self, experiment: Experiment, split: str) -> list[Photograph]:
         """The preprocessed photographs of a split, none smaller than a patch."""
@@ -153,21 +200,21 @@ class LesionTask:
         self, experiment: Experiment, split: str, photographs: Sequence[Photograph]
     ) -> tuple[Centres, Centres]:
         """Lesion pixels, and pixels of healthy photographs within the field of view."""
-        lesions = centres([p.labels * (not p.is_healthy) for p in photographs])
-        without = [p.field * p.is_healthy for p in photographs]
+        # One photograph after the other: together their masks would fill the memory
+        lesions = centres(p.labels * (not p.is_healthy) for p in photographs)
+        without = (p.field * p.is_healthy for p in photographs)
         healthy = centres(without, most=self.healthy_centres)
-        where = f"config.data.splits.{split}={experiment.data.expression(split)!r}"
-        if not len(lesions):
-            raise UserError(f"{where}: no photograph has {self.target} (at this scale)")
-        if not len(healthy):
-            rule = f"task_options.healthy={self.healthy}" if self.healthy else "with an empty mask"
-            raise UserError(f"{where}: no photograph is healthy ({rule})")
+        for kind, found in ((LESIONS, lesions), (HEALTHY, healthy)):
+            if not len(found):
+                raise self._lacks(kind, experiment, split)
         return lesions, healthy
 
     def is_resident(self, experiment: Experiment, photographs: Sequence[Photograph]) -> bool:
         """Whether photographs lie on the device: if they fit and the config lets them."""
         section = experiment.config.data
-        megabytes = sum(p.image.nbytes + p.labels.nbytes for p in photographs) / 2**20
+        # Image and labels of each take the room of the largest (`PatchSource.arrays`)
+        largest = np.max([p.labels.shape for p in photographs], axis=0)
+        megabytes = len(photographs) * float(np.prod(largest)) * (self.channels + 1) / 2**20
         fits = megabytes <= section.resident_megabytes
         return section.resident == "yes" or (section.resident == "auto" and fits)
 
@@ -204,6 +251,11 @@ class LesionTask:
     def remarks(self, columns: Mapping[str, np.ndarray]) -> list[str]:
         """What keeps figures from being read as they look."""
         return metrics.remarks(columns)
+
+
+def takes_part(task: object, part: str) -> bool:
+    """Whether networks of a task are proposals, or refinements, of a pipeline."""
+    return isinstance(task, type) and issubclass(task, LesionTask) and task.part == part
 
 
 def _rule(healthy: str) -> tuple[str, float]:

@@ -15,7 +15,7 @@ from segjax.errors import UserError
 from segjax.tasks.base import Devices, Experiment, Fields
 from segjax.tasks.lesions import metrics
 from segjax.tasks.lesions.scoring import PhotographScorer
-from segjax.tasks.lesions.task import LesionTask
+from segjax.tasks.lesions.task import HEALTHY, LESIONS, LesionTask
 from segjax.tasks.metric import Columns
 from segjax.tasks.patch_refinement.evaluation import PatchEvaluator
 from segjax.types import Array, Float
@@ -45,6 +45,10 @@ class PatchRefinement(LesionTask):
         image_size: of a patch, odd, so that there is a middle; the program supplies
             `config.data.image_size`.
     """
+
+    judged = (LESIONS, HEALTHY)
+
+    part = "refinements"
 
     def __init__(
         self,

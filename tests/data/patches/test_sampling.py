@@ -174,7 +174,7 @@ def test_damaged_memories_are_named(change):
 
 def test_scores_that_are_no_numbers_end_the_training():
     made = sampler(period=10, pool=60, score=lambda s, p, c: np.full(len(p), np.nan))
-    with pytest.raises(UserError, match="step 10: .* no numbers"):
+    with pytest.raises(FloatingPointError, match="step 10: .* no numbers"):
         made.rescore(0, 10, None)
 
 

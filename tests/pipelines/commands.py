@@ -1,8 +1,11 @@
 """`segjax pipeline` in this process, on the pipeline of `tiny.py`."""
 
 import dataclasses
+import json
 import pathlib
 import shutil
+
+import cv2
 
 from segjax.cli import main
 from segjax.pipelines import definition
@@ -42,3 +45,37 @@ def content(folder: pathlib.Path) -> dict[str, tuple]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def metrics_of(place, split="test"):
+    """metrics_SPLIT.json, in which nothing is NaN."""
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    text = (place.folder / f"metrics_{split}.json").read_text()
+    return json.loads(text, parse_constant=refuse)
+
+
+def result_of(place, split="test"):
+    """The same without what it took."""
+    return {k: v for k, v in metrics_of(place, split).items() if k != "costs"}
+
+
+def words(photographs, output, truth=True):
+    given = ["--input", photographs / "in", "--output", output]
+    return [*given, *(["--truth", photographs / "masks"] if truth else [])]
+
+
+def files(folder):
+    """The content of every file below a folder."""
+    return {name: content for name, (_, content) in content(folder).items()}
+
+
+def picture(path):
+    found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    return found[..., ::-1] if found.ndim == 3 else found
+
+
+def names(photographs):
+    return sorted(path.stem for path in (photographs / "in").iterdir())

@@ -2,11 +2,15 @@
 
 import shutil
 
+import cv2
 import jax
+import numpy as np
 import pytest
 
+from segjax.data import store
+from segjax.pipelines import stages
 from tests import pictures
-from tests.pipelines import commands
+from tests.pipelines import commands, tiny
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +56,37 @@ class _as_the_command:
 def copied(two_stages, tmp_path):
     """A copy of the trained pipeline, for a test to change."""
     return two_stages.copy(tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def opened(two_stages):
+    """The definition, and its networks."""
+    made = two_stages.definition()
+    with _as_the_command():
+        return made, stages.open_all(made, two_stages.folder, list(made.stages))
+
+
+@pytest.fixture(scope="session")
+def photographs(two_stages, tmp_path_factory):
+    """Three photographs of the test split as files, and masks of the first two beside them."""
+    folder = tmp_path_factory.mktemp("photographs")
+    (folder / "in").mkdir()
+    (folder / "masks").mkdir()
+    builder = store.builder(tiny.DATA, str(two_stages.data))
+    for number, example in zip(range(3), store.open_split(builder, "test"), strict=False):
+        name = example["image_id"].decode()
+        cv2.imwrite(str(folder / "in" / f"{name}.png"), example["image"][..., ::-1])
+        if number < 2:
+            mask = np.zeros((96, 96), np.uint8)
+            mask[20:60, 30:50] = 255
+            cv2.imwrite(str(folder / "masks" / f"{name}_MA.png"), mask)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def predicted(evaluated, photographs, tmp_path_factory):
+    """What an undisturbed prediction with masks writes."""
+    output = tmp_path_factory.mktemp("predicted") / "out"
+    with _as_the_command():
+        assert evaluated.run("predict", *commands.words(photographs, output)) == 0
+    return output

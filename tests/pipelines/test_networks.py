@@ -69,22 +69,23 @@ def photograph(seed=0, size=SIZE):
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
-def test_refinements_are_0_where_the_proposal_is_not_above_a_half(opened):
-    made, both = opened(refine__strides="(1,)", refine__most_patches="0")
+def test_refinements_are_0_where_the_proposal_is_not_above_the_threshold(opened):
+    given = {"refine__strides": "(1,)", "refine__most_patches": "0", "refine__threshold": "0.4"}
+    made, both = opened(**given)
     images = {"hgn": photograph(1), "half": photograph(2), "prn": photograph(3)}
-    images["hgn"][0, :4, 0] = 127, 128, 0, 255
+    images["hgn"][0, :5, 0] = 101, 102, 103, 0, 255  # 102 / 255 is 0.4 itself
     maps = both.maps(images, SIZE)
     assert set(maps.by_name) == {"hgn", "half", "prn@hgn", "prn@half"}
     value = images["prn"][..., 1].astype(np.float32) / 255
     for proposal in ("hgn", "half"):
-        probability = images[proposal][..., 0].astype(np.float32) / 255
-        np.testing.assert_array_equal(maps.by_name[proposal], probability)
-        wanted = np.where(probability > 0.5, value, np.float32(0))
+        levels = images[proposal][..., 0]
+        np.testing.assert_array_equal(maps.by_name[proposal], levels.astype(np.float32) / 255)
+        wanted = np.where(levels > 102, value, np.float32(0))
         np.testing.assert_array_equal(maps.by_name[f"prn@{proposal}"], wanted)
     # Both masks at once: a pixel of both is judged once
     (_, centres), *others = Judges.asked
     assert not others and len(centres) == len({tuple(c) for c in centres})
-    inside = (images["hgn"][..., 0] > 127) | (images["half"][..., 0] > 127)
+    inside = (images["hgn"][..., 0] > 102) | (images["half"][..., 0] > 102)
     assert maps.costs["prn"].candidates == maps.costs["prn"].patches == inside.sum()
     assert {tuple(c) for c in centres} == {tuple(p) for p in np.argwhere(inside)}
     fused = np.mean([maps.by_name[m] for m in made.row("PRN arithmetic").maps], axis=0)

@@ -16,6 +16,7 @@ GREY = tuple(k / 32 for k in range(33))  # grey levels 0, 8, …, 256 of 256
 TENTHS = tuple(k / 10 for k in range(11))
 THRESHOLDS = tuple(sorted({*GREY, *TENTHS}))
 EVERYWHERE = 1.0  # the probability of the baseline
+COVERED = 0.1  # share of pixels in candidates from which on FROC is remarked on
 
 
 def names(kind: str, thresholds: Sequence[float]) -> tuple[str, ...]:
@@ -123,6 +124,13 @@ def remarks(columns: Mapping[str, np.ndarray]) -> list[str]:
         lines.append("Every photograph has lesions: false alarms of healthy ones are not counted.")
     if positives.size and not np.any(columns["tp_0.5"] + columns["fp_0.5"]):
         lines.append("No pixel has a probability of 0.5 or more.")
+    if np.any(columns.get("lesions", ())):
+        share = np.sum(columns["tp_0.1"] + columns["fp_0.1"]) / np.sum(columns["pixels"])
+        if share >= COVERED:
+            lines.append(
+                f"Candidates (a probability of 0.1 or more) cover {100 * share:.0f} % of all "
+                "pixels: a few that reach everywhere find every lesion, and FROC says little."
+            )
     return lines
 
 

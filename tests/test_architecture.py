@@ -30,7 +30,7 @@ FLOORS = [
     {"tasks"},
     {"train", "explore"},
     {"inference"},
-    {"report", "pipelines"},
+    {"report"},
     {"launch"},
     {"pipelines"},
     {"cli"},

@@ -161,6 +161,17 @@ def test_what_is_remembered_draws_the_same_through_json(pool):
     assert again.remembered() == content
 
 
+def test_a_resumed_run_draws_by_the_very_weights_however_many():
+    """A checkpoint has them in sixteen bits: those that were never saved are the same."""
+    scores = np.random.default_rng(8).random(550)
+    made = sampler(period=10, pool=550, score=lambda s, p, c: scores[: len(p)])
+    made.rescore(3, 10, None)
+    again = sampler(period=10, pool=550, score=None)
+    again.remember(made.remembered(), 3)
+    one, two = (each.draw(3, 11, 1, 100_000)[1].centre for each in (made, again))
+    np.testing.assert_array_equal(one, two)
+
+
 @pytest.mark.parametrize(
     "change", [{"pool": 7}, {"weights": "no base 64"}, {"weights": "AAAA"}, {"period": "x"}, None]
 )

@@ -29,6 +29,7 @@ PHOTOGRAPHS = {
     "rotate": 10.0,
     "scale": 0.1,
     "translate": 0.1,
+    "transpose": 0.5,
     "shear": 5.0,
     "brightness": 0.1,
     "contrast": 0.1,

@@ -10,7 +10,7 @@ import numpy as np
 from segjax import checks
 from segjax.data.augment import augment_with_masks
 from segjax.data.patches.sampling import Choice, PatchSampler, inside, shifted
-from segjax.data.patches.source import PatchSource, taken, to_float
+from segjax.data.patches.source import PatchSource, to_float
 from segjax.errors import UserError
 from segjax.metrics.froc import RULES
 from segjax.ops.tiling import shared_pixels
@@ -136,10 +136,6 @@ class LesionSegmentation(LesionTask):
             "labels": jax.ShapeDtypeStruct(shape, jnp.uint8),
         }
 
-    def taken(self, arrays: Fields, batch: Fields) -> dict:
-        """The regions of a batch."""
-        return taken(arrays, batch)
-
     def inputs(self, fields: Fields) -> Float[Array, "b h w c"]:
         """Patches in [0, 1]."""
         return to_float(fields["image"])
@@ -209,15 +205,6 @@ class LesionSegmentation(LesionTask):
     def predictor(self) -> LesionPredictor:
         """Predicts a user's photographs."""
         return LesionPredictor(self)
-
-    def probe(self, experiment: Experiment, split: str, examples: int) -> Fields:
-        """The first patches that training draws from a split."""
-        source = self.source(experiment, split)
-        drawn = source.train_batches(
-            experiment.config.seed, 0, max(2, examples), slice(0, examples)
-        )
-        batch, arrays = jax.tree.map(jnp.asarray, (next(drawn), source.arrays))
-        return self.augmented(None, self.taken(arrays, batch), {})
 
     def figures(
         self,

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from segjax import checks
@@ -15,6 +17,7 @@ from segjax.data.patches.photographs import (
     id_of,
     prepare_photographs,
 )
+from segjax.data.patches.source import taken
 from segjax.errors import UserError
 from segjax.tasks.base import Experiment, Fields, check_fields
 from segjax.tasks.caches import check_cache, held_cache
@@ -224,6 +227,10 @@ class LesionTask:
         """What is cut out around a patch, for augmentation to use."""
         return region_around(self.image_size, ENDLESS, strengths or {})
 
+    def taken(self, arrays: Fields, batch: Fields) -> dict:
+        """The regions of a batch."""
+        return taken(arrays, batch)
+
     def middle(self, field: Array) -> Array:
         """The patches `[n, h, w, …]` in the middle of regions."""
         edges = [(o - s) // 2 for o, s in zip(field.shape[1:3], self.image_size, strict=True)]
@@ -243,6 +250,14 @@ class LesionTask:
         return {}
 
     # --- outside -------------------------------------------------------------------------------
+
+    def probe(self, experiment: Experiment, split: str, examples: int) -> Fields:
+        """What training draws from a split in a first batch of so many, not augmented."""
+        source, seed = self.source(experiment, split), experiment.config.seed
+        size = max(2, examples)  # a batch has a patch of each kind
+        drawn = source.train_batches(seed, 0, size, slice(0, examples))
+        batch, arrays = jax.tree.map(jnp.asarray, (next(drawn), source.arrays))
+        return self.augmented(None, self.taken(arrays, batch), {})
 
     def baseline(self, source: Callable) -> float:
         """The same probability everywhere: its precision is the share of lesion pixels."""

@@ -10,7 +10,7 @@ import numpy as np
 from segjax import checks
 from segjax.data.augment import augment
 from segjax.data.patches.sampling import Choice, PatchSampler
-from segjax.data.patches.source import PatchSource, SelectivePatchSource, taken, to_float
+from segjax.data.patches.source import PatchSource, SelectivePatchSource, to_float
 from segjax.errors import UserError
 from segjax.tasks.base import Devices, Experiment, Fields
 from segjax.tasks.lesions import metrics
@@ -117,10 +117,6 @@ class PatchRefinement(LesionTask):
         shape = (batch, self.patches, *image_size, self.channels)
         return {"image": jax.ShapeDtypeStruct(shape, jnp.uint8)}
 
-    def taken(self, arrays: Fields, batch: Fields) -> dict:
-        """The regions of a batch."""
-        return taken(arrays, batch)
-
     def inputs(self, fields: Fields) -> Float[Array, "n h w c"]:
         """Patches in [0, 1], those of an example one after the other."""
         image = fields["image"]
@@ -208,13 +204,6 @@ class PatchRefinement(LesionTask):
             "a network of patches is slid over what a segmentation proposes; predict with the "
             "folder of a pipeline (`segjax pipeline`)"
         )
-
-    def probe(self, experiment: Experiment, split: str, examples: int) -> Fields:
-        """The first examples that training draws from a split."""
-        source = self.source(experiment, split)
-        drawn = source.train_batches(experiment.config.seed, 0, examples, slice(0, examples))
-        batch, arrays = jax.tree.map(jnp.asarray, (next(drawn), source.arrays))
-        return self.augmented(None, self.taken(arrays, batch), {})
 
     def figures(
         self,

@@ -117,6 +117,8 @@ def predict_with(
         predictor.check(paths)
     for line in passed_over(inputs, predictor.suffixes, predictor.kind):
         print(f"segjax: {line}", file=sys.stderr)
+    if truth is not None:
+        _check_masks(predictor, cases, truth)
     step = load()
     before = earlier.files_of(output)
     progress = unfinished.Progress(output, getattr(predictor, "identity", None))
@@ -156,6 +158,25 @@ def _give_truth(predictor: Predictor, truth: pathlib.Path | None) -> None:
     if not truth.is_dir():
         raise UserError(f"--truth {truth}: no such folder")
     predictor.truth = truth
+
+
+def _check_masks(
+    predictor: Predictor, cases: Mapping[str, Sequence[pathlib.Path]], truth: pathlib.Path
+) -> None:
+    """Says which cases have no mask in the folder of masks; UserError where none has one."""
+    without = [name for name, paths in cases.items() if predictor.mask_of(paths) is None]
+    if without and len(without) == len(cases):
+        raise UserError(
+            f"--truth {truth}: has no mask of these {predictor.kind}s, NAME.* or NAME_*.* for "
+            f"{without[0]}"
+        )
+    if without:
+        some = ", ".join(without[:3]) + ", …" * (len(without) > 3)
+        print(
+            f"segjax: --truth {truth}: has no mask of {len(without)} of {len(cases)} "
+            f"{predictor.kind}s ({some}); what is found on them is green",
+            file=sys.stderr,
+        )
 
 
 def _row(predictor: Predictor, name: str, given: object) -> np.ndarray:

@@ -18,7 +18,6 @@ class PipelinePredictor(LesionPredictor):
     Attributes:
         identity: of what makes the pictures; a prediction of the same one goes on where it ended.
         said: of each photograph, what the bound on patches has left out.
-        checked, unmarked: how many photographs were checked, and those without a mask.
     """
 
     identity = ""
@@ -28,14 +27,6 @@ class PipelinePredictor(LesionPredictor):
         self._definition, self._row = definition, definition.row(definition.predicted)
         self._tasks = tasks
         self.said: dict[str, list[str]] = {}
-        self.checked, self.unmarked = 0, []
-
-    def check(self, files: Sequence[pathlib.Path]) -> None:
-        """Reads the photograph and its mask, and notes where there is none."""
-        super().check(files)
-        self.checked += 1
-        if self.truth is not None and len(self.sources(files)) == len(files):
-            self.unmarked.append(files[0].name)
 
     def check_size(self, path: pathlib.Path, size: tuple[int, int]) -> None:
         """UserError for a photograph that is too small for a stage."""
@@ -44,7 +35,7 @@ class PipelinePredictor(LesionPredictor):
 
     def sources(self, files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
         """All that the pictures of a photograph are made of: itself, and its mask."""
-        truth = outputs.find_truth(self.truth, files)
+        truth = self.mask_of(files)
         return [*files, *([truth] if truth else [])]
 
     def take(self, trained: Mapping[str, Trained], threshold: float | None, networks: str) -> None:
@@ -63,6 +54,6 @@ class PipelinePredictor(LesionPredictor):
         lines = {s: cost.capped(self._definition.most_patches) for s, cost in maps.costs.items()}
         self.said[name] = [f"{name}: {stage}: {line}" for stage, line in lines.items() if line]
         probability = maps.row(self._definition, self._row.name)
-        true = outputs.read_truth(outputs.find_truth(self.truth, files), image.shape)
+        true = outputs.read_truth(self.mask_of(files), image.shape)
         place = output, self._pictures[name]
         return outputs.write(*place, image, probability, self._threshold, true)

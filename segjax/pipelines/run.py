@@ -76,8 +76,6 @@ def predict(
     predictor = PipelinePredictor(definition, stages.tasks_of(definition, folder, names, places))
 
     def load() -> int:
-        if truth is not None:
-            _say_unmarked(predictor.unmarked, truth, predictor.checked, say)
         trained = stages.open_all(definition, folder, names, places)
         networks = identity.of_row(definition, row, identity.of_stages(trained))
         threshold, remark = threshold_of(folder, row.name, networks)
@@ -87,22 +85,6 @@ def predict(
         return max(int(made.state.step) for made in trained.values())
 
     return predict_with(predictor, inputs, output, load, outputs.EXPLAINED, truth)
-
-
-def _say_unmarked(
-    names: Sequence[str], truth: pathlib.Path, count: int, say: Callable[[str], object]
-) -> None:
-    """Says which photographs have no mask; UserError where none has one."""
-    if names and len(names) == count:
-        raise UserError(
-            f"--truth {truth}: has no mask of these photographs, NAME.* or NAME_*.* for {names[0]}"
-        )
-    if names:
-        some = ", ".join(names[: report.SHOWN]) + ", …" * (len(names) > report.SHOWN)
-        say(
-            f"--truth {truth}: has no mask of {len(names)} of {count} photographs ({some}); what "
-            "is found on them is green"
-        )
 
 
 def threshold_of(folder: pathlib.Path, row: str, networks: str) -> tuple[float | None, str | None]:

@@ -35,7 +35,7 @@ def test_wrong_inputs_are_named_and_nothing_is_written(evaluated, photographs, t
         ([*into, "--output", evaluated.stage("hgn")], "is the work folder of a run; take another"),
         ([*into, "--output", tmp_path / "taken"], f"{NOTE}: exists, and segjax did not write it"),
         ([*into, *out, "--truth", tmp_path / "gone"], "gone: no such folder"),
-        ([*into, *out, "--truth", tmp_path / "bare"], "bare: has no mask of these photographs"),
+        ([*into, *out, "--truth", tmp_path / "bare"], "bare: has no mask of these images"),
         ([*into, *out, "--truth", tmp_path / "wide"], f"{name}.png: a mask of 95x96 pixels"),
         ([*into, *out, "--truth", tmp_path / "out"], "out: no such folder"),
         (["--input", tmp_path / "bare", *out], "bare: no image in this folder"),

@@ -1,6 +1,7 @@
 """The text of a run's report: what was trained, a table of each split, and what its figures are."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -190,18 +191,23 @@ def _other(name: str) -> list[str]:
 
 def _columns(splits: Sequence[Split]) -> list[str]:
     """What the columns of the tables are, in the task's words, and by the metrics made of them."""
-    found = []
+    # Counts at thresholds, such as tp_0 to tp_1, are told of together
+    families: dict[str, list[str]] = {}
     for name in dict.fromkeys(name for split in splits for name in split.columns or ()):
-        made = [metric for metric in splits[0].metrics if name in metric.columns]
+        families.setdefault(re.sub(r"_[\d.]+$", "", name), []).append(name)
+    found, known = [], splits[0].explained
+    for names in families.values():
+        made = [metric for metric in splits[0].metrics if {*names} & {*metric.columns}]
         means = [_of_cases(metric) for metric in made if metric.is_mean]
         others = [_of_cases(metric) for metric in made if not metric.is_mean]
-        parts = [splits[0].explained[name]] if name in splits[0].explained else []
+        parts = [known[name] for name in names[:1] if name in known]
         if means:
             parts.append(f"whose mean is {', '.join(means)}")
         if others:
             parts.append(f"of which {', '.join(others)} {'are' if others[1:] else 'is'} made")
         if parts:
-            found.append(f"`{name}`, {', '.join(parts)}")
+            shown = " to ".join(f"`{name}`" for name in dict.fromkeys((names[0], names[-1])))
+            found.append(f"{shown}, {', '.join(parts)}")
     return found
 
 

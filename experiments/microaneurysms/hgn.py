@@ -7,8 +7,8 @@ Arguments: scale=1|0.5         of height and width (1)
            splits=paper|part   the paper's, or shares of the official training set (paper; part
                                with cpu)
            data=NAME           another set with the fields of idrid/lesions
-Hardware:  one GPU; cpu: two cores, ten minutes, and twice the size of the photographs of memory.
-Expected:  see docs/benchmarks.md. The paper has an AUC-PR of 0.3374 at scale 1 and 0.3411 at 0.5.
+Hardware:  one GPU; cpu: two cores, and twice the size of the photographs of memory.
+Expected:  not measured yet. The paper has an AUC-PR of 0.3374 at scale 1 and 0.3411 at 0.5.
 """
 
 from experiments.microaneurysms import common

@@ -6,8 +6,8 @@ Arguments: triplet|cls         with the loss of triplets, or cross entropy alone
            cpu                 a narrow network and few steps, for two CPU cores
            splits=paper|part   as of hgn.py
            data=NAME           another set with the fields of idrid/lesions
-Hardware:  one GPU; cpu: two cores, ten minutes, and twice the size of the photographs of memory.
-Expected:  see docs/benchmarks.md. Alone it is judged on patches, of which the paper says nothing.
+Hardware:  one GPU; cpu: two cores, and twice the size of the photographs of memory.
+Expected:  not measured yet. Alone it is judged on patches, of which the paper says nothing.
 """
 
 from experiments.microaneurysms import common

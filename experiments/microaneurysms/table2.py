@@ -5,8 +5,8 @@ Command:   segjax pipeline train experiments/microaneurysms/table2.py --workdir 
 Arguments: cpu                 narrow networks, a stride of 4, at most 20,000 patches a photograph
            splits=paper|part   as of hgn.py
            data=NAME           another set with the fields of idrid/lesions
-Hardware:  one GPU; cpu: two cores, 75 minutes.
-Expected:  see docs/benchmarks.md. The paper's figures, and the first three of the challenge, stand
+Hardware:  one GPU; cpu: two cores.
+Expected:  not measured yet. The paper's figures, and the first three of the challenge, stand
            beside ours in the report, marked as such.
 """
 

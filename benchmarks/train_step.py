@@ -1,10 +1,13 @@
-"""One training step of the cellpose U-Net on CPU: segjax against PyTorch, images per second.
+"""One training step of a network on CPU: segjax against PyTorch, images per second.
 
     python benchmarks/train_step.py --size 64 128 --batch 8 --steps 10
+    python benchmarks/train_step.py --network frrn --size 256 --batch 1 --steps 3
 
-Same network (6.6 million parameters, 3 channels in, 1 out), float32, SGD, same cores. PyTorch runs
-channels-last. Each side runs in a process of its own, so that their thread pools do not meet, and
-the two take turns; the best step counts. PyTorch may live elsewhere: `--torch-python PATH`.
+The same network with 3 channels in, float32, SGD, same cores: `cellpose`, the U-Net (6.6 million
+parameters, 1 channel out), or `frrn`, the full-resolution residual network of type A (17.7
+million, 2 classes; narrower with `--base`). PyTorch runs channels-last. Each side runs in a process
+of its own, so that their thread pools do not meet, and the two take turns; the best step counts.
+PyTorch may live elsewhere: `--torch-python PATH`.
 """
 
 import argparse
@@ -15,17 +18,35 @@ import time
 from collections.abc import Callable
 
 FEATURES = (32, 64, 128, 256)
+BASE, LANES = 48, 32  # of the published FRRN
 
 
-def jax_step(size: int, batch: int) -> Callable[[], None]:
+def jax_network(name: str, base: int):
+    """The network of segjax."""
+    from segjax import models
+
+    if name == "cellpose":
+        return models.CellposeUNet(FEATURES)
+    return models.FRRN(2, base=base, lanes=base * LANES // BASE)
+
+
+def torch_network(name: str, base: int):
+    """Its PyTorch twin."""
+    from torch_cellpose import CellposeUNet
+    from torch_frrn import FRRN
+
+    if name == "cellpose":
+        return CellposeUNet(3, FEATURES, 1)
+    return FRRN(2, base, base * LANES // BASE)
+
+
+def jax_step(name: str, base: int, size: int, batch: int) -> Callable[[], None]:
     """A closure that runs one step of segjax and waits for it."""
     import jax
     import jax.numpy as jnp
 
-    from segjax.models import CellposeUNet
-
     jax.config.update("jax_platforms", "cpu")
-    model = CellposeUNet(FEATURES)
+    model = jax_network(name, base)
     image = jax.random.uniform(jax.random.key(0), (batch, size, size, 3))
     init = jax.jit(lambda key: model.init(key, image, train=False))
     state = {"variables": init(jax.random.key(0, impl="rbg"))}
@@ -48,20 +69,21 @@ def jax_step(size: int, batch: int) -> Callable[[], None]:
     return run
 
 
-def torch_step(size: int, batch: int) -> Callable[[], None]:
+def torch_step(name: str, base: int, size: int, batch: int) -> Callable[[], None]:
     """A closure that runs one step of the PyTorch twin."""
     import torch
-    from torch_cellpose import CellposeUNet
 
     torch.manual_seed(0)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    net = CellposeUNet(3, FEATURES, 1).to(memory_format=torch.channels_last).train()
+    net = torch_network(name, base).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
     image = torch.rand(batch, 3, size, size).to(memory_format=torch.channels_last)
 
     def run() -> None:
         optimizer.zero_grad(set_to_none=True)
-        (net(image)[0] ** 2).mean().backward()
+        found = net(image)
+        logits = found[0] if isinstance(found, tuple) else found
+        (logits**2).mean().backward()
         optimizer.step()
 
     return run
@@ -86,12 +108,15 @@ def measure(side: str, args: argparse.Namespace, size: int) -> float | None:
     command = [python, __file__, "--worker", side, "--size", str(size)]
     command += ["--batch", str(args.batch), "--steps", str(args.steps)]
     command += ["--threads", str(args.threads)]
+    command += ["--network", args.network, "--base", str(args.base)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return args.batch / float(done.stdout.split()[-1])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--network", choices=["cellpose", "frrn"], default="cellpose")
+    parser.add_argument("--base", type=int, default=BASE, help="channels of the FRRN")
     parser.add_argument("--size", type=int, nargs="+", default=[64, 128], help="image side, pixels")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=10, help="timed steps per round")
@@ -103,9 +128,10 @@ def main() -> None:
     if args.worker:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
         make = jax_step if args.worker == "jax" else torch_step
-        print(best_seconds(make(args.size[0], args.batch), args.steps))
+        print(best_seconds(make(args.network, args.base, args.size[0], args.batch), args.steps))
         return
-    print(f"batch {args.batch}, {args.threads} threads, float32, SGD; images/s, best step")
+    shared = f"batch {args.batch}, {args.threads} threads, float32, SGD"
+    print(f"{args.network}, {shared}; images/s, best step")
     print(f"{'px':>5} {'segjax':>9} {'torch':>9} {'torch / segjax':>15}")
     for size in args.size:
         rates = {"jax": [], "torch": []}

@@ -18,15 +18,28 @@ DATA, HEALTHY = "synthetic_fundus/1024px_32_12_24", "grade=0"
 
 
 def get_pipeline(arg=None):
-    args = parse_arg(arg, seed=0)
+    args = parse_arg(arg, seed=0, ring=0)
     shared = {"healthy": HEALTHY, "healthy_centres": 20_000}
-    stages = {}
+    stages, rows, compared = {}, dict(microaneurysms.ROWS), list(microaneurysms.COMPARED)
     for name, scale in (("hgn_1x", 1.0), ("hgn_05x", 0.5)):
         stages[name] = microaneurysms.hypotheses(DATA, scale, **shared)
         common.small_hypotheses(stages[name], patch=96, steps=300)
-    for name in ("cls", "prn"):
-        stages[name] = microaneurysms.refinement(DATA, name == "prn", **shared)
+    rings = {"cls": 0, "prn": 0} | ({"prn_ring": args["ring"]} if args["ring"] else {})
+    for name, ring in rings.items():
+        stages[name] = microaneurysms.refinement(DATA, name != "cls", ring=ring, **shared)
         common.small_refinement(stages[name], patch=65, steps=400, pool=1000)
+    if args["ring"]:
+        for rule in ("arithmetic", "geometric"):
+            maps = [map_.replace("prn@", "prn_ring@") for map_ in rows[f"PRN {rule}"]]
+            rows[f"PRN with ring {rule}"] = maps
+        compared.append(("PRN with ring geometric", "HGN geometric"))
     for config in stages.values():
         config.seed = args["seed"]
-    return microaneurysms.two_stages(stages, strides=(2,), most_patches=20_000)
+    return microaneurysms.two_stages(
+        stages,
+        refinements=tuple(rings),
+        rows=rows,
+        compared=compared,
+        strides=(2,),
+        most_patches=20_000,
+    )

@@ -10,16 +10,18 @@ import numpy as np
 from segjax.config.defaults import PLACES
 from segjax.inference.open import Trained
 from segjax.pipelines.definition import Definition, Row
+from segjax.train.workdir import CONFIG
 
 
 def of_stages(trained: Mapping[str, Trained]) -> dict[str, str]:
     """Of each stage: its parameters and batch statistics, and its config wherever its data lie.
 
-    The config, for options such as those of tiles change a map and no parameter.
+    The config, for options such as those of tiles change a map and no parameter; as it was saved,
+    for a later version adds options to what it reads.
     """
     found = {}
     for name, made in trained.items():
-        content = made.experiment.config.to_dict()
+        content = json.loads((made.folder / CONFIG).read_bytes())
         content["data"] = {k: v for k, v in content["data"].items() if k not in PLACES}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         for leaf in jax.tree.leaves(jax.device_get(made.state.variables)):

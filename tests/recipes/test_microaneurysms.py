@@ -57,6 +57,7 @@ def test_refinement_is_trained_as_printed(word):
     made = optim.schedule(config, 40_000)
     rates = [float(made(step)) for step in (0, 19_999, 20_000, 39_999)]
     assert rates == pytest.approx([1e-5, 1e-5, 1e-6, 1e-6])
+    assert config.task_options.ring == 0  # healthy patches are of healthy photographs
     with_triplets = word != "cls"
     assert config.task_options.triplets is with_triplets
     assert list(config.loss) == ["cross_entropy", *(["triplet"] if with_triplets else [])]

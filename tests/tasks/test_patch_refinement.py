@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from segjax.data.pipeline import is_stateless
 from segjax.errors import UserError
@@ -24,6 +25,8 @@ def test_even_sides_have_no_middle(size):
     "option, value, word",
     [
         ("triplets", 1, "True or False"),
+        ("ring", -1, "at least 0"),
+        ("ring", 2.5, "at least 0"),
         ("rescore_epochs", -1, "at least 0"),
         ("pool", 0, "at least 1"),
         ("score_batch", 0, "at least 1"),
@@ -156,6 +159,22 @@ def test_anchors_and_positives_are_lesions_and_negatives_healthy(tmp_path):
                 assert bool(given["microaneurysms"][y, x, 0]) == (place < 2)
                 assert (given["grade"] == 0) == (place == 2)
     assert seen[0] != seen[1] and {index for index, *_ in seen[2]} == {1, 3}
+
+
+def test_with_a_ring_negatives_lie_around_lesions_too(tmp_path):
+    task = made(ring=2)
+    source = task.source(experiment(task, tmp_path, resident="yes"))
+    batches = source.train_batches(0, 0, 8, slice(None))
+    near = set()
+    for batch in (next(batches) for _ in range(60)):
+        for index, (y, x) in zip(batch["index"][:, 2], batch["corner"][:, 2], strict=True):
+            given = shared.SPLIT[index]
+            assert not given["microaneurysms"][y, x, 0]
+            if given["grade"]:
+                distance = ndimage.distance_transform_edt(1 - given["microaneurysms"][..., 0])
+                assert 0 < distance[y, x] < 2.5
+                near.add((index, y, x))
+    assert {index for index, *_ in near} == {0, 2} and len(near) > 4
 
 
 @pytest.mark.parametrize("resident", ["yes", "no"])

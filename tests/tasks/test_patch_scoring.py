@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from segjax.data.patches.centres import around
 from segjax.tasks.lesions import metrics
 from segjax.tasks.lesions.scoring import PatchScorer, PhotographScorer
 from tests.tasks import lesions as shared
@@ -135,6 +136,24 @@ def test_columns_are_of_lesion_pixels_and_of_healthy_ones(tmp_path):
     assert (
         {*found.values(task)} == {*task.validation_values(list)} == {m.name for m in task.metrics}
     )
+
+
+def test_with_a_ring_what_lies_around_lesions_is_judged_as_healthy(tmp_path):
+    _, plain = evaluator(tmp_path, judged_patches=FULL)
+    task, judge = evaluator(tmp_path, judged_patches=FULL, ring=3)
+    before, found = plain(state()).columns, judge(state()).columns
+    np.testing.assert_array_equal(found["positives"], before["positives"])
+    more = found["pixels"] - before["pixels"]
+    opened = task.open_photographs(experiment(task, tmp_path), "validation")
+    assert more.tolist() == [
+        0 if p.is_healthy else np.count_nonzero(around(p.labels, 3) & p.field) for p in opened
+    ]
+    assert more[0] > 0 and more[2] > 0
+    # At a threshold of 0 all that is not a lesion is a false positive
+    np.testing.assert_array_equal(found["fp_0"], found["pixels"] - found["positives"])
+    lesions, healthy = judge.mistakes(state())
+    assert len(lesions) == len(healthy) == 8
+    assert "those up to 3 pixels from them" in task.explained["table"]
 
 
 def test_the_same_pixels_are_judged_each_time_up_to_so_many_a_photograph(tmp_path):

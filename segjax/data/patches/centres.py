@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 
@@ -61,3 +62,13 @@ def centres(masks: Iterable[np.ndarray], *, most: int | None = None) -> Centres:
         widths.append(mask.shape[1])
     joined = np.concatenate(places) if places else np.zeros(0, np.uint32)
     return Centres(joined, np.array(first, np.int64), np.array(widths, np.int64))
+
+
+def around(mask: np.ndarray, width: int) -> np.ndarray:
+    """The pixels within `width` pixels of a mask that are not of it, bool `[h, w]`.
+
+    Empty cases: an empty mask and a width of 0 have none.
+    """
+    inner = np.ascontiguousarray(mask > 0, np.uint8)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
+    return cv2.dilate(inner, disc) > inner

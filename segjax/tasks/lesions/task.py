@@ -202,15 +202,18 @@ class LesionTask:
     def candidates(
         self, experiment: Experiment, split: str, photographs: Sequence[Photograph]
     ) -> tuple[Centres, Centres]:
-        """Lesion pixels, and pixels of healthy photographs within the field of view."""
+        """Lesion pixels, and healthy ones within the field of view."""
         # One photograph after the other: together their masks would fill the memory
         lesions = centres(p.labels * (not p.is_healthy) for p in photographs)
-        without = (p.field * p.is_healthy for p in photographs)
-        healthy = centres(without, most=self.healthy_centres)
+        healthy = centres(map(self.healthy_pixels, photographs), most=self.healthy_centres)
         for kind, found in ((LESIONS, lesions), (HEALTHY, healthy)):
             if not len(found):
                 raise self._lacks(kind, experiment, split)
         return lesions, healthy
+
+    def healthy_pixels(self, photograph: Photograph) -> np.ndarray:
+        """The pixels `[h, w]` of a photograph that healthy patches may lie around."""
+        return photograph.field * photograph.is_healthy
 
     def is_resident(self, experiment: Experiment, photographs: Sequence[Photograph]) -> bool:
         """Whether photographs lie on the device: if they fit and the config lets them."""

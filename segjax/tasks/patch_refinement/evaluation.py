@@ -19,18 +19,22 @@ class PatchEvaluator:
     """Judges pixels of photographs, the same ones at every validation (`base.Evaluator`).
 
     Of a photograph with lesions they are lesion pixels, of a healthy one pixels of the field of
-    view: spread evenly, up to `judged_patches` each.
+    view, and with a ring those around lesions, too: spread evenly, up to `judged_patches` each.
     """
 
     def __init__(self, experiment: Experiment, split: str, photographs: Sequence[Photograph]):
         task = experiment.task
         task.candidates(experiment, split, photographs)  # for its errors
         self._photographs = photographs
-        masks = [p.field if p.is_healthy else p.labels for p in photographs]
+        masks = (p.labels | task.healthy_pixels(p) for p in photographs)
         judged = centres(masks, most=task.judged_patches)
         self._photograph, self._centre = judged.at(np.arange(len(judged)))
-        healthy = np.array([p.is_healthy for p in photographs])
-        self._labels = ~healthy[self._photograph]
+        self._labels = np.array(
+            [
+                photographs[index].labels[tuple(centre)] > 0
+                for index, centre in zip(self._photograph, self._centre, strict=True)
+            ]
+        )
         self._scorer = PhotographScorer(experiment, photographs)
 
     def __call__(

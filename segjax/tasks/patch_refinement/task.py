@@ -9,6 +9,8 @@ import numpy as np
 
 from segjax import checks
 from segjax.data.augment import augment
+from segjax.data.patches.centres import around
+from segjax.data.patches.photographs import Photograph
 from segjax.data.patches.sampling import Choice, PatchSampler
 from segjax.data.patches.source import PatchSource, SelectivePatchSource, to_float
 from segjax.errors import UserError
@@ -38,6 +40,8 @@ class PatchRefinement(LesionTask):
         target, healthy, scale, gain, sigma, offset, healthy_centres, epoch_batches: as `LesionTask`
             has them.
         triplets: whether examples are triplets; else pairs of anchor and negative, the same ones.
+        ring: how many pixels around lesions are healthy candidates, too. 0, as in the paper, leaves
+            the network without an example of where a lesion ends.
         rescore_epochs: after how many epochs candidates are scored again; 0 samples uniformly.
         pool: how many healthy candidates are scored each time.
         score_batch: how many patches are scored at once.
@@ -62,6 +66,7 @@ class PatchRefinement(LesionTask):
         healthy_centres: int = 75_000,
         epoch_batches: int = 1000,
         triplets: bool = True,
+        ring: int = 0,
         rescore_epochs: int = 10,
         pool: int = 100_000,
         score_batch: int = 128,
@@ -81,6 +86,7 @@ class PatchRefinement(LesionTask):
         )
         wanted = {
             "triplets": (triplets, checks.switch()),
+            "ring": (ring, checks.whole(least=0)),
             "rescore_epochs": (rescore_epochs, checks.whole(least=0)),
             "pool": (pool, checks.whole(least=1)),
             "score_batch": (score_batch, checks.whole(least=1)),
@@ -93,7 +99,8 @@ class PatchRefinement(LesionTask):
                 f"config.data.image_size={self.image_size}: a patch needs odd sides, for it is "
                 "judged by its middle pixel"
             )
-        self.triplets, self.rescore_epochs, self.pool = triplets, rescore_epochs, pool
+        self.triplets, self.ring = triplets, ring
+        self.rescore_epochs, self.pool = rescore_epochs, pool
         self.score_batch, self.judged_patches = score_batch, judged_patches
         embeddings = ("anchor", "positive", "negative") if triplets else ()
         self.offers = ("logits", "labels", *embeddings)
@@ -101,7 +108,8 @@ class PatchRefinement(LesionTask):
         self.metrics = metrics.of("patches")
         self.explained = {
             "table": f"patches around up to {judged_patches} pixels of each photograph: lesion "
-            "pixels where it has lesions, any of a healthy one",
+            f"pixels {f'and those up to {ring} pixels from them ' if ring else ''}where it has "
+            "lesions, any of a healthy one",
             "baseline": "the same probability everywhere",
         }
 
@@ -193,6 +201,12 @@ class PatchRefinement(LesionTask):
             return PatchSource(photographs, ("image",), draw, **shared)
         own = {"sampler": sampler, "seed": experiment.config.seed}
         return SelectivePatchSource(photographs, ("image",), draw, **own, **shared)
+
+    def healthy_pixels(self, photograph: Photograph) -> np.ndarray:
+        """Those of healthy photographs, and those around lesions where a ring is wanted."""
+        if photograph.is_healthy or not self.ring:
+            return super().healthy_pixels(photograph)
+        return around(np.asarray(photograph.labels), self.ring) & photograph.field
 
     def evaluator(self, experiment: Experiment, split: str, devices: Devices) -> PatchEvaluator:
         """Evaluates states on patches of a split."""

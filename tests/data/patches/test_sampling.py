@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import ndimage, stats
 
-from segjax.data.patches.centres import centres
+from segjax.data.patches.centres import around, centres
 from segjax.data.patches.sampling import FLOOR, Choice, PatchSampler, inside, shifted
 from segjax.data.patches.weighted import BLOCK, WeightedChoice
 from segjax.errors import UserError
@@ -48,6 +48,18 @@ def test_as_many_as_asked_are_kept_spread_over_all_and_the_same_in_every_call():
         # One of every 20 pixels, in the order of rows
         assert np.array_equal(here // 20, np.arange(1000))
     assert not np.array_equal(found.places[:1000], found.places[1000:])
+
+
+@pytest.mark.parametrize("width", [0, 1, 3, 8])
+def test_around_a_mask_is_what_lies_within_so_many_pixels(width):
+    lesions = mask((40, 50), (0, 0), (20, 30), (20, 31), (39, 12))
+    found = around(lesions * 255, width)
+    distance = ndimage.distance_transform_edt(lesions == 0)
+    assert found.dtype == bool and not found[lesions > 0].any()
+    # A disc of pixels: along the axes exact, and elsewhere within a pixel
+    assert not found[distance > width + 0.5].any()
+    assert found[(distance > 0) & (distance < width - 0.5)].all()
+    assert not around(mask((9, 9)), width).any()
 
 
 def test_an_index_of_six_million_takes_less_than_100_megabytes_with_its_weights():

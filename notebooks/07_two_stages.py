@@ -28,8 +28,8 @@ from segjax.pipelines.refinement import refined
 from segjax.tasks.lesions import toy
 from segjax.tasks.lesions.network import enlarged
 
-whole, half = (toy.photographs(range(16), scale=scale) for scale in (1.0, 0.5))
-held_out = toy.photographs(range(1000, 1008)), toy.photographs(range(1000, 1008), scale=0.5)
+whole, half = (toy.photographs(range(12), scale=scale) for scale in (1.0, 0.5))
+held_out = [toy.photographs(range(1000, 1006), scale=scale) for scale in (1.0, 0.5)]
 sick = next(n for n, photograph in enumerate(whole) if photograph.labels.any())
 
 # %% [markdown]

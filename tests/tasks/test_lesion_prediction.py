@@ -148,8 +148,20 @@ def test_the_inside_of_a_large_region_is_seen():
 
 def test_outlines_are_wider_on_large_photographs():
     image, found = np.zeros((3000, 3000, 3), np.uint8), np.zeros((3000, 3000), bool)
-    found[500, 500] = True
-    assert np.any(overlay(image, found) != 0, axis=-1).sum() > 1
+    found[500:520, 500:540] = found[900, 900] = True
+    drawn = np.any(overlay(image, found) != 0, axis=-1)
+    assert drawn.sum() == 20 * 40 - 14 * 34 + 1
+
+
+def test_a_hit_is_green_inside_a_prediction_that_is_too_large():
+    image, found = np.zeros((3000, 3000, 3), np.uint8), np.zeros((3000, 3000), bool)
+    true = found.copy()
+    found[100:120, 100:120] = true[106:114, 106:114] = true[200:204, 200:204] = True
+    drawn = overlay(image, found, true)
+    assert np.all(drawn[~found & ~true] == 0)
+    for colour, part in ((GREEN, found & true), (RED, found & ~true), (CYAN, true & ~found)):
+        coloured = np.all(drawn == colour, axis=-1)
+        assert coloured.any() and not np.any(coloured & ~part)
 
 
 def test_a_small_overlay_shows_every_region():

@@ -85,9 +85,9 @@ def train(
     model = GuidedClassifier(rates=(1, 2, 4), features=(8, 16, 32), branch=32)
     optimizer = optax.adamw(optax.cosine_decay_schedule(learning_rate, steps))
     fields = {"image": given.images, "label": given.labels, "region": given.regions}
-    variables = model.init(
-        jax.random.key(seed, impl="rbg"), task.inputs({"image": given.images[:1]}), train=False
-    )
+    one = task.inputs({"image": given.images[:1]})
+    init = jax.jit(functools.partial(model.init, train=False))
+    variables = init(jax.random.key(seed, impl="rbg"), one)
     params, stats = variables["params"], {"batch_stats": variables["batch_stats"]}
 
     def objective(params, stats, batch):

@@ -1,5 +1,6 @@
 """What two stages do on a few synthetic photographs, in memory: small networks, by hand."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -134,10 +135,8 @@ def train_refinement(
 
 def _fresh(model, seed: int, patch: tuple[int, int]):
     """The variables of a network before training."""
-    image = jnp.zeros((1, *patch, 3))
-    return jax.jit(lambda key: model.init(key, image, train=False))(
-        jax.random.key(seed, impl="rbg")
-    )
+    init = jax.jit(functools.partial(model.init, train=False))
+    return init(jax.random.key(seed, impl="rbg"), jnp.zeros((1, *patch, 3)))
 
 
 def _step_of_triplets(model, optimizer, batch: int, triplets: bool) -> Callable:

@@ -294,10 +294,12 @@ def check_outputs(
         columns: of the table.
     """
     workdir.check_writable(output, "--output")
-    if (output / workdir.CONFIG).exists() and (output / workdir.ENVIRONMENT).exists():
-        raise UserError(f"--output {output}: is the work folder of a run; take another folder")
-    if (output / workdir.PIPELINE).exists():
-        raise UserError(f"--output {output}: is the folder of a pipeline; take another folder")
+    if kind := workdir.kind_of(output):
+        raise UserError(f"--output {output}: is {kind}; take another folder")
+    for folder in output.absolute().parents:
+        kind = workdir.kind_of(folder)
+        if kind and output.absolute().relative_to(folder).parts[0] in workdir.OWN:
+            raise UserError(f"--output {output}: lies inside {kind}; take another folder")
     for name, path in written:
         # By its letters alone: a folder inside may be a link, which is looked at below
         if os.path.isabs(name) or os.pardir in pathlib.PurePath(os.path.normpath(name)).parts:

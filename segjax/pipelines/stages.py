@@ -34,6 +34,7 @@ def train(definition: Definition, folder: pathlib.Path, say: Callable[[str], obj
     check(definition, folder)
     for name, config in definition.stages.items():
         place = folder_of(folder, name)
+        _check_config(name, place)
         if workdir.is_done(place):
             _check_kept(name, place)
         with _naming(name):
@@ -118,6 +119,7 @@ def check_ready(definition: Definition, folder: pathlib.Path, names: Sequence[st
     """UserError naming the first of some stages that has not come to its end; changes nothing."""
     for name in names:
         place = folder_of(folder, name)
+        _check_config(name, place)
         if not (place / workdir.CONFIG).exists():
             raise UserError(f"stage {name}: {place} is missing; run `segjax pipeline train`")
         check_same(name, place, definition.stages[name])
@@ -126,6 +128,16 @@ def check_ready(definition: Definition, folder: pathlib.Path, names: Sequence[st
                 f"stage {name}: {place} has not come to its end; `segjax pipeline train` goes on"
             )
         _check_kept(name, place)
+
+
+def _check_config(name: str, place: pathlib.Path) -> None:
+    """UserError where there is something of a stage, but not its config."""
+    if place.exists() and not (place / workdir.CONFIG).exists():
+        if not place.is_dir() or not workdir.is_fresh(place, workdir.CONFIG):
+            raise UserError(
+                f"stage {name}: {place} has no {workdir.CONFIG} any more; remove it, and `segjax "
+                "pipeline train` makes it again"
+            )
 
 
 def _check_kept(name: str, place: pathlib.Path) -> None:
@@ -164,7 +176,14 @@ def open_all(
     opened = {}
     for name in names:
         with _naming(name):
-            opened[name] = load_trained(folder_of(folder, name), places=places)
+            opened[name] = made = load_trained(folder_of(folder, name), places=places)
+        found, wanted = int(made.state.step), workdir.table_step(made.folder)
+        if wanted not in (None, found):
+            raise UserError(
+                f"stage {name}: {made.folder}: its checkpoint is of step {found}, its table of "
+                f"step {wanted}: one of them is another training's; remove it, and `segjax "
+                "pipeline train` makes it again"
+            )
     return opened
 
 

@@ -300,7 +300,8 @@ def _reading(path: pathlib.Path) -> Iterator[None]:
     except (MemoryError, PermissionError, jax.errors.JaxRuntimeError):
         raise  # the last one comes from devices, and from other processes that end
     except Exception as error:
-        reason = str(error).strip().split("\n")[0][:200]
+        # TensorStore goes on with the names of its own objects
+        reason = str(error).strip().split("\n")[0].partition(" See full TensorStore")[0][:200]
         if isinstance(error, OSError) and error.errno not in ABSENT or PASSING.search(str(error)):
             raise Interrupted(
                 f"{path}: cannot be read now ({reason}); nothing was changed"

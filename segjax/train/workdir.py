@@ -26,6 +26,8 @@ BASELINE, BASELINE_BEFORE = "baseline.json", "trivial.json"  # now, and of older
 PREDICTIONS = "predictions_sha256"  # in metrics_<split>.json: of predictions_<split>.csv
 DONE = "done.json"  # written last: how training ended, and the step that TABLE is of
 PIPELINE = "pipeline.json"  # of a folder of several runs (`segjax/pipelines`), each in stages/NAME
+# What of a work folder is the program's own, so that nothing else belongs there
+OWN = ("checkpoints", "figures", "tensorboard", "stages", "evaluation")
 
 
 def check_new(workdir: pathlib.Path, config: ConfigDict) -> None:
@@ -62,6 +64,13 @@ def is_fresh(folder: pathlib.Path, first: str) -> bool:
     passing = (f".{first}.", PROBE)
     names = [path.name for path in folder.iterdir()]
     return all(name == HOLDER or name.startswith(passing) for name in names)
+
+
+def kind_of(folder: pathlib.Path) -> str | None:
+    """What a folder is by the files in it: that of a run, of a pipeline, or neither."""
+    if (folder / CONFIG).exists() and (folder / ENVIRONMENT).exists():
+        return "the work folder of a run"
+    return "the folder of a pipeline" if (folder / PIPELINE).exists() else None
 
 
 def check_writable(folder: pathlib.Path, flag: str) -> None:
@@ -212,6 +221,12 @@ def is_done(workdir: pathlib.Path) -> bool:
     step = done.get("table", done.get("best_step", -1))
     evaluated = (_read(table) or {}).get("step", step)  # a damaged table is named where it is read
     return step < 0 or evaluated == step
+
+
+def table_step(workdir: pathlib.Path) -> int | None:
+    """The step that the table of a run which came to its end is of; None where it does not say."""
+    step = (_read(workdir / DONE) or {}).get("table")
+    return step if type(step) is int and step >= 0 else None
 
 
 def of_one_evaluation(workdir: pathlib.Path, split: str) -> bool:

@@ -33,6 +33,11 @@ def test_wrong_inputs_are_named_and_nothing_is_written(evaluated, photographs, t
         ([*into, "--output", photographs / "in" / "out"], "lies in the input"),
         ([*into, "--output", evaluated.folder], "is the folder of a pipeline; take another folder"),
         ([*into, "--output", evaluated.stage("hgn")], "is the work folder of a run; take another"),
+        ([*into, "--output", evaluated.folder / "stages"], "lies inside the folder of a pipeline"),
+        (
+            [*into, "--output", evaluated.stage("hgn") / "checkpoints" / "new"],
+            "lies inside the work folder of a run; take another folder",
+        ),
         ([*into, "--output", tmp_path / "taken"], f"{NOTE}: exists, and segjax did not write it"),
         ([*into, *out, "--truth", tmp_path / "gone"], "gone: no such folder"),
         ([*into, *out, "--truth", tmp_path / "bare"], "bare: has no mask of these images"),

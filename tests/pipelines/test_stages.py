@@ -215,14 +215,34 @@ def test_checkpoints_that_are_gone_are_named(copied, trained_now, capsys):
     assert trained_now == []
 
 
-def test_a_damaged_checkpoint_is_named_with_a_remedy(copied, capsys):
+def test_a_config_that_is_gone_is_named(copied, trained_now, capsys):
+    (copied.stage("hgn") / "config.json").unlink()
+    for verb in ("train", "evaluate"):
+        words = (f"stage hgn: {copied.stage('hgn')} has no config.json any more; remove it",)
+        refused(capsys, copied.run(verb), *words)
+    assert trained_now == []
+
+
+def test_checkpoints_of_another_training_are_named(copied, capsys):
+    checkpoints = copied.stage("hgn") / "checkpoints"
+    (best,) = (checkpoints / "best").iterdir()
+    other = next(p for p in (checkpoints / "latest").iterdir() if p.name != best.name)
+    shutil.rmtree(best)
+    shutil.copytree(other, best.with_name(other.name))
+    words = ("stage hgn: ", "its checkpoint is of step ", "is another training's; remove it")
+    refused(capsys, copied.run("evaluate"), *words)
+
+
+@pytest.mark.parametrize("damage", ["zeros", "cut"])
+def test_a_damaged_checkpoint_is_named_with_a_remedy(copied, capsys, damage):
     (step,) = (copied.stage("half") / "checkpoints" / "best").iterdir()
     for path in step.rglob("*"):
         if path.is_file() and path.stat().st_size > 100 and "ocdbt" in str(path):
-            path.write_bytes(b"\0" * path.stat().st_size)
+            size = path.stat().st_size
+            path.write_bytes(b"\0" * size if damage == "zeros" else path.read_bytes()[:50])
     line = refused(capsys, copied.run("evaluate"), f"stage half: {step}: damaged")
     assert "remove its folder, and `segjax pipeline train` makes it again" in line
-    assert "--checkpoint" not in line
+    assert "--checkpoint" not in line and "pybind" not in line
 
 
 # --- other folders, two at once -------------------------------------------------------------------

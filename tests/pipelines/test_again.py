@@ -11,6 +11,7 @@ import pytest
 from segjax.errors import UserError
 from segjax.pipelines import evaluation, identity
 from segjax.pipelines.networks import Networks
+from segjax.train import workdir
 from tests.pipelines import commands, tiny
 from tests.pipelines.commands import metrics_of, result_of
 
@@ -109,6 +110,8 @@ def test_another_state_of_a_stage_is_another_result(evaluated, tmp_path, predict
     place = evaluated.copy(tmp_path / "run")
     shutil.rmtree(place.stage("half") / "checkpoints")
     shutil.copytree(place.stage("hgn") / "checkpoints", place.stage("half") / "checkpoints")
+    for name in (workdir.DONE, workdir.TABLE, "predictions_validation.csv"):  # they tell the step
+        shutil.copy(place.stage("hgn") / name, place.stage("half") / name)
     assert place.run("evaluate", "--split=validation") == 0
     assert len(predicted) == PHOTOGRAPHS["validation"]
     assert len(list((place.folder / "evaluation").iterdir())) == 2

@@ -5,9 +5,12 @@ Command:   segjax pipeline train experiments/microaneurysms/demo.py --workdir wo
            segjax pipeline predict experiments/microaneurysms/demo.py --workdir work/two_stages \\
                --input PHOTOGRAPHS --output work/found
 Arguments: seed=N (0)
-Hardware:  two CPU cores, 17 minutes beside other work (not yet measured alone).
-Expected:  one training, seed=0: AUC-PR (challenge33) on 24 test photographs: 0.77 at scale 1,
-           0.83 at 0.5, 0.85 fused, 0.83 refined by either network (docs/benchmarks.md).
+           ring=N              also trains prn_ring, which takes the pixels up to N from a lesion
+                               as healthy candidates (0: not trained)
+Hardware:  two CPU cores, 14 minutes.
+Expected:  three trainings, AUC-PR (challenge33) on 24 test photographs: 0.78 to 0.80 at scale 1,
+           0.78 to 0.84 at 0.5, 0.84 to 0.88 fused, 0.80 to 0.84 refined by either network, which
+           has little to gain here (docs/benchmarks.md says why).
 """
 
 from experiments.microaneurysms import common

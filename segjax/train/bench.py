@@ -8,13 +8,17 @@ import jax
 from ml_collections import ConfigDict
 
 from segjax.data.pipeline import share_of
+from segjax.tasks.base import taken
 from segjax.train import experiment as experiments
 from segjax.train import parallel
 from segjax.train.logs import environment
 
 
 def measure(config: ConfigDict, seconds: float) -> str:
-    """A table of images per second. Parts are timed in turn, three rounds each, the best kept."""
+    """A table of images per second. Parts are timed in turn, three rounds each, the best kept.
+
+    The input is what a step works on: examples gathered, or patches cut, out of resident data too.
+    """
     # As `segjax train` does: the batch has to divide over all devices, of all processes
     made = experiments.build(config, devices=jax.device_count())
     devices = parallel.make(config.parallel)
@@ -25,6 +29,8 @@ def measure(config: ConfigDict, seconds: float) -> str:
     arrays = devices.replicate(source.arrays)
     state = devices.replicate(jax.device_get(jax.jit(lambda: made.initial_state())()))
     batches = source.train_batches(config.seed, 0, size, rows)
+    # Compiled as an evaluation: what it gives lies as the batch does
+    take = devices.compile_evaluate(lambda _, *given: ({}, taken(made.task, *given)))
     fixed = devices.place(next(batches))
 
     def step_alone():
@@ -33,7 +39,7 @@ def measure(config: ConfigDict, seconds: float) -> str:
         return sums
 
     def input_alone():
-        return devices.place(next(batches))
+        return take({}, arrays, devices.place(next(batches)))
 
     def both():
         nonlocal state

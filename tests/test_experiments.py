@@ -76,6 +76,8 @@ def test_experiment_builds_and_opens_with_its_command(text, tmp_path):
     for word in ("Command:", "Hardware:", "Expected:", f"{path.relative_to(ROOT)}"):
         assert word in head
     config = files.load(text)
+    if text != str(path):  # with its own network it is traced without an argument
+        config = files.load(text, SMALL_MODELS.get(config.model.name, {}))
     plan = experiment.build(config, examples=330, devices=1)
     assert plan.parameters > 0 and plan.total_steps >= 1
     (tmp_path / "config.json").write_text(files.to_json(config))
@@ -127,14 +129,17 @@ def test_options_are_written_out_and_come_back_when_a_saved_config_lacks_them(pa
 @pytest.mark.parametrize("text", SWEEPS, ids=lambda text: pathlib.Path(text).name)
 def test_sweep_points_build(text):
     points = sweep.load_points(text)
-    settings = {point["arg"]: point for point in points}
-    for point in settings.values():
+    built = set()
+    for point in {point["arg"]: point for point in points}.values():
         short = pathlib.Path(text).relative_to(ROOT / "experiments").as_posix()
         words = f"{text}:{'' if short in NO_CPU else 'cpu,'}{point['arg']}"
         small = SMALL_MODELS[files.load(words).model.name]
         config = files.load(words, small)
         experiment.name_parts(config)
-        assert experiment.build(config, examples=330, devices=1).parameters > 0
+        config.seed = 0  # which changes no shape
+        if (content := files.to_json(config)) not in built:
+            assert experiment.build(config, examples=330, devices=1).parameters > 0
+            built.add(content)
 
 
 def test_pipelines_are_found():

@@ -291,10 +291,13 @@ def _check_steps(made: Experiment) -> None:
 def _trace(made: Experiment, began: states.State, fields: Mapping) -> list[str]:
     """Traces both steps; the names of the values that a validation gives."""
     task = made.task
+    asked = False
     weight = jax.ShapeDtypeStruct((2,), jnp.float32)
     batch = {**fields, "weight": weight, "slot": jax.ShapeDtypeStruct((2,), jnp.int32)}
 
     def losses() -> list[str]:
+        nonlocal asked
+        asked = True
         evaluate = made.evaluation_step(None)
         # Without the optimiser, as evaluators call it
         sums, (scores, _) = jax.eval_shape(evaluate, began.without_optimizer, {}, batch)
@@ -314,9 +317,10 @@ def _trace(made: Experiment, began: states.State, fields: Mapping) -> list[str]:
     # Under no axis, for one exists only inside pmap
     state, _ = jax.eval_shape(made.train_step(None), began, {}, batch)
     models.check_collections(began.collections, state.collections, made.model)
-    # What evaluation asks of the model, also of a task that does not evaluate by the step
-    jax.eval_shape(partial(_outputs, made.model, task), began.variables, fields)
-    return list(task.validation_values(losses))
+    values = list(task.validation_values(losses))
+    if not asked:  # what evaluation asks of the model, where a task does not evaluate by the step
+        jax.eval_shape(partial(_outputs, made.model, task), began.variables, fields)
+    return values
 
 
 def _culprit(made: Experiment, fields: Mapping, error: Exception) -> UserError:

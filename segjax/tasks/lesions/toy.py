@@ -22,6 +22,10 @@ from segjax.tasks.lesions import metrics, pictures
 from segjax.types import Array
 
 PATCH = (33, 33)
+REFINING = PatchResNet(width=4, stages=(1, 1, 1), omitted="pool")
+PROPOSING = PlainUNet(
+    features=(8, 16, 32), strides=((1, 1), (2, 2), (2, 2)), kernels=((3, 3),) * 3, classes=2
+)
 SHOWN = 8
 
 
@@ -94,18 +98,12 @@ def train_refinement(
         pool: healthy candidates that are scored.
         seed: of weights and draws.
     """
-    model = PatchResNet(width=4, stages=(1, 1, 1), omitted="pool")
-    variables = _fresh(model, seed, PATCH)
+    variables = _fresh(REFINING, seed, PATCH)
     optimizer = optax.adamw(optax.cosine_decay_schedule(3e-3, steps))
-    step = _step_of_triplets(model, optimizer, batch, triplets)
-
-    @jax.jit
-    def apply(variables, patches):
-        outputs = model.apply(variables, to_float(patches), train=False)
-        return jax.nn.softmax(outputs["logits"])[:, 1], outputs["embedding"]
+    step = _step_of_triplets(optimizer, batch, triplets)
 
     def score(variables, photograph, centre):
-        return _in_batches(apply, variables, patches_of(given, photograph, centre))[0]
+        return _in_batches(variables, patches_of(given, photograph, centre))[0]
 
     sampler = PatchSampler(
         centres(p.labels * (not p.is_healthy) for p in given),
@@ -115,7 +113,7 @@ def train_refinement(
         score=score,
     )
     params, stats = variables["params"], variables["batch_stats"]
-    made = Refinement(score=None, before=_scorer(apply, variables))
+    made = Refinement(score=None, before=functools.partial(_in_batches, variables))
     state = optimizer.init(params)
     for number in range(steps):
         now = {"params": params, "batch_stats": stats}
@@ -127,23 +125,30 @@ def train_refinement(
             patches_of(given, healthy.photograph, healthy.centre),
         ]
         if number % period == 0:
-            made.drawn[number] = parts[1], np.asarray(apply(now, parts[1])[0])
+            made.drawn[number] = parts[1], _in_batches(now, parts[1])[0]
         params, stats, state = step(params, stats, state, np.concatenate(parts))
-    made.score = _scorer(apply, {"params": params, "batch_stats": stats})
+    made.score = functools.partial(_in_batches, {"params": params, "batch_stats": stats})
     return made
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _fresh(model, seed: int, patch: tuple[int, int]):
     """The variables of a network before training."""
-    init = jax.jit(functools.partial(model.init, train=False))
-    return init(jax.random.key(seed, impl="rbg"), jnp.zeros((1, *patch, 3)))
+    return model.init(jax.random.key(seed, impl="rbg"), jnp.zeros((1, *patch, 3)), train=False)
 
 
-def _step_of_triplets(model, optimizer, batch: int, triplets: bool) -> Callable:
+@jax.jit
+def _judged(variables, patches):
+    """The probability of a lesion, and the embedding, of some patches."""
+    outputs = REFINING.apply(variables, to_float(patches), train=False)
+    return jax.nn.softmax(outputs["logits"])[:, 1], outputs["embedding"]
+
+
+def _step_of_triplets(optimizer, batch: int, triplets: bool) -> Callable:
     """`step(params, stats, state, patches) -> (params, stats, state)`, compiled."""
 
     def objective(params, stats, patches):
-        outputs, changed = model.apply(
+        outputs, changed = REFINING.apply(
             {"params": params, "batch_stats": stats},
             to_float(patches.reshape(-1, *PATCH, 3)),
             train=True,
@@ -177,28 +182,9 @@ def train_proposal(
         side: of a patch.
         seed: of weights and draws.
     """
-    model = PlainUNet(
-        features=(8, 16, 32), strides=((1, 1), (2, 2), (2, 2)), kernels=((3, 3),) * 3, classes=2
-    )
     patch = (side, side)
-    params = _fresh(model, seed, patch)["params"]
-
-    def objective(params, image, labels):
-        logits = model.apply({"params": params}, to_float(image), train=True)["logits"]
-        entropy = losses.cross_entropy(logits, labels, class_weights=(1.0, 10.0))
-        dice = losses.dice(
-            logits, labels, squared=True, include_background=False, over="batch", smooth=1.0
-        )
-        return jnp.mean(entropy) + jnp.mean(dice)
-
-    optimizer = optax.adamw(optax.cosine_decay_schedule(3e-3, steps))
-
-    @jax.jit
-    def step(params, state, image, labels):
-        grads = jax.grad(objective)(params, image, labels)
-        updates, state = optimizer.update(grads, state, params)
-        return optax.apply_updates(params, updates), state
-
+    params = _fresh(PROPOSING, seed, patch)["params"]
+    optimizer, step = _step_of_proposals(steps)
     sampler = PatchSampler(
         centres(p.labels * (not p.is_healthy) for p in given),
         centres((p.field * p.is_healthy for p in given), most=2000),
@@ -215,26 +201,46 @@ def train_proposal(
         image, labels = (np.stack([part[name] for part in cut]) for name in ("image", "labels"))
         params, state = step(params, state, image, labels.astype(np.int32))
 
+    return lambda image: np.asarray(_proposed(params, image))
+
+
+@functools.cache  # both scales share one program
+def _step_of_proposals(steps: int) -> tuple[optax.GradientTransformation, Callable]:
+    """The optimiser, and `step(params, state, image, labels) -> (params, state)`, compiled."""
+    optimizer = optax.adamw(optax.cosine_decay_schedule(3e-3, steps))
+
+    def objective(params, image, labels):
+        logits = PROPOSING.apply({"params": params}, to_float(image), train=True)["logits"]
+        entropy = losses.cross_entropy(logits, labels, class_weights=(1.0, 10.0))
+        dice = losses.dice(
+            logits, labels, squared=True, include_background=False, over="batch", smooth=1.0
+        )
+        return jnp.mean(entropy) + jnp.mean(dice)
+
     @jax.jit
-    def apply(params, image):
-        logits = model.apply({"params": params}, to_float(image[None]), train=False)["logits"]
-        return jax.nn.softmax(logits)[0, ..., 1]
+    def step(params, state, image, labels):
+        grads = jax.grad(objective)(params, image, labels)
+        updates, state = optimizer.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
 
-    return lambda image: np.asarray(apply(params, image))
+    return optimizer, step
 
 
-def _in_batches(apply, variables, patches: np.ndarray, size: int = 200):
+@jax.jit
+def _proposed(params, image):
+    """The probability of a lesion at each pixel of a photograph."""
+    logits = PROPOSING.apply({"params": params}, to_float(image[None]), train=False)["logits"]
+    return jax.nn.softmax(logits)[0, ..., 1]
+
+
+def _in_batches(variables, patches: np.ndarray, size: int = 200):
+    """What the refinement gives for any number of patches, compiled for one shape."""
     found = []
     for start in range(0, len(patches), size):
         part = patches[start : start + size]
-        # Compiled for one shape
         wide = np.pad(part, [(0, size - len(part)), *[(0, 0)] * 3])
-        found.append([np.asarray(x)[: len(part)] for x in apply(variables, wide)])
+        found.append([np.asarray(x)[: len(part)] for x in _judged(variables, wide)])
     return tuple(np.concatenate(parts) for parts in zip(*found, strict=True))
-
-
-def _scorer(apply, variables) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    return lambda patches: _in_batches(apply, variables, patches)
 
 
 # --- figures --------------------------------------------------------------------------------------

@@ -73,22 +73,34 @@ def write_table(
     columns: Sequence[str],
     names: Sequence[str],
     rows: Sequence[Sequence[float]],
+    *,
+    first: str = "image",
 ) -> str:
     """Writes a table of cases as CSV; returns the SHA-256 of the file.
 
     Args:
         path: the file.
-        columns: the header after `image`.
+        columns: the header after the first column.
         names: of the cases, one a row.
-        rows: `[cases, columns]`, written with six digits; nan leaves a cell empty.
+        rows: `[cases, columns]`, whole numbers written exactly, others with six digits; nan leaves
+            a cell empty.
+        first: the header of the names.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", *columns])
+    writer.writerow([first, *columns])
     for name, row in zip(names, rows, strict=True):
-        writer.writerow([name, *("" if math.isnan(value) else f"{value:.6g}" for value in row)])
+        writer.writerow([name, *map(cell, row)])
     write_text(path, text.getvalue())
     return hashlib.sha256(text.getvalue().encode()).hexdigest()
+
+
+def cell(value: float) -> str:
+    """A number as `write_table` writes it."""
+    if math.isnan(value):
+        return ""
+    # Counts of pixels have eight digits; from 2^53 on a float has no single ones
+    return f"{value:.0f}" if abs(value) < 2**53 and value == int(value) else f"{value:.6g}"
 
 
 def write_together(folder: pathlib.Path, contents: Mapping[str, bytes], *, stage: str) -> None:

@@ -55,13 +55,14 @@ def test_a_full_disk_names_the_file(tmp_path):
 
 
 def test_a_table_has_six_digits_and_empty_cells(tmp_path):
-    path, rows = tmp_path / "a.csv", np.array([[1 / 3, np.nan], [2e10, np.inf]])
-    digest = files.write_table(path, ["x", "y"], ["one, two", 'three"'], rows)
+    path, rows = tmp_path / "a.csv", np.array([[1 / 3, np.nan], [2e10, np.inf], [12_345_678, 2e20]])
+    digest = files.write_table(path, ["x", "y"], ["one, two", 'three"', "4"], rows)
     with path.open(newline="") as file:
         assert list(csv.reader(file)) == [
             ["image", "x", "y"],
             ["one, two", "0.333333", ""],
-            ['three"', "2e+10", "inf"],
+            ['three"', "20000000000", "inf"],
+            ["4", "12345678", "2e+20"],
         ]
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert outputs.is_own(path, ["x", "y"]) and not outputs.is_own(path)

@@ -44,7 +44,9 @@ class Parser(argparse.ArgumentParser):
         if flag not in flags:
             hint = nearest(flag, flags)
             if hint == "." and self.get_default("takes_overrides"):
-                hint = f"; fields of the config are set by --config.{flag.lstrip('-')}"
+                hint = (
+                    "; fields of the config are set by --config.PATH, such as --config.train.steps"
+                )
             raise UserError(f"{flag}: `{self.prog}` has no such flag{hint}")
 
     def _check_value(self, action, value):

@@ -26,7 +26,11 @@ def load(text: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
     path, arg = split_name(text)
     module = modules.load(path)
     if not hasattr(module, "get_config"):
-        raise UserError(f"--config {path}: the file has no get_config(arg)")
+        hint = "; one with get_pipeline() is trained by `segjax pipeline train`"
+        raise UserError(
+            f"--config {path}: the file has no get_config(arg)"
+            f"{hint if hasattr(module, 'get_pipeline') else ''}"
+        )
     # Through `call`: whatever the user's code raises becomes one line
     config = modules.call(text, path, with_words, module.get_config, arg)
     if not isinstance(config, ConfigDict):

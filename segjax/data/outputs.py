@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Iterable, Sequence
 
+from segjax import files
 from segjax.data import names
 from segjax.errors import UserError
 from segjax.files import MARK
@@ -20,7 +21,7 @@ _DESCRIP, _VOXELS = slice(148, 228), 352  # where a NIfTI-1 file describes itsel
 # The columns of tables of predictions: what is predicted, and what earlier versions left empty
 # beside it, for it wants annotations
 _PREDICTED = re.compile(
-    r"predicted_[xy]|(area|volume)_.+|lesions|lesion_share|largest_probability"
+    r"predicted_[xy]|(area|volume)_.+|lesions|lesion_share|largest_probability|threshold"
     r"|lesion_(x|y|area|probability)"
 )
 _JUDGED = re.compile(
@@ -73,14 +74,15 @@ def _is_table(path: pathlib.Path, columns: Sequence[str] | None) -> bool:
         with path.open(newline="", encoding="utf-8") as file:
             (first, *header), *rows = csv.reader(file)
         cells = [cell for row in rows for cell in row[1:] if cell]
-        written = all(f"{float(cell):.6g}" == cell for cell in cells)
+        # Of earlier versions large whole numbers have six digits, too
+        written = all(cell in (files.cell(n := float(cell)), f"{n:.6g}") for cell in cells)
     except (OSError, ValueError, csv.Error):
         return False
     predicted = {name for name in header if _PREDICTED.fullmatch(name)}
     others = [name for name in header if name not in predicted and not _JUDGED.fullmatch(name)]
     known = (predicted and not others) or (columns is not None and header == list(columns))
     whole = all(len(row) == len(header) + 1 for row in rows)
-    return first == "image" and bool(known) and whole and written
+    return first in ("image", "lesion") and bool(known) and whole and written
 
 
 def check_replaceable(

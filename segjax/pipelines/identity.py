@@ -10,6 +10,7 @@ import numpy as np
 from segjax.config.defaults import PLACES
 from segjax.inference.open import Trained
 from segjax.pipelines.definition import Definition, Row
+from segjax.tasks.lesions import metrics
 from segjax.train.workdir import CONFIG
 
 
@@ -49,6 +50,7 @@ def of_evaluation(
     content = {
         "rows": [of_row(definition, row, stages) for row in definition.rows],
         "hit": definition.hit,
+        "columns": metrics.LESIONS,
         "data": {
             name: [made.experiment.data.digest, made.experiment.config.data.splits.to_dict()]
             for name, made in trained.items()

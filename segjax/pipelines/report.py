@@ -195,7 +195,8 @@ def _text(definition, result, rows, intervals, differences) -> list[str]:
         "F1, precision, recall: at a probability of 0.5; `best` at the threshold of the largest "
         f"F1 of {chosen}" + (", which is this split: it flatters." if split == CHOOSING else "."),
         f"FROC: mean share of lesions found (hit rule: {definition.hit}) at 1/8 to 8 false ones a "
-        "photograph, and at 1/4 to 8.",
+        f"photograph, and at 1/4 to 8, by their largest probability at {len(metrics.SCORES)} "
+        "thresholds.",
         f"{UNKNOWN}: not defined, as precision is where nothing is predicted.",
         "",
         "## How rows differ",
@@ -218,7 +219,7 @@ def _have(number: int) -> str:
 def _cited(definition: Definition) -> list[str]:
     if not definition.paper:
         return []
-    return ["Figures in brackets are the paper's own, on its own test photographs."]
+    return ["Figures in brackets are published ones, of other networks on other test photographs."]
 
 
 def _header() -> list[str]:

@@ -42,7 +42,7 @@ def test_version_and_fields_of_the_config(capsys):
     with pytest.raises(SystemExit):
         build_parser().parse_args(["--version"])
     assert capsys.readouterr().out == f"segjax {segjax.__version__}\n"
-    with pytest.raises(UserError, match="no such flag; .* set by --config.seed"):
+    with pytest.raises(UserError, match="no such flag; .* set by --config.PATH"):
         build_parser().parse_known_args(["train", "--seed=1"])
 
 

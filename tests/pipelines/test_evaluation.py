@@ -7,6 +7,7 @@ import pytest
 
 from segjax.data import store
 from segjax.pipelines.networks import Networks
+from segjax.tasks.lesions import metrics
 from tests.pipelines import tiny
 from tests.pipelines.commands import metrics_of
 
@@ -108,7 +109,7 @@ def froc(maps, truth, least=0.1):
         best += [max(some, default=-np.inf) for some in hits]
     best, false = np.array(best, np.float32), np.array(false, np.float32)
     points = [(0.0, 0.0)]
-    for threshold in np.arange(32, -1, -1, dtype=np.float32) / 32:
+    for threshold in np.float32(metrics.SCORES[::-1]):
         rate = np.count_nonzero(false >= threshold) / len(maps)
         points.append((rate, np.count_nonzero(best >= threshold) / len(best)))
     return np.mean([share_at(points, 2.0**k) for k in range(-3, 4)])

@@ -13,7 +13,7 @@ from segjax.inference.unfinished import NOTE
 from segjax.pipelines import stages
 from segjax.pipelines.networks import Networks
 from segjax.pipelines.prediction import PipelinePredictor
-from segjax.tasks.lesions.overlay import COLOURS
+from segjax.tasks.lesions.overlay import COLOURS, PREDICTED
 from tests.pipelines import commands
 from tests.pipelines.commands import files, names, picture, words
 from tests.pipelines.test_stages import refused
@@ -76,13 +76,13 @@ def test_overlays_have_the_colours_of_right_and_wrong(predicted, photographs, ev
         image = picture(photographs / "in" / f"{name}.png")
         changed = {tuple(map(int, c)) for c in drawn[(drawn != image).any(axis=-1)]}
         shown[name] = changed
-        assert changed <= {*COLOURS.values()}
+        assert changed <= {*COLOURS.values(), PREDICTED}
     marked = [path.stem.removesuffix("_MA") for path in (photographs / "masks").iterdir()]
     for name in marked:
         assert COLOURS["false negative"] in shown[name] or COLOURS["true positive"] in shown[name]
         assert COLOURS["false positive"] in shown[name]
     (unmarked,) = {*shown} - {*marked}
-    assert shown[unmarked] <= {COLOURS["true positive"]}
+    assert shown[unmarked] <= {PREDICTED}
 
 
 def test_what_is_printed(evaluated, photographs, tmp_path, capsys):

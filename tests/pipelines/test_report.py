@@ -94,7 +94,7 @@ def test_every_row_stands_in_one_table_with_the_papers_figures(written):
     assert hgn["precision"] == f"{values['HGN']['precision']:.4f}"
     assert "[" not in "".join(rows[1])
     assert rows[-1][1] == "[0.1000]" and not any(rows[-1][2:])
-    assert "Figures in brackets are the paper's own, on its own test photographs." in text
+    assert "Figures in brackets are published ones, of other networks" in text
     for name in ("challenge33", "exact", "eleven", "hit rule: overlap"):
         assert name in text
 

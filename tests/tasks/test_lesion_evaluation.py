@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from segjax.metrics import froc_counts, match_lesions
 from segjax.tasks.lesion_segmentation import LesionSegmentation
 from segjax.tasks.lesions import metrics
 from segjax.tasks.lesions.network import ALIGNED, PhotographNetwork, enlarged
@@ -62,7 +63,7 @@ def components(mask):
 
 
 def found_and_false(probability, labels):
-    """Lesions found and false candidates at k / 32, by the rule `overlap`."""
+    """Lesions found and false candidates at each score, by the rule `overlap`."""
     places, number = components(probability >= 0.1)
     lesions, total = components(np.asarray(labels) > 0)
     best, false = np.zeros(total), []
@@ -74,7 +75,7 @@ def found_and_false(probability, labels):
             best[lesion - 1] = max(best[lesion - 1], score)
         if not hit:
             false.append(score)
-    levels = np.maximum(np.arange(33) / 32, 1e-9)
+    levels = metrics.SCORES
     found = [np.sum(best >= t) for t in levels]
     return total, found, [np.sum(np.array(false) >= t) for t in levels]
 
@@ -96,11 +97,31 @@ def test_columns_are_the_counts_of_photographs_as_they_are_stored(scale, tmp_pat
         assert [row[f"fp_{t:g}"] for t in THRESHOLDS] == false.tolist()
         total, hit, wrong = found_and_false(map_, stored)
         assert row["lesions"] == total
-        assert [row[f"found_{k / 32:g}"] for k in range(33)] == hit
-        assert [row[f"false_{k / 32:g}"] for k in range(33)] == wrong
+        assert [row[name] for name in metrics.names("found", metrics.SCORES)] == hit
+        assert [row[name] for name in metrics.names("false", metrics.SCORES)] == wrong
     # A healthy photograph has no positive, and counts what is found in vain
     assert found.columns["positives"][1] == 0 < found.columns["fp_0.5"][1]
     assert found.columns["lesions"][1] == 0 < found.columns["false_0.5"][1]
+
+
+def test_scores_next_to_one_are_told_apart():
+    """Where a network is sure, most of the curve lies between 0.97 and 1."""
+    assert [*metrics.SCORES] == sorted({*metrics.SCORES}) and metrics.SCORES[0] < 0.1
+    assert len({*metrics.LESIONS}) == len(metrics.LESIONS) and "found_0.5" in metrics.LESIONS
+    odds = np.float32([2.0**k for k in range(-2, 21, 2)])
+    labels, maps = np.zeros((2, 30), bool), np.zeros((4, 2, 30), np.float32)
+    labels[0, ::4] = True
+    for place, number in np.ndindex(4, len(odds)):
+        maps[place, (number + place) % 2, 2 * number] = odds[number] / (1 + odds[number])
+    matches = [match_lesions(map_, labels) for map_ in maps]
+    table = metrics.columns_of_rows([metrics.lesion_columns(match) for match in matches])
+    (froc, _) = metrics.of_lesions("overlap")
+    # Every score as a threshold
+    counts = [froc_counts(match, np.unique(maps)[1:]) for match in matches]
+    total, found, false = (np.sum([count[k] for count in counts], axis=0) for k in range(3))
+    points = np.append(0, false[::-1]) / 4, np.append(0, found[::-1]) / total
+    want = np.mean(np.interp([1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8], *points))
+    assert froc.statistic(*(table[name] for name in froc.columns)) == pytest.approx(want, abs=1e-12)
 
 
 def test_validations_during_training_count_pixels_alone(tmp_path):

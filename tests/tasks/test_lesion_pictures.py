@@ -17,10 +17,11 @@ def columns(cases=4, seed=0, lesions=True):
         for number, name in enumerate(metrics.names(kind, metrics.THRESHOLDS)):
             found[name] = np.floor(most * (1 - number / len(metrics.THRESHOLDS)) ** 2)
     found["lesions"] = np.floor(positives / 5)
-    for number in range(33):
-        share = 1 - number / 33
-        found[metrics.names("found", metrics.GREY)[number]] = np.floor(found["lesions"] * share)
-        found[metrics.names("false", metrics.GREY)[number]] = np.full(cases, np.floor(40 * share))
+    for number, score in enumerate(metrics.SCORES):
+        share = 1 - number / len(metrics.SCORES)
+        (hit,), (wrong,) = metrics.names("found", [score]), metrics.names("false", [score])
+        found[hit] = np.floor(found["lesions"] * share)
+        found[wrong] = np.full(cases, np.floor(40 * share))
     return found
 
 
@@ -62,9 +63,20 @@ def test_lesions_found_over_false_ones_a_photograph():
     table = columns()
     (axes,) = pictures.found_figure({"one": table}).axes
     (line,) = axes.get_lines()
-    for k, (false, found) in enumerate(line.get_xydata()):
-        assert false == pytest.approx(table[f"false_{k / 32:g}"].sum() / 4)
-        assert found == pytest.approx(table[f"found_{k / 32:g}"].sum() / table["lesions"].sum())
+    right, wrong = (
+        [0.0] + [table[name].sum() for name in metrics.names(kind, metrics.SCORES[::-1])]
+        for kind in ("found", "false")
+    )
+    false, found = line.get_xydata().T
+    assert false[0] == 0 and false[-1] == wrong[-1] / 4
+    np.testing.assert_allclose(
+        found, np.interp(false, np.array(wrong) / 4, right) / table["lesions"].sum()
+    )
+    # As on the curve of the metric, whose mean at seven rates is FROC
+    rates = [1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8]
+    (froc, _) = metrics.of_lesions("overlap")
+    drawn = np.mean(np.interp(rates, false, found))
+    assert drawn == pytest.approx(froc.statistic(*(table[n] for n in froc.columns)), abs=1e-3)
 
 
 @pytest.mark.parametrize("size", [(60, 80), (1200, 500), (1, 1)])

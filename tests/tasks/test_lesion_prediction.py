@@ -12,7 +12,7 @@ from segjax.data.png import write_png
 from segjax.errors import UserError
 from segjax.tasks.lesion_segmentation import LesionSegmentation
 from segjax.tasks.lesions import outputs
-from segjax.tasks.lesions.overlay import COLOURS, overlay, reduced, window
+from segjax.tasks.lesions.overlay import COLOURS, PREDICTED, overlay, reduced, window
 from segjax.tasks.patch_refinement import PatchRefinement
 from tests.tasks import lesions as shared
 
@@ -85,7 +85,7 @@ def test_lesions_are_listed_with_centre_area_and_probability(tmp_path):
     path = photograph(tmp_path / "a.png", spots=spots)
     (row,) = predicted(predictor(tmp_path), tmp_path, path).values()
     found = lesions(tmp_path / "out/lesions/a.csv")
-    assert [line["image"] for line in found] == ["0001", "0002", "0003"]
+    assert [line["lesion"] for line in found] == ["0001", "0002", "0003"]
     certain = shared.pixel_oracle(np.full((1, 1, 3), 255))[0, 0]
     for line, (top, left, height, width) in zip(found, spots, strict=True):
         # Continuous pixels: the left edge of the photograph is 0
@@ -93,14 +93,14 @@ def test_lesions_are_listed_with_centre_area_and_probability(tmp_path):
         assert float(line["lesion_y"]) == pytest.approx(top + height / 2)
         assert float(line["lesion_area"]) == height * width
         assert float(line["lesion_probability"]) == pytest.approx(certain, rel=1e-4)
-    assert row == pytest.approx([3, 18 / (40 * 56), certain])
+    assert row == pytest.approx([3, 18 / (40 * 56), certain, 0.5])
 
 
 def test_a_photograph_without_lesions_has_an_empty_table(tmp_path):
     (row,) = predicted(predictor(tmp_path), tmp_path, photograph(tmp_path / "a.png")).values()
     assert lesions(tmp_path / "out/lesions/a.csv") == []
     head = (tmp_path / "out/lesions/a.csv").read_text().splitlines()
-    assert head == ["image,lesion_x,lesion_y,lesion_area,lesion_probability"]
+    assert head == ["lesion,lesion_x,lesion_y,lesion_area,lesion_probability"]
     assert row[:2] == [0, 0]
     drawn = read_image(tmp_path / "out/overlays/a.png")
     assert np.array_equal(drawn, read_image(tmp_path / "a.png"))
@@ -132,7 +132,7 @@ def test_overlays_tell_right_false_and_missed_pixels(tmp_path):
         assert (other / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
     plain = read_image(other / "overlays/a.png")
     changed = np.any(plain != given, axis=-1)
-    assert np.all(plain[changed] == GREEN)
+    assert np.all(plain[changed] == PREDICTED)
     assert changed.sum() == 8 + 4 + 12
 
 
@@ -223,7 +223,7 @@ def test_a_predictor_looks_for_masks_among_all_its_photographs(tmp_path):
     made.truth = tmp_path / "truth"
     predicted(made, tmp_path, *files)
     drawn = [read_image(tmp_path / f"out/overlays/{path.name}")[5, 7] for path in files]
-    assert [tuple(pixel) for pixel in drawn] == [GREEN, RED]
+    assert [tuple(pixel) for pixel in drawn] == [PREDICTED, RED]
 
 
 def test_a_mask_of_another_size_is_named_before_anything_is_written(tmp_path):

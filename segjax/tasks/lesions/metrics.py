@@ -1,10 +1,12 @@
 """How well maps of probabilities find small lesions: columns of counts, and what they come to.
 
 A row holds, for each threshold t, the pixels with a probability of at least t that are lesion
-(`tp_t`) and that are not (`fp_t`). Sums of rows are the counts of all pixels pooled, so that
-intervals come from resampled photographs, healthy ones among them.
+(`tp_t`) and that are not (`fp_t`); lesions found by candidates with a score of at least t
+(`found_t`), and candidates that hit none (`false_t`). Sums of rows are the counts of all pixels
+pooled, so that intervals come from resampled photographs, healthy ones among them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,17 +17,19 @@ from segjax.tasks.metric import Metric
 GREY = tuple(k / 32 for k in range(33))  # grey levels 0, 8, …, 256 of 256
 TENTHS = tuple(k / 10 for k in range(11))
 THRESHOLDS = tuple(sorted({*GREY, *TENTHS}))
+# Of lesions, by their log-odds: the largest probability of a false one is often next to 1
+SCORES = (*(1 / (1 + math.exp(-k / 4)) for k in range(-9, 67)), 1.0)
 EVERYWHERE = 1.0  # the probability of the baseline
 COVERED = 0.1  # share of pixels in candidates from which on FROC is remarked on
 
 
 def names(kind: str, thresholds: Sequence[float]) -> tuple[str, ...]:
     """The columns of a kind of counts: tp, fp of pixels; found, false of lesions."""
-    return tuple(f"{kind}_{threshold:g}" for threshold in thresholds)
+    return tuple(f"{kind}_{threshold:.8g}" for threshold in thresholds)
 
 
 PIXELS = ("positives", "pixels", *names("tp", THRESHOLDS), *names("fp", THRESHOLDS))
-LESIONS = ("lesions", *names("found", GREY), *names("false", GREY))
+LESIONS = ("lesions", *names("found", SCORES), *names("false", SCORES))
 
 
 def pixel_columns(histogram: np.ndarray) -> dict[str, float]:
@@ -47,11 +51,11 @@ def baseline_columns(row: Mapping[str, float]) -> dict[str, float]:
 
 def lesion_columns(match) -> dict[str, float]:
     """The columns of lesions of one photograph (`metrics.match_lesions`)."""
-    lesions, found, false = froc_counts(match, GREY)
+    lesions, found, false = froc_counts(match, SCORES)
     return {
         "lesions": float(lesions),
-        **dict(zip(names("found", GREY), np.asarray(found, float).tolist(), strict=True)),
-        **dict(zip(names("false", GREY), np.asarray(false, float).tolist(), strict=True)),
+        **dict(zip(names("found", SCORES), np.asarray(found, float).tolist(), strict=True)),
+        **dict(zip(names("false", SCORES), np.asarray(false, float).tolist(), strict=True)),
     }
 
 
@@ -94,14 +98,15 @@ def of(what: str) -> tuple[Metric, ...]:
 
 def of_lesions(rule: str) -> tuple[Metric, ...]:
     """The metrics of lesions found, by the name of the rule for a hit."""
-    columns = ("lesions", *names("found", GREY), *names("false", GREY))
+    columns = ("lesions", *names("found", SCORES), *names("false", SCORES))
     return (
         Metric(
             "froc",
             columns,
             statistics.froc,
             "FROC",
-            description=f"mean share of lesions found ({rule}) at 1/8 to 8 false ones a photograph",
+            description=f"mean share of lesions found ({rule}) at 1/8 to 8 false ones a "
+            f"photograph, by their largest probability at {len(SCORES)} thresholds",
         ),
         Metric(
             "froc_camelyon",

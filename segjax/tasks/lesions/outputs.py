@@ -15,12 +15,14 @@ from segjax.tasks.lesions.overlay import overlay
 
 FOLDERS = ("probabilities", "masks", "overlays")
 TABLES = "lesions"
-COLUMNS = ("lesions", "lesion_share", "largest_probability")
+COLUMNS = ("lesions", "lesion_share", "largest_probability", "threshold")
 EXPLAINED = {
     "lesions": "regions above the threshold",
     "lesion_share": "of the photograph",
     "largest_probability": "of a pixel",
+    "threshold": "from which on a pixel is a lesion",
 }
+# The centre and the area in pixels of the photograph, and the largest probability
 LESION_COLUMNS = ("lesion_x", "lesion_y", "lesion_area", "lesion_probability")
 LEVELS = 65535  # of a 16-bit picture
 
@@ -59,8 +61,8 @@ def write(
     numbers = [f"{number:04d}" for number in range(1, len(rows) + 1)]
     path = folder / TABLES / f"{name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_table(path, LESION_COLUMNS, numbers, rows)
-    return [float(len(rows)), float(mask.mean()), float(probability.max())]
+    files.write_table(path, LESION_COLUMNS, numbers, rows, first="lesion")
+    return [float(len(rows)), float(mask.mean()), float(probability.max()), float(threshold)]
 
 
 def as_levels(probability: np.ndarray) -> np.ndarray:

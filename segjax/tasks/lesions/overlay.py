@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+PREDICTED = (0, 90, 255)  # where nothing says what is right
 # As in Fig. 2 of Sarhan et al. (2019)
 COLOURS = {
     "true positive": (0, 200, 0),
@@ -17,23 +18,24 @@ def overlay(image: np.ndarray, predicted: np.ndarray, true: np.ndarray | None = 
     Args:
         image: `[h, w, 3]` uint8.
         predicted: `[h, w]` bool.
-        true: `[h, w]` bool; None where it is not known, all that is predicted being green then.
+        true: `[h, w]` bool; None where it is not known: all that is predicted is blue then.
 
     Returns: `[h, w, 3]` uint8. Each region is drawn along its outermost pixels, so that what is
         inside is seen still; of a region that is partly right each part has its own outline. A
         pixel has no other colour than its own.
     """
-    drawn = image.copy()
-    truth = predicted if true is None else true
-    parts = {
-        "true positive": predicted & truth,
-        "false positive": predicted & ~truth,
-        "false negative": truth & ~predicted,
-    }
-    wide = max(1, round(min(image.shape[:2]) / 1000))
-    for name, part in parts.items():
+    if true is None:
+        parts = [(PREDICTED, predicted)]
+    else:
+        parts = [
+            (COLOURS["true positive"], predicted & true),
+            (COLOURS["false positive"], predicted & ~true),
+            (COLOURS["false negative"], true & ~predicted),
+        ]
+    drawn, wide = image.copy(), max(1, round(min(image.shape[:2]) / 1000))
+    for colour, part in parts:
         inner = cv2.erode(part.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=wide) > 0
-        drawn[part & ~inner] = COLOURS[name]
+        drawn[part & ~inner] = colour
     return drawn
 
 

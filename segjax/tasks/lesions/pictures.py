@@ -13,6 +13,7 @@ from segjax.tasks.metric import Columns
 
 SHOWN, CLOSE = 1000, 400  # pixels of a whole photograph, and of the part shown close by
 AT = 0.5
+RATES = np.append(0.0, np.geomspace(1 / 64, 2**20, 400))  # false ones a photograph
 
 
 def ranked(columns: Columns) -> dict[str, int]:
@@ -27,8 +28,8 @@ def ranked(columns: Columns) -> dict[str, int]:
     return {rank: int(index) for rank, index in chosen.items()}
 
 
-def curve_figure(tables: Mapping[str, Columns]) -> Figure:
-    """Precision over recall of all pixels pooled, a line for each table, by its name."""
+def curve_figure(tables: Mapping[str, Columns], what: str = "pixels") -> Figure:
+    """Precision over recall of all that is pooled, a line for each table, by its name."""
     figure = Figure(figsize=(4.6, 4.2), layout="constrained")
     axes = figure.subplots()
     for name, columns in tables.items():
@@ -40,7 +41,7 @@ def curve_figure(tables: Mapping[str, Columns]) -> Figure:
     if any(tables):
         axes.legend(fontsize=8)
     figure.set_label(
-        "Precision and recall of all pixels pooled, at the thresholds k / 32; the dot is at 0.5."
+        f"Precision and recall of all {what} pooled, at the thresholds k / 32; the dot is at 0.5."
     )
     return figure
 
@@ -61,9 +62,12 @@ def found_figure(tables: Mapping[str, Columns]) -> Figure:
     axes = figure.subplots()
     for name, columns in tables.items():
         total, count = columns["lesions"].sum(), len(columns["lesions"])
-        found = [columns[c].sum() / max(total, 1) for c in metrics.names("found", metrics.GREY)]
-        false = [columns[c].sum() / count for c in metrics.names("false", metrics.GREY)]
-        axes.plot(false, found, marker=".", markersize=3, label=name)
+        names = (metrics.names(kind, metrics.SCORES[::-1]) for kind in ("found", "false"))
+        found, false = (np.array([0.0, *(columns[c].sum() for c in each)]) for each in names)
+        found, false = found / max(total, 1), false / count
+        # Between two thresholds as the metric has it: straight, which on this axis is a curve
+        rates = np.append(RATES[RATES < false[-1]], false[-1])
+        axes.plot(rates, np.interp(rates, false, found), label=name)
     axes.set(xlabel="false ones a photograph", ylabel="share of lesions found", ylim=(0, 1))
     axes.set_xscale("symlog", linthresh=1 / 8)
     axes.set_xlim(left=0)

@@ -234,6 +234,6 @@ class PatchRefinement(LesionTask):
 
         evaluator = self.evaluator(experiment, split, devices)
         return {
-            "precision_recall": pictures.curve_figure({"": columns}),
+            "precision_recall": pictures.curve_figure({"": columns}, "patches"),
             "mistakes": mistakes_figure(*evaluator.mistakes(state)),
         }

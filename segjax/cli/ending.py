@@ -96,22 +96,30 @@ def _unraisable() -> Iterator[None]:
 
     A signal that comes while objects are collected, which JAX takes part in, raises its
     KeyboardInterrupt there, where it is lost: the signal is sent again. What a failed save of Orbax
-    prints about its event loop is left out, for the error itself is raised.
+    prints about its event loop is left out, for the error itself is raised; so is what its reads
+    and writes that a signal broke off print, from threads that outlast the command.
     """
     before = sys.unraisablehook
+
+    def without_loops(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
 
     def hook(unraisable):
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             # Later, when the collector has ended: raised here it would be lost as well
             threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
-        elif str(unraisable.exc_value) != "Event loop is closed":
-            before(unraisable)
+        else:
+            without_loops(unraisable)
 
-    sys.unraisablehook = hook
+    sys.unraisablehook, after = hook, before
     try:
         yield
+    except KeyboardInterrupt:
+        after = without_loops
+        raise
     finally:
-        sys.unraisablehook = before
+        sys.unraisablehook = after
 
 
 @contextlib.contextmanager

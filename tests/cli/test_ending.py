@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import time
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -159,3 +160,26 @@ def test_signal_that_comes_while_objects_are_collected_is_not_lost(capsys):
 
     assert ending.status_of(work) == 1
     assert capsys.readouterr().err.startswith("segjax: interrupted; ")
+
+
+def test_loops_that_a_signal_broke_off_are_not_heard_of_afterwards(capsys, monkeypatch):
+    """Threads of Orbax end after the command, each with a traceback."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    heard = []
+    monkeypatch.setattr(sys, "unraisablehook", heard.append)
+    loop, other = (
+        SimpleNamespace(exc_type=RuntimeError, exc_value=RuntimeError(text))
+        for text in ("Event loop is closed", "something else")
+    )
+    assert ending.status_of(interrupted) == 1
+    for one in (loop, other):
+        sys.unraisablehook(one)
+    assert heard == [other] and "interrupted" in capsys.readouterr().err
+    # Of a command that came to its end nothing is held back
+    monkeypatch.setattr(sys, "unraisablehook", heard.append)
+    assert ending.status_of(lambda: None) == 0
+    sys.unraisablehook(loop)
+    assert heard == [other, loop]

@@ -43,7 +43,8 @@ class PipelinePredictor(LesionPredictor):
         self._networks = Networks(self._definition, trained, [self._row])
         self._threshold = THRESHOLD if threshold is None else threshold
         masks = "" if self.truth is None else " masks"
-        self.identity = f"{networks} {self._threshold}{masks}"
+        # With the columns: another version may have others
+        self.identity = f"{networks} {self._threshold}{masks} {' '.join(outputs.COLUMNS)}"
 
     def predict(
         self, name: str, files: Sequence[pathlib.Path], output: pathlib.Path

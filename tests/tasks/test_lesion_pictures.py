@@ -68,7 +68,7 @@ def test_lesions_found_over_false_ones_a_photograph():
         for kind in ("found", "false")
     )
     false, found = line.get_xydata().T
-    assert false[0] == 0 and false[-1] == wrong[-1] / 4
+    assert false[0] == 0 and false[-1] == max(8, wrong[-1] / 4)
     np.testing.assert_allclose(
         found, np.interp(false, np.array(wrong) / 4, right) / table["lesions"].sum()
     )
@@ -77,6 +77,15 @@ def test_lesions_found_over_false_ones_a_photograph():
     (froc, _) = metrics.of_lesions("overlap")
     drawn = np.mean(np.interp(rates, false, found))
     assert drawn == pytest.approx(froc.statistic(*(table[n] for n in froc.columns)), abs=1e-3)
+
+
+def test_where_nothing_false_is_found_there_is_a_line():
+    table = columns()
+    for name in metrics.names("false", metrics.SCORES):
+        table[name] = np.zeros(4)
+    (line,) = pictures.found_figure({"one": table}).axes[0].get_lines()
+    false, found = line.get_xydata().T
+    assert false[0] == 0 and false[-1] == 8 and np.all(found == 1)
 
 
 @pytest.mark.parametrize("size", [(60, 80), (1200, 500), (1, 1)])

@@ -13,6 +13,7 @@ from segjax.tasks.metric import Columns
 
 SHOWN, CLOSE = 1000, 400  # pixels of a whole photograph, and of the part shown close by
 AT = 0.5
+MOST = 8.0  # false ones a photograph up to which FROC is taken, and every curve is drawn
 RATES = np.append(0.0, np.geomspace(1 / 64, 2**20, 400))  # false ones a photograph
 
 
@@ -66,7 +67,7 @@ def found_figure(tables: Mapping[str, Columns]) -> Figure:
         found, false = (np.array([0.0, *(columns[c].sum() for c in each)]) for each in names)
         found, false = found / max(total, 1), false / count
         # Between two thresholds as the metric has it: straight, which on this axis is a curve
-        rates = np.append(RATES[RATES < false[-1]], false[-1])
+        rates = np.append(RATES[RATES < max(false[-1], MOST)], max(false[-1], MOST))
         axes.plot(rates, np.interp(rates, false, found), label=name)
     axes.set(xlabel="false ones a photograph", ylabel="share of lesions found", ylim=(0, 1))
     axes.set_xscale("symlog", linthresh=1 / 8)

@@ -25,7 +25,7 @@ demo: $(VENV)/ready
 	$(BIN)/segjax train --config experiments/fovea/demo.py --workdir $(WORK)/demo
 	@echo "Report: $(WORK)/demo/report.md, pictures: $(WORK)/demo/figures"
 
-# Tests share out over processes, whole files at a time, at most four (tests/conftest.py).
+# Tests share out over the cores, whole files at a time, at most four.
 test: $(VENV)/ready lint
 	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 

@@ -51,11 +51,6 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
-def pytest_xdist_auto_num_workers():
-    """One more than cores: tests that wait for processes of their own leave theirs idle."""
-    return 1 + (os.cpu_count() or 1)
-
-
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory):
     """A folder with the small synthetic set, prepared once."""

@@ -131,6 +131,16 @@ def train_refinement(
     return made
 
 
+def judge_of(trained: Refinement, photograph: Photograph) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from pixels `[n, 2]` of a photograph to their probabilities."""
+
+    def judge(pixels: np.ndarray) -> np.ndarray:
+        patches = patches_of([photograph], np.zeros(len(pixels), int), pixels)
+        return trained.score(patches)[0]
+
+    return judge
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _fresh(model, seed: int, patch: tuple[int, int]):
     """The variables of a network before training."""

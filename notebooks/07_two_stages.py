@@ -89,8 +89,7 @@ for name, score in networks.items():
 # Cross entropy alone separates the two kinds; the triplets are to widen the angle between them.
 # Whether that raises AUC-PR is another question, which
 # [three trainings of the demo](../docs/benchmarks.md) answer.
-
-# %% [markdown]
+#
 # ## Each stage
 #
 # Proposals at both scales, their fusion, and the refinement: each proposal has its pixels above 0.5
@@ -116,5 +115,5 @@ toy.curves_figure(maps, held_out[0])
 # *Figure 4. Precision and recall of pixels, at both scales, fused, and refined.*
 #
 # What lies outside a mask is 0 in two of the four maps and can hardly be ranked any more, so that
-# the refinement gains where proposals are often wrong. Here they seldom are: see
+# the refinement gains where most proposals are wrong. Here most are right: see
 # [what refinement can gain](../docs/pipelines.md).

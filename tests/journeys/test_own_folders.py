@@ -15,7 +15,8 @@ from segjax.cli import main
 from tests.train import runs
 
 # A network that compiles in seconds; without it the commands are the same.
-NARROW = "--config.model.features=({})"
+NARROW = "--config.model.features=(4,8)"
+SHALLOW = "--config.model.strides=((1,1),(2,2)) --config.model.kernels=((3,3),(3,3))"
 DATA = runs.ROOT.parent / "shared" / "data"
 pytestmark = [
     pytest.mark.usefixtures("command_settings"),
@@ -68,7 +69,7 @@ def test_fovea_points(desk):
     commands(
         "data prepare folder --images photos --points clicks.csv --name macula",
         "new macula.py --data macula",
-        "train --config macula.py:steps=4,size=64 --workdir work/macula " + NARROW.format("4,8"),
+        "train --config macula.py:steps=4,size=64 --workdir work/macula " + NARROW,
         "predict --workdir work/macula --input photos --output predicted",
     )
     check_results("macula", ["predicted_x", "predicted_y"], 6)
@@ -90,7 +91,7 @@ def test_vessels(desk):
     commands(
         "data prepare folder --images eyes --masks drawn --name eyes",
         "new eyes.py --data eyes",
-        "train --config eyes.py:steps=4,size=64 --workdir work/eyes " + NARROW.format("4,8"),
+        "train --config eyes.py:steps=4,size=64 --workdir work/eyes " + NARROW,
         "predict --workdir work/eyes --input eyes --output predicted",
     )
     check_results("eyes", ["area_by_hand"], 6)
@@ -119,7 +120,7 @@ def test_volumes_in_the_layout_of_nnunet(desk):
     commands(
         f"data prepare nnunet --manual_dir {hearts} --name hearts --group heart{{group}}_*",
         "new hearts.py --data hearts",
-        "train --config hearts.py:steps=2 --workdir work/hearts " + NARROW.format("4,4,8,8,8"),
+        f"train --config hearts.py:steps=2 --workdir work/hearts {NARROW} {SHALLOW}",
         f"predict --workdir work/hearts --input {hearts}/imagesTs --output predicted",
     )
     check_results("hearts", ["volume_left"], 1)

@@ -191,6 +191,7 @@ def test_equals_the_network_in_numpy(variables):
         close(leaf, want[name], 1e-3)
 
 
+@pytest.mark.slow
 def test_training_drops_features_and_has_finite_gradients(variables):
     model, image = InceptionV3(2, auxiliary=True, dropout=0.5), image_of((2, 75, 75, 3))
 

@@ -105,6 +105,7 @@ def test_same_table_as_one_device(folders, way):
         np.testing.assert_allclose(table[1][name], column, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_simulated_devices_have_threads_enough(tmp_path, data_dir):
     """On few cores XLA ends such a process, unless it was given threads enough.
 

@@ -23,7 +23,11 @@ from tests.train.test_volumes import brute_hausdorff
 pytestmark = pytest.mark.pictures
 
 SHAPE, SPACING = (24, 20, 5), (1.5, 1.5, 6.0)  # x, y, z
-NARROW = "--config.model.features=(4,4,8,8,8)"
+SMALL = [
+    "--config.model.features=(4,8)",
+    "--config.model.strides=((1,1),(2,2))",
+    "--config.model.kernels=((3,3),(3,3))",
+]
 
 
 def case(number):
@@ -64,7 +68,7 @@ def desk(tmp_path_factory, command_settings):
     prepare = ["data", "prepare", "nnunet", "--manual_dir", str(desk / "balls"), "--name", "balls"]
     assert main([*prepare, *place]) == 0
     assert main(["new", file, "--data", "balls", *place]) == 0
-    assert main(["train", "--config", f"{file}:steps=6", "--workdir", work, NARROW]) == 0
+    assert main(["train", "--config", f"{file}:steps=6", "--workdir", work, *SMALL]) == 0
     return desk
 
 
@@ -83,7 +87,7 @@ def test_the_experiment_file_says_so(desk):
 
 
 def test_without_the_option_nothing_is_trained(desk, capsys):
-    words = ["train", "--config", f"{desk / 'balls.py'}:steps=6", NARROW]
+    words = ["train", "--config", f"{desk / 'balls.py'}:steps=6", *SMALL]
     words += ["--workdir", str(desk / "other"), "--config.task_options.ignored=False"]
     capsys.readouterr()
     assert main(words) == 2

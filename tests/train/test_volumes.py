@@ -180,6 +180,7 @@ def test_volumes_are_evaluated_on_as_many_devices_as_divide_the_batch(
     assert found == pytest.approx(wanted, rel=1e-4, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_a_population_of_volumes_is_its_single_runs(folder, data, tmp_path, command_settings):
     experiment = tmp_path / "seeds.py"
     experiment.write_text(

@@ -34,6 +34,7 @@ FLOORS = [
     {"launch"},
     {"pipelines"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 # What config and stats may import: the ground floor.

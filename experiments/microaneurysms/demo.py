@@ -13,7 +13,6 @@ Expected:  three trainings, AUC-PR (challenge33) on 24 test photographs: 0.78 to
            has little to gain here (docs/benchmarks.md says why).
 """
 
-from experiments.microaneurysms import common
 from segjax.config.arguments import parse_arg
 from segjax.recipes import microaneurysms
 
@@ -26,12 +25,12 @@ def get_pipeline(arg=None):
     stages, rows, compared = {}, dict(microaneurysms.ROWS), list(microaneurysms.COMPARED)
     for name, scale in (("hgn_1x", 1.0), ("hgn_05x", 0.5)):
         stages[name] = microaneurysms.hypotheses(DATA, scale, **shared)
-        common.small_hypotheses(stages[name], patch=96, steps=240)
+        microaneurysms.small_hypotheses(stages[name], patch=96, steps=240)
         stages[name].evaluate.every_percent = 100  # one takes as long as 60 steps
     rings = {"cls": 0, "prn": 0} | ({"prn_ring": args["ring"]} if args["ring"] else {})
     for name, ring in rings.items():
         stages[name] = microaneurysms.refinement(DATA, name != "cls", ring=ring, **shared)
-        common.small_refinement(stages[name], patch=65, steps=400, pool=1000)
+        microaneurysms.small_refinement(stages[name], patch=65, steps=400, pool=1000)
     if args["ring"]:
         for rule in ("arithmetic", "geometric"):
             maps = [map_.replace("prn@", "prn_ring@") for map_ in rows[f"PRN {rule}"]]

@@ -25,5 +25,5 @@ def get_config(arg=None):
     config = microaneurysms.hypotheses(args["data"], args["scale"], healthy="healthy=1")
     common.on_idrid(config, args["splits"] or ("part" if args["cpu"] else "paper"))
     if args["cpu"]:
-        common.small_hypotheses(config, patch=128, steps=800)
+        microaneurysms.small_hypotheses(config, patch=128, steps=800)
     return config

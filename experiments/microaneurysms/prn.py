@@ -27,5 +27,5 @@ def get_config(arg=None):
     config = microaneurysms.refinement(args["data"], not args["cls"], healthy="healthy=1")
     common.on_idrid(config, args["splits"] or ("part" if args["cpu"] else "paper"))
     if args["cpu"]:
-        common.small_refinement(config, patch=129, steps=600, pool=2000)
+        microaneurysms.small_refinement(config, patch=129, steps=600, pool=2000)
     return config

@@ -178,10 +178,10 @@ def new(args: argparse.Namespace) -> None:
     from segjax.launch import new
 
     task, beside = new.write(args.path, args.data, args.data_dir, args.task)
-    if remark := new.shrunk(args.data, args.data_dir):
+    if remark := new.shrunk(args.data, args.data_dir, task):
         print(remark)
     made = ", ".join([f"{args.path} (task {task})", *map(str, beside)])
-    print(f"wrote {made}; `segjax train --config {new.quote(args.path)} --workdir DIR`")
+    print(f"wrote {made}; `{new.command(args.path, task)}`")
 
 
 def plan(args: argparse.Namespace) -> None:

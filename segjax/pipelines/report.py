@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -59,17 +59,40 @@ def write(
         "capped": capped(definition, result),
         "costs": dict(zip(result.names, result.costs, strict=True)),
     }
-    text = "\n".join(_text(definition, result, rows, intervals, differences))
     columns = {name: row.columns for name, row in result.rows.items()}
+    figures = {"precision_recall": curve_figure(columns), "found": found_figure(columns)}
+    lines = _text(definition, result, rows, intervals, differences)
+    for name, figure in figures.items():
+        lines += ["", f"![{name}](figures/{name}_{split}.png)", "", figure.get_label()]
+    text = "\n".join(lines)
     files.write_text(folder / f"rows_{split}.csv", _csv(rows))
     files.write_text(folder / f"photographs_{split}.csv", _photographs(result))
-    figures = {"precision_recall": curve_figure(columns), "found": found_figure(columns)}
     for name, figure in figures.items():
         files.write_figure(folder / "figures" / f"{name}_{split}.png", figure)
     files.write_text(folder / f"report_{split}.md", text + "\n")
     # Last: who finds it finds what belongs to it
     files.write_text(folder / f"metrics_{split}.json", json.dumps(content, indent=1) + "\n")
     return rows
+
+
+def outdated(
+    folder: pathlib.Path,
+    thresholds: Mapping[str, float],
+    networks: Mapping[str, str],
+    written: Collection[str],
+) -> list[pathlib.Path]:
+    """The reports of other splits than those just written that are not of these networks."""
+    own, found = [_plain(thresholds), dict(networks)], []
+    for path in sorted(folder.glob("metrics_*.json")):
+        split = path.stem.removeprefix("metrics_")
+        try:
+            content = json.loads(path.read_bytes())
+            there = [content["thresholds"], content["networks"]]
+        except (OSError, ValueError, LookupError, TypeError):  # damaged
+            there = None
+        if split not in written and there != own:
+            found.append(folder / f"report_{split}.md")
+    return found
 
 
 def summary(row: RowResult, threshold: float) -> dict[str, float]:
@@ -172,7 +195,8 @@ def _text(definition, result, rows, intervals, differences) -> list[str]:
         "healthy; all their pixels pooled.",
         "",
     ]
-    if with_lesions < FEW_LESIONS:
+    few_lesions = with_lesions < FEW_LESIONS
+    if few_lesions:
         lines += [
             f"**With {counted(with_lesions, 'photograph')} that {_have(with_lesions)} lesions no "
             "order of rows is decided.**",
@@ -194,6 +218,7 @@ def _text(definition, result, rows, intervals, differences) -> list[str]:
         *_cited(definition),
         "F1, precision, recall: at a probability of 0.5; `best` at the threshold of the largest "
         f"F1 of {chosen}" + (", which is this split: it flatters." if split == CHOOSING else "."),
+        f"`predict` writes {definition.predicted}, and takes its threshold of this table.",
         f"FROC: mean share of lesions found (hit rule: {definition.hit}) at 1/8 to 8 false ones a "
         f"photograph, and at 1/4 to 8, by their largest probability at {len(metrics.SCORES)} "
         "thresholds.",
@@ -201,14 +226,11 @@ def _text(definition, result, rows, intervals, differences) -> list[str]:
         "",
         "## How rows differ",
         "",
-        *_differences(differences),
+        *_differences(differences, few_lesions),
         "",
         "## What it took",
         "",
         *_costs(definition, result),
-        "",
-        f"![Precision and recall](figures/precision_recall_{split}.png)",
-        f"![Lesions found](figures/found_{split}.png)",
     ]
 
 
@@ -261,33 +283,42 @@ def _reference(name: str, figures: Mapping[str, float]) -> list[str]:
     return cells
 
 
-def _differences(differences: Sequence[Mapping]) -> list[str]:
+def _differences(differences: Sequence[Mapping], few_lesions: bool) -> list[str]:
+    """A line a pair of rows; p only where it could decide an order."""
     if not differences:
         return ["No rows are compared."]
     lines = []
     for d in differences:
         bounds = f" ({d['low']:+.4f} to {d['high']:+.4f})" if np.isfinite(d["low"]) else ""
-        lines.append(
-            [f"{d['row']} − {d['other']}", f"{d['difference']:+.4f}{bounds}", f"{d['p']:.3f}"]
-        )
+        p = UNKNOWN if few_lesions else f"{d['p']:.3f}"
+        lines.append([f"{d['row']} − {d['other']}", f"{d['difference']:+.4f}{bounds}", p])
     return [
         *table(["AUC-PR", "difference (95 %)", "p"], lines),
-        "Drawn again for the intervals as above, and exchanged between rows for p, which is not "
-        "corrected for their number.",
+        "Intervals say how the difference varies over other photographs (drawn again, as above). p "
+        "is the share of random exchanges of the two rows, photograph by photograph, that differ "
+        "by as much; it is not corrected for the number of pairs. As one photograph with many "
+        "lesions can carry a pooled difference, the two need not agree: trust neither alone.",
+        *([f"{UNKNOWN}: p is given from {FEW_LESIONS} photographs with lesions on."] * few_lesions),
     ]
 
 
 def _costs(definition: Definition, result: Result) -> list[str]:
     proposals, refinements = definition.needed(definition.rows)
-    rows = []
-    for name, cost in zip(result.names, result.costs, strict=True):
-        cells = [f"{cost['seconds'][stage]:.1f}" for stage in (*proposals, *refinements)]
-        for stage in refinements:
-            cells += [str(cost[stage][kind]) for kind in ("candidates", "patches", "left")]
-        rows.append([name, *cells])
-    header = ["photograph", *(f"{stage}, s" for stage in (*proposals, *refinements))]
-    for stage in refinements:
-        header += [f"{stage}: candidates", f"{stage}: patches", f"{stage}: left out"]
+    stages = (*proposals, *refinements)
+    counts = [(stage, kind) for stage in refinements for kind in ("candidates", "patches", "left")]
+    seconds = np.array([[c["seconds"][stage] for stage in stages] for c in result.costs])
+    amounts = np.array([[c[stage][kind] for stage, kind in counts] for c in result.costs])
+    rows = [
+        [name, *(f"{s:.1f}" for s in spent), *(f"{n:.0f}" for n in of_patches)]
+        for name, spent, of_patches in zip(
+            [*result.names, "mean"],
+            [*seconds, seconds.mean(axis=0)],
+            [*amounts, amounts.mean(axis=0)],
+            strict=True,
+        )
+    ]
+    header = ["photograph", *(f"{stage}, s" for stage in stages)]
+    header += [f"{stage}: {'left out' if kind == 'left' else kind}" for stage, kind in counts]
     lines = table(header, rows)
     if refinements:
         strides = ", then ".join(map(str, definition.strides))

@@ -51,6 +51,8 @@ def evaluate(
             rows = report.write(folder, definition, one, thresholds, networks)
             for line in report.capped(definition, one):
                 say(f"{one.split}: {line}")
+        for name in report.outdated(folder, thresholds, networks, {chosen.split, split}):
+            say(f"{name}: of other networks or options than these; evaluate that split again")
     return rows
 
 

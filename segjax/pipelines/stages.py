@@ -79,8 +79,9 @@ def check_same(name: str, place: pathlib.Path, config: ConfigDict) -> None:
     """UserError where there is a run of a stage that was made from another config."""
     if difference := difference_of(name, place, config):
         raise UserError(
-            f"stage {name}: {place} was trained with another config ({difference}); take another "
-            "folder, or remove that one"
+            f"stage {name}: {place} was trained with another config ({difference}); give the "
+            "arguments and --config words that it was trained with, take another folder, or remove "
+            "that one"
         )
 
 

@@ -12,6 +12,7 @@ from segjax.config.lookup import spec
 from segjax.recipes.augmentation import augmentations
 from segjax.recipes.loss_terms import term
 from segjax.recipes.tasks import task_options
+from segjax.recipes.training import quick_optimizer
 
 HYPOTHESES, REFINEMENT = "lesion_segmentation", "patch_refinement"
 EPOCH = 1000  # batches (section 3.1)
@@ -113,6 +114,33 @@ def _judged(config: ConfigDict, epochs: int) -> ConfigDict:
     config.evaluate.batch_size = 8
     config.evaluate.best, config.evaluate.best_mode = "auc_pr", "max"
     config.data.resident_megabytes = 8192
+    return config
+
+
+def small_hypotheses(config: ConfigDict, *, patch: int, steps: int) -> ConfigDict:
+    """A narrow network that proposes lesions, for two CPU cores."""
+    config.model.base, config.model.lanes = 8, 8
+    config.data.image_size, config.data.batch_size = (patch, patch), 8
+    config.task_options.tile, config.task_options.tile_step = 256, 0.75
+    return _quick(config, steps, learning_rate=3e-3)
+
+
+def small_refinement(config: ConfigDict, *, patch: int, steps: int, pool: int) -> ConfigDict:
+    """A narrow network of patches, for two CPU cores: ten epochs, scored again after each."""
+    # The cheapest of the networks with one reduction left out
+    config.model.width, config.model.omitted = 8, "last"
+    config.data.image_size, config.data.batch_size = (patch, patch), 16
+    config.task_options.epoch_batches = max(1, steps // 10)
+    config.task_options.rescore_epochs = 1
+    config.task_options.pool = pool
+    config.task_options.judged_patches = 100
+    return _quick(config, steps, learning_rate=2e-3)
+
+
+def _quick(config: ConfigDict, steps: int, learning_rate: float) -> ConfigDict:
+    quick_optimizer(config, steps=steps, learning_rate=learning_rate)
+    config.train.epochs = None
+    config.evaluate.every_percent = 50
     return config
 
 

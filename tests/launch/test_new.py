@@ -10,7 +10,8 @@ from segjax import losses
 from segjax.cli import main
 from segjax.config import files
 from segjax.data.png import write_png
-from segjax.launch import new, sweep
+from segjax.launch import sweep, templates
+from segjax.pipelines import definition
 from segjax.train import experiment
 from tests.data import test_idrid
 from tests.data.folders import test_volumes
@@ -39,7 +40,7 @@ def built(path):
     text = path.read_text()
     assert len(text.splitlines()) <= 45 and max(map(len, text.splitlines())) <= 100
     assert "\n\n\ndef sweep" in text and "\n\n\n\n" not in text
-    for word in {loss.partition("+")[0] for loss in new.LOSSES[files.load(str(path)).task]}:
+    for word in {loss.partition("+")[0] for loss in templates.LOSSES[files.load(str(path)).task]}:
         # A loss that is documented by its name, or a word that the file itself explains
         assert hasattr(losses, word) or re.search(rf"Losses:.*\b{word} ", text, re.DOTALL)
     points = sweep.load_points(str(path))
@@ -88,6 +89,70 @@ def test_points(folder, capfd):
     assert main(["new", "eyes.py", "--data", "eyes", "--task", "localization"]) == 0
     config = built(folder / "eyes.py")
     assert config.task_options.target == "fovea" and config.evaluate.best == "distance_pixels"
+
+
+@pytest.fixture
+def spots(tmp_path, monkeypatch):
+    """Twelve photographs of 200 x 240 pixels, every other one with an empty mask."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for n in range(12):
+        lesions = np.zeros((200, 240), np.uint8)
+        if n % 2:
+            cv2.circle(lesions, (80 + 5 * n, 100), 4, 255, -1)
+        image = random.integers(60, 120, (200, 240, 3)) + (lesions[..., None] > 0) * 90
+        (tmp_path / "eyes").mkdir(exist_ok=True)
+        (tmp_path / "drawn").mkdir(exist_ok=True)
+        write_png(tmp_path / "eyes" / f"e{n}.png", image.astype(np.uint8))
+        write_png(tmp_path / "drawn" / f"e{n}_spots.png", lesions)
+    words = ["--images", "eyes", "--masks", "drawn", "--name", "spots", "--test", "0.3"]
+    assert main(["data", "prepare", "folder", *words]) == 0
+    return tmp_path
+
+
+def test_lesions_in_two_stages(spots, capfd):
+    capfd.readouterr()
+    assert main(["new", "spots.py", "--data", "spots", "--task", "lesion_segmentation"]) == 0
+    assert "`segjax pipeline train spots.py --workdir DIR`" in capfd.readouterr().out
+    text = (spots / "spots.py").read_text()
+    assert len(text.splitlines()) <= 45 and max(map(len, text.splitlines())) <= 100
+    made = definition.load("spots.py")
+    for config in made.stages.values():
+        experiment.name_parts(config)
+        assert config.train.steps == 400
+        assert config.task_options.target == "spots" and config.data.splits.test == "test"
+    assert definition.load("spots.py:seed=3").stages["prn"].seed == 3
+
+
+@pytest.mark.slow
+def test_what_is_written_for_lesions_trains_and_is_evaluated(spots):
+    assert main(["new", "spots.py", "--data", "spots", "--task", "lesion_segmentation"]) == 0
+    for config in definition.load("spots.py").stages.values():
+        assert experiment.check(config).total_steps == 400
+    small = {
+        "hgn_1x": "tests.pipelines.networks:Pixels",
+        "hgn_05x": "tests.pipelines.networks:Pixels",
+        "cls": "tests.pipelines.networks:Patches",
+        "prn": "tests.pipelines.networks:Patches",
+    }
+    words = [f"--config.stages.{name}.model.name={model}" for name, model in small.items()]
+    words += [f"--config.stages.{name}.train.steps=2" for name in small]
+    words += [f"--config.stages.{name}.log.tensorboard=False" for name in small]
+    for verb in ("train", "evaluate"):
+        assert main(["pipeline", verb, "spots.py", "--workdir", "work", *words]) == 0
+    assert "`predict` writes PRN geometric" in (spots / "work" / "report_test.md").read_text()
+
+
+def test_small_photographs_are_not_for_two_stages(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    for n in range(6):
+        picture(tmp_path / "eyes" / f"e{n}.png", seed=n)
+        mask(tmp_path / "drawn" / f"e{n}_spots.png")
+    words = ["--images", "eyes", "--masks", "drawn", "--name", "eyes"]
+    assert main(["data", "prepare", "folder", *words]) == 0
+    assert main(["new", "eyes.py", "--data", "eyes", "--task", "lesion_segmentation"]) == 2
+    errors = capfd.readouterr().err
+    assert errors.count("\n") == 1 and "patches at two scales want 192 at least" in errors
 
 
 @pytest.fixture
@@ -213,7 +278,7 @@ def test_a_set_that_is_generated_for_it_is_named(tmp_path, monkeypatch, capfd):
 
 
 def test_every_kind_has_five_losses():
-    assert {len(losses) for losses in new.LOSSES.values()} == {5}
+    assert {len(losses) for losses in templates.LOSSES.values()} == {5}
 
 
 def test_a_set_without_validation(folder, capfd):

@@ -110,6 +110,8 @@ def test_intervals_are_over_photographs_and_named_few(written):
     assert "interval over 12 photographs drawn again" in text
     assert "12 photographs are few: such an interval holds less often than in 95 %." in text
     assert "no order of rows is decided" not in text
+    _, *rows = tables(text)[1]
+    assert all(0 < float(row[-1]) <= 1 for row in rows)
 
 
 def test_few_photographs_with_lesions_decide_nothing(written):
@@ -117,6 +119,9 @@ def test_few_photographs_with_lesions_decide_nothing(written):
     true[1:] = False
     _, _, text = written(maps, true)
     assert "**With 1 photograph that has lesions no order of rows is decided.**" in text
+    _, *rows = tables(text)[1]
+    assert rows and all(row[-1] == "–" for row in rows)
+    assert "–: p is given from 10 photographs with lesions on." in text
     true[2, 0, 0] = True
     _, _, text = written(maps, true)
     assert "**With 2 photographs that have lesions no order of rows is decided.**" in text
@@ -194,8 +199,38 @@ def test_what_a_bound_left_out_is_named(written, tmp_path):
         "0",
         "4",
     ]
+    assert rows[-1][0] == "mean" and rows[-1][header.index("hgn, s")] == "0.2"
+    assert rows[-1][header.index("prn: candidates")] == "9"
     _, _, text = written()
     assert "at most" not in text.partition("## What it took")[2]
+
+
+def test_figures_have_captions_and_the_row_of_predictions_is_named(written):
+    _, _, text = written()
+    for name, word in (
+        ("precision_recall", "Precision and recall of all pixels"),
+        ("found", "FROC"),
+    ):
+        picture, caption = text.partition(f"![{name}](figures/{name}_test.png)\n\n")[1:]
+        assert picture and word in caption.partition("\n")[0]
+    assert "`predict` writes PRN geometric, and takes its threshold of this table." in text
+
+
+def test_reports_of_other_networks_are_named(written, tmp_path):
+    maps, true = scene()
+    one, _, _ = written(split="test")
+    written(split="validation")
+    thresholds = {name: row.best_threshold() for name, row in one.rows.items()}
+    networks = dict.fromkeys(one.rows, "key")
+    same = [tmp_path, thresholds, networks, {"validation"}]
+    assert report.outdated(*same) == []
+    others = networks | {"PRN": "another"}
+    assert report.outdated(tmp_path, thresholds, others, {"validation"}) == [
+        tmp_path / "report_test.md"
+    ]
+    assert report.outdated(tmp_path, thresholds, others, {"validation", "test"}) == []
+    (tmp_path / "metrics_test.json").write_text("{")
+    assert report.outdated(*same) == [tmp_path / "report_test.md"]
 
 
 def test_names_with_commas_and_bars_break_no_table(written, tmp_path):

@@ -152,7 +152,7 @@ def test_a_batch_of_one_has_no_room_for_both_kinds(tmp_path):
     [("", [False, True, False, True, True]), ("grade=0", [False, True, False, True, False])],
 )
 def test_who_is_healthy(rule, wanted):
-    found = [made(healthy=rule).read(example) for example in shared.SPLIT]
+    found = [made(healthy=rule).read(example, 0.0 if rule else None) for example in shared.SPLIT]
     assert [marked.is_healthy for marked in found] == wanted
     for marked, example in zip(found, shared.SPLIT, strict=True):
         assert marked.lesions.dtype == bool
@@ -163,13 +163,13 @@ def test_who_is_healthy(rule, wanted):
 def test_masks_of_any_number_above_0_are_lesions():
     given = shared.example(5, lesions=[(20, 20)])
     given["microaneurysms"] *= 255
-    assert made().read(given).lesions.sum() == 9
+    assert made().read(given, None).lesions.sum() == 9
 
 
 def test_a_contradiction_is_named():
     given = shared.example(7, lesions=[(20, 20)], grade=0)
     with pytest.raises(UserError, match="eye7: has microaneurysms, and is healthy by .*grade=0"):
-        made(healthy="grade=0").read(given)
+        made(healthy="grade=0").read(given, 0.0)
 
 
 def test_photographs_of_a_split_and_their_candidates(tmp_path):

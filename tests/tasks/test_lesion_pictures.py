@@ -79,6 +79,14 @@ def test_lesions_found_over_false_ones_a_photograph():
     assert drawn == pytest.approx(froc.statistic(*(table[n] for n in froc.columns)), abs=1e-3)
 
 
+def test_rows_that_differ_in_fusion_share_a_colour():
+    names = ["HGN 1x", "PRN geometric", "PRN arithmetic", "cls arithmetic"]
+    for figure in (pictures.curve_figure, pictures.found_figure):
+        lines = figure(dict.fromkeys(names, columns())).axes[0].get_legend().get_lines()
+        assert [line.get_color() for line in lines] == ["C0", "C1", "C1", "C2"]
+        assert [line.get_linestyle() for line in lines] == ["-", "-", "--", "-"]
+
+
 def test_where_nothing_false_is_found_there_is_a_line():
     table = columns()
     for name in metrics.names("false", metrics.SCORES):

@@ -71,8 +71,8 @@ def of(what: str) -> tuple[Metric, ...]:
             ("positives", *names("tp", GREY), *names("fp", GREY)),
             statistics.pooled_average_precision,
             "AUC-PR",
-            description=f"area under the precision-recall curve of all {what} pooled, at the 33 "
-            "thresholds of the IDRiD challenge (challenge33)",
+            description=f"Area under the precision-recall curve of all {what} pooled, at the 33 "
+            "thresholds of the IDRiD challenge (challenge33).",
         ),
         Metric(
             "auc_pr_eleven",
@@ -80,19 +80,30 @@ def of(what: str) -> tuple[Metric, ...]:
             statistics.pooled_average_precision_eleven,
             "AUC-PR (eleven)",
             reported=False,
-            description="the same at 11 thresholds, as some later papers print it; not comparable",
+            description="The same at 11 thresholds, as some later papers print it; not comparable.",
         ),
         Metric(
             "f1",
             _at(0.5),
             statistics.pooled_f1,
             "F1",
-            description=f"of all {what} pooled, at a probability of 0.5",
+            description=f"Of all {what} pooled, at a probability of 0.5.",
         ),
         Metric(
-            "precision", _at(0.5), statistics.pooled_precision, "precision", description="at 0.5"
+            "precision",
+            _at(0.5),
+            statistics.pooled_precision,
+            "precision",
+            description=f"Share of {what} with a probability of 0.5 that are lesion.",
         ),
-        Metric("recall", _at(0.5), statistics.pooled_recall, "recall", description="at 0.5"),
+        Metric(
+            "recall",
+            _at(0.5),
+            statistics.pooled_recall,
+            "recall",
+            description=f"Share of lesion {what} that have a probability of 0.5; 1 of the "
+            "baseline, which says lesion everywhere.",
+        ),
     )
 
 
@@ -105,8 +116,8 @@ def of_lesions(rule: str) -> tuple[Metric, ...]:
             columns,
             statistics.froc,
             "FROC",
-            description=f"mean share of lesions found ({rule}) at 1/8 to 8 false ones a "
-            f"photograph, by their largest probability at {len(SCORES)} thresholds",
+            description=f"Mean share of lesions found ({rule}) at 1/8 to 8 false ones a "
+            f"photograph, by their largest probability at {len(SCORES)} thresholds.",
         ),
         Metric(
             "froc_camelyon",
@@ -114,7 +125,7 @@ def of_lesions(rule: str) -> tuple[Metric, ...]:
             statistics.froc_camelyon,
             "FROC (1/4 to 8)",
             reported=False,
-            description="the same at 1/4 to 8 false ones a photograph",
+            description="The same at 1/4 to 8 false ones a photograph.",
         ),
     )
 

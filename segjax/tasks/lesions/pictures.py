@@ -1,6 +1,6 @@
 """Figures of lesion segmentation: curves of precision and recall, photographs with overlays."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -31,12 +31,12 @@ def ranked(columns: Columns) -> dict[str, int]:
 
 def curve_figure(tables: Mapping[str, Columns], what: str = "pixels") -> Figure:
     """Precision over recall of all that is pooled, a line for each table, by its name."""
-    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
     axes = figure.subplots()
-    for name, columns in tables.items():
+    for (name, columns), style in zip(tables.items(), _styles(tables), strict=True):
         recall, precision, at = curve(columns)
-        (line,) = axes.plot(recall, precision, marker=".", markersize=3, label=name or None)
-        axes.plot(recall[at], precision[at], "o", color=line.get_color(), markersize=6)
+        axes.plot(recall, precision, marker=".", markersize=3, label=name or None, **style)
+        axes.plot(recall[at], precision[at], "o", color=style["color"], markersize=6)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
     axes.grid(alpha=0.3)
     if any(tables):
@@ -45,6 +45,18 @@ def curve_figure(tables: Mapping[str, Columns], what: str = "pixels") -> Figure:
         f"Precision and recall of all {what} pooled, at the thresholds k / 32; the dot is at 0.5."
     )
     return figure
+
+
+def _styles(names: Iterable[str]) -> list[dict]:
+    """Of each line a colour; names that differ in their fusion share it, the second one dashed."""
+    seen: dict[str, int] = {}
+    styles = []
+    for name in names:
+        maps = name.removesuffix(" arithmetic").removesuffix(" geometric")
+        again = maps in seen
+        number = seen.setdefault(maps, len(seen))
+        styles.append({"color": f"C{number % 10}", "linestyle": "--" if again else "-"})
+    return styles
 
 
 def curve(columns: Columns) -> tuple[np.ndarray, np.ndarray, int]:
@@ -59,22 +71,24 @@ def curve(columns: Columns) -> tuple[np.ndarray, np.ndarray, int]:
 
 def found_figure(tables: Mapping[str, Columns]) -> Figure:
     """Share of lesions found over false ones a photograph (FROC), a line for each table."""
-    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
     axes = figure.subplots()
-    for name, columns in tables.items():
+    for (name, columns), style in zip(tables.items(), _styles(tables), strict=True):
         total, count = columns["lesions"].sum(), len(columns["lesions"])
         names = (metrics.names(kind, metrics.SCORES[::-1]) for kind in ("found", "false"))
         found, false = (np.array([0.0, *(columns[c].sum() for c in each)]) for each in names)
         found, false = found / max(total, 1), false / count
         # Between two thresholds as the metric has it: straight, which on this axis is a curve
         rates = np.append(RATES[RATES < max(false[-1], MOST)], max(false[-1], MOST))
-        axes.plot(rates, np.interp(rates, false, found), label=name)
+        axes.plot(rates, np.interp(rates, false, found), label=name, **style)
     axes.set(xlabel="false ones a photograph", ylabel="share of lesions found", ylim=(0, 1))
     axes.set_xscale("symlog", linthresh=1 / 8)
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7)
-    figure.set_label("Lesions found, over false ones a photograph (FROC).")
+    figure.set_label(
+        "Share of lesions found over false ones a photograph (FROC), as the threshold falls."
+    )
     return figure
 
 

@@ -1,5 +1,6 @@
 """The part of a task that all tasks on lesions at full resolution share."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from segjax.errors import UserError
 from segjax.tasks.base import Experiment, Fields, check_fields
 from segjax.tasks.caches import check_cache, held_cache
 from segjax.tasks.lesions import metrics
+from segjax.tasks.lesions.healthy import read_rule
 from segjax.types import Array
 
 LESIONS, HEALTHY = "lesions", "healthy"  # kinds of photographs
@@ -38,8 +40,8 @@ class LesionTask:
 
     Args:
         target: the mask field of the lesions.
-        healthy: which photographs are healthy: `FIELD=NUMBER`, of a field of the data set, such as
-            grade=0; empty: those whose mask is.
+        healthy: which photographs are healthy: `FIELD=VALUE`, of a field of the data set, such as
+            grade=0 (`HealthyRule`); empty: those whose mask is.
         scale: of height and width at which the network sees photographs, up to 1.
         gain, sigma, offset: of the contrast enhancement, gain I - gain G_sigma * I + offset, sigma
             in pixels of the photograph as it is stored; a gain of 0 leaves photographs as they are.
@@ -77,12 +79,11 @@ class LesionTask:
         }
         for name, (value, requirement) in wanted.items():
             checks.require(f"config.task_options.{name}", value, requirement)
-        self.target, self.healthy = target, healthy
-        self._healthy_field, self._healthy_value = _rule(healthy)
+        self.target, self.healthy, self._rule = target, healthy, read_rule(healthy)
         self.recipe = Recipe(float(scale), float(sigma), float(gain), float(offset))
         self.healthy_centres, self.epoch_batches = healthy_centres, epoch_batches
         self.image_size = tuple(image_size)
-        others = [self._healthy_field] if self._healthy_field else []
+        others = [self._rule.field] if self._rule else []
         self.fields = ("image", "image_id", target, *others)
         self.classes = (target,)
         self.question = target
@@ -94,14 +95,7 @@ class LesionTask:
         check_fields(self.fields, features, where)
         if len(shape := features[self.target].shape) != 3 or shape[-1] != 1:
             raise UserError(f"{where}: its field {self.target!r} is no mask, which this task wants")
-        if not self._healthy_field:
-            return
-        told = features[self._healthy_field]
-        if told.shape or not np.issubdtype(told.np_dtype, np.number):
-            raise UserError(
-                f"config.task_options.healthy={self.healthy!r}: {self._healthy_field!r} does not "
-                "hold one number"
-            )
+        self._healthy_number(features)
 
     def check_place(self, experiment: Experiment) -> None:
         """UserError unless preprocessed photographs can be kept, and there is every kind of them.
@@ -115,9 +109,10 @@ class LesionTask:
     def _check_kinds(self, experiment: Experiment, split: str, wanted: Sequence[str]) -> None:
         """UserError where a split lacks a kind of photographs; reads until it has seen them all."""
         missing, data = list(wanted), experiment.data
-        if self._healthy_field and HEALTHY in missing:
+        if self._rule and HEALTHY in missing:
             # Read without pictures, which lets this end with the first that has lesions
-            if any(map(self._is_healthy, data.column(split, self._healthy_field))):
+            healthy = self._healthy_number(data.features)
+            if any(float(value) == healthy for value in data.column(split, self._rule.field)):
                 missing.remove(HEALTHY)
             else:
                 raise self._lacks(HEALTHY, experiment, split)
@@ -138,8 +133,9 @@ class LesionTask:
         rule = f"task_options.healthy={self.healthy}" if self.healthy else "with an empty mask"
         return UserError(f"{where}: no photograph is healthy ({rule})")
 
-    def _is_healthy(self, number: Any) -> bool:
-        return float(number) == self._healthy_value
+    def _healthy_number(self, features: Mapping[str, Any]) -> float | None:
+        """What healthy photographs hold in the field of the rule; None where masks decide."""
+        return self._rule.number(features) if self._rule else None
 
     @staticmethod
     def augmentations() -> dict[str, float]:
@@ -157,13 +153,18 @@ class LesionTask:
 
     # --- photographs ---------------------------------------------------------------------------
 
-    def read(self, example: Mapping) -> Marked:
-        """What is known of an example of the data set."""
+    def read(self, example: Mapping, healthy_number: float | None) -> Marked:
+        """What is known of an example of the data set.
+
+        Args:
+            example: of the data set.
+            healthy_number: what healthy ones hold in the field of the rule; None without a rule.
+        """
         image, lesions = np.asarray(example["image"]), np.asarray(example[self.target])[..., 0] > 0
         # At once, not when all are preprocessed
         self.check_size(id_of(example), self.recipe.size(image.shape))
-        if self._healthy_field:
-            is_healthy = self._is_healthy(example[self._healthy_field])
+        if self._rule:
+            is_healthy = float(example[self._rule.field]) == healthy_number
         else:
             is_healthy = not lesions.any()
         if is_healthy and lesions.any():
@@ -177,12 +178,14 @@ class LesionTask:
         """The preprocessed photographs of a split, none smaller than a patch."""
         data = experiment.data
         source, expression = data.open(split, self.fields), data.expression(split)
+        number = self._healthy_number(data.features)
+        rule = f"{self._rule.field}={number:g}" if self._rule else ""
         found = prepare_photographs(
             source,
             self.recipe,
             held_cache(experiment.config, data.digest),
-            read=self.read,
-            key=f"{data.digest}/{expression} {self.target} {self.healthy}",
+            read=functools.partial(self.read, healthy_number=number),
+            key=f"{data.digest}/{expression} {self.target} {rule}",
             label=expression,
         )
         for photograph in found:
@@ -274,18 +277,3 @@ class LesionTask:
 def takes_part(task: object, part: str) -> bool:
     """Whether networks of a task are proposals, or refinements, of a pipeline."""
     return isinstance(task, type) and issubclass(task, LesionTask) and task.part == part
-
-
-def _rule(healthy: str) -> tuple[str, float]:
-    """The field and its number; UserError for what is no rule."""
-    if not healthy:
-        return "", 0.0
-    field, equals, number = healthy.partition("=")
-    try:
-        if not (field and equals):
-            raise ValueError
-        return field, float(number)
-    except ValueError:
-        raise UserError(
-            f"config.task_options.healthy={healthy!r}: takes FIELD=NUMBER, such as grade=0"
-        ) from None

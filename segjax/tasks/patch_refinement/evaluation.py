@@ -25,7 +25,7 @@ class PatchEvaluator:
     def __init__(self, experiment: Experiment, split: str, photographs: Sequence[Photograph]):
         task = experiment.task
         task.candidates(experiment, split, photographs)  # for its errors
-        self._photographs = photographs
+        self._photographs, self._side = photographs, task.image_size
         masks = (p.labels | task.healthy_pixels(p) for p in photographs)
         judged = centres(masks, most=task.judged_patches)
         self._photograph, self._centre = judged.at(np.arange(len(judged)))
@@ -62,14 +62,26 @@ class PatchEvaluator:
     def mistakes(self, state: Any) -> tuple[list[tuple[str, float, np.ndarray]], ...]:
         """The lesion patches of the lowest, and the healthy ones of the highest probability.
 
-        Each is (photograph, probability, patch).
+        Each is (photograph, probability, patch). No two show the same place.
         """
         scores = self._scorer(state, self._photograph, self._centre)
         found = []
         for label, order in ((True, scores), (False, -scores)):
             own = np.flatnonzero(self._labels == label)
-            worst = own[np.argsort(order[own], kind="stable")][:SHOWN]
+            worst = self._apart(own[np.argsort(order[own], kind="stable")])
             patches = self._scorer.patches(self._photograph[worst], self._centre[worst])
             names = [self._photographs[index].name for index in self._photograph[worst]]
             found.append(list(zip(names, scores[worst].tolist(), patches, strict=True)))
         return tuple(found)
+
+    def _apart(self, order: np.ndarray) -> list[int]:
+        """The first of some pixels, each at least half a patch from those before it."""
+        least, chosen = min(self._side) / 2, []
+        for index in order:
+            same = [k for k in chosen if self._photograph[k] == self._photograph[index]]
+            far = np.abs(self._centre[same].astype(int) - self._centre[index].astype(int))
+            if not same or far.max(axis=-1).min() >= least:
+                chosen.append(int(index))
+            if len(chosen) == SHOWN:
+                break
+        return chosen

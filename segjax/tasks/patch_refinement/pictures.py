@@ -26,6 +26,6 @@ def mistakes_figure(lesions: Patches, healthy: Patches) -> Figure:
             axes.plot(patch.shape[1] // 2, patch.shape[0] // 2, "+", color="white", markersize=5)
     figure.set_label(
         "Above, patches around lesion pixels with the lowest probability; below, patches of "
-        "healthy pixels with the highest. The cross is the pixel that is judged."
+        "healthy pixels with the highest, one a place. The cross is the pixel that is judged."
     )
     return figure

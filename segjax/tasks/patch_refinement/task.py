@@ -212,6 +212,16 @@ class PatchRefinement(LesionTask):
         """Evaluates states on patches of a split."""
         return PatchEvaluator(experiment, split, self.open_photographs(experiment, split))
 
+    def remarks(self, columns: Mapping[str, np.ndarray]) -> list[str]:
+        """How many patches figures are of, before what all tasks on lesions say."""
+        patches, lesions = (int(np.sum(columns[name])) for name in ("pixels", "positives"))
+        said = (
+            f"Of {patches:,} patches, {lesions:,} of them around lesion pixels: figures of a "
+            "chosen few, which are not comparable with those of all pixels of photographs (`segjax "
+            "pipeline evaluate` gives these)."
+        )
+        return [said, *super().remarks(columns)]
+
     def predictor(self) -> Any:
         """There is none of whole photographs: where to look is another network's to say."""
         raise UserError(

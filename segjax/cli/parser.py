@@ -229,7 +229,7 @@ def _add_new(verbs) -> None:
         commands.new,
         "Write an experiment file that trains on a prepared set, to read and to change.",
         "Task, classes, sizes and losses come from the set; the file has a sweep of five losses, "
-        "or of weights of guidance.",
+        "or of weights of guidance; for lesion_segmentation it is a pipeline of two stages.",
     )
     parser.add_argument("path", type=a_path, metavar="PATH", help="of the file, as in vessels.py")
     parser.add_argument("--data", required=True, metavar="NAME", help="the prepared set")

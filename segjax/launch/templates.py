@@ -180,7 +180,7 @@ def get_pipeline(arg=None):
     stages = {{}}
     for name, scale in (("hgn_1x", 1.0), ("hgn_05x", 0.5)):
         stages[name] = microaneurysms.hypotheses({json.dumps(data)}, scale, **shared)
-        microaneurysms.small_hypotheses(stages[name], patch={SMALLEST // 2}, steps=400)
+        microaneurysms.small_hypotheses(stages[name], patch={SMALLEST // 2}, steps=240)
     for name, triplets in (("cls", False), ("prn", True)):
         stages[name] = microaneurysms.refinement({json.dumps(data)}, triplets, **shared)
         microaneurysms.small_refinement(stages[name], patch=65, steps=400, pool=1000)

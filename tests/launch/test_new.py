@@ -119,7 +119,6 @@ def test_lesions_in_two_stages(spots, capfd):
     made = definition.load("spots.py")
     for config in made.stages.values():
         experiment.name_parts(config)
-        assert config.train.steps == 400
         assert config.task_options.target == "spots" and config.data.splits.test == "test"
     assert definition.load("spots.py:seed=3").stages["prn"].seed == 3
 
@@ -128,7 +127,7 @@ def test_lesions_in_two_stages(spots, capfd):
 def test_what_is_written_for_lesions_trains_and_is_evaluated(spots):
     assert main(["new", "spots.py", "--data", "spots", "--task", "lesion_segmentation"]) == 0
     for config in definition.load("spots.py").stages.values():
-        assert experiment.check(config).total_steps == 400
+        assert experiment.check(config).total_steps == config.train.steps
     small = {
         "hgn_1x": "tests.pipelines.networks:Pixels",
         "hgn_05x": "tests.pipelines.networks:Pixels",

@@ -48,6 +48,16 @@ def test_what_was_evaluated_is_not_predicted_again(evaluated, tmp_path, predicte
     assert metrics_of(place)["rows"] == before["rows"]
 
 
+def test_a_report_of_other_options_is_named(evaluated, tmp_path, capsys):
+    place = evaluated.copy(tmp_path / "run")
+    capsys.readouterr()
+    assert place.run("evaluate", "--split", "validation") == 0
+    assert "other networks" not in capsys.readouterr().out
+    assert place.run("evaluate", "--split", "validation", "--config.refine.threshold=0.4") == 0
+    line = f"{place.folder / 'report_test.md'}: of other networks or options than these; "
+    assert f"{line}evaluate that split again" in capsys.readouterr().out
+
+
 def test_only_missing_photographs_are_predicted(evaluated, tmp_path, predicted, capsys):
     place = evaluated.copy(tmp_path / "run")
     (kept,) = (place.folder / "evaluation").iterdir()

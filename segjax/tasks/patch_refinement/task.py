@@ -214,7 +214,7 @@ class PatchRefinement(LesionTask):
 
     def remarks(self, columns: Mapping[str, np.ndarray]) -> list[str]:
         """How many patches figures are of, before what all tasks on lesions say."""
-        patches, lesions = (int(np.sum(columns[name])) for name in ("pixels", "positives"))
+        patches, lesions = (int(np.sum(columns.get(name, 0))) for name in ("pixels", "positives"))
         said = (
             f"Of {patches:,} patches, {lesions:,} of them around lesion pixels: figures of a "
             "chosen few, which are not comparable with those of all pixels of photographs (`segjax "

@@ -32,7 +32,7 @@ FLOORS = [
     {"inference"},
     {"report"},
     {"launch"},
-    {"pipelines"},
+    {"pipelines", "annotate"},
     {"cli"},
     {"__main__"},
 ]

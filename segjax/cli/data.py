@@ -10,7 +10,7 @@ from segjax.errors import UserError
 # Flags that a folder takes, by the field of a `Request` that they set.
 SHARED = ("group", "split", "validation", "test", "seed")
 FOLDER = ("images", "masks", "mask_pattern", "classes", "colours", "points", "units", "labels")
-FOLDER += ("findings", "needed")
+FOLDER += ("findings", "needed", "partial")
 TAKES = {"folder": FOLDER + SHARED, "nnunet": ("manual_dir", *SHARED)}
 # Without these there is nothing to read.
 NEEDS = {"folder": "images", "nnunet": "manual_dir"}

@@ -147,6 +147,12 @@ def _add_folder(parser: Parser) -> None:
         help="annotators who make a finding present; default: two thirds, and at least two",
     )
     group.add_argument(
+        "--partial",
+        action="store_true",
+        default=None,
+        help="leave out images of which the table of findings has no row",
+    )
+    group.add_argument(
         "--group",
         metavar="COLUMN",
         help="images of one group (a patient) stay together: a column, or a pattern of file names "

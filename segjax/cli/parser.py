@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import segjax
 from segjax.cli import commands
+from segjax.cli.annotate import add_annotate
 from segjax.cli.data_flags import add_data
 from segjax.cli.engines import sweep_engines
 from segjax.cli.flags import Parser, a_path
@@ -22,6 +23,7 @@ examples:
   segjax plan acdc
   segjax data prepare folder --images photos --masks drawn --name my_vessels
   segjax new my_vessels.py --data my_vessels
+  segjax annotate photos --annotations readings.sqlite
 """
 
 
@@ -40,6 +42,7 @@ def build_parser(arguments: Sequence[str] = ()) -> Parser:
     _add_predict(verbs)
     _add_export(verbs)
     add_data(verbs)
+    add_annotate(verbs)
     _add_plan(verbs)
     _add_new(verbs)
     _add_sweep(verbs, arguments)

@@ -21,20 +21,26 @@ def fleiss(found: Annotations, finding: str) -> float | None:
     return stats.fleiss_kappa(np.stack([marked, each.pop() - marked], axis=1))
 
 
+def cohen_pairs(found: Annotations, finding: str) -> dict[tuple[str, str], tuple[int, float]]:
+    """Cohen's kappa of every two annotators who share images, and of how many; nan as there."""
+    marks = found.findings[finding].marks
+    people = dict.fromkeys(who for everyone in found.annotators.values() for who in everyone)
+    values = {}
+    for pair in itertools.combinations(people, 2):
+        common = [name for name, who in found.annotators.items() if {*pair} <= {*who}]
+        if common:
+            rated = [[who in marks.get(name, {}) for name in common] for who in pair]
+            values[pair] = len(common), stats.cohen_kappa(*rated)
+    return values
+
+
 def cohen(found: Annotations, finding: str) -> tuple[float, int]:
     """Mean of Cohen's kappa over pairs of annotators, each of the images of both; over how many.
 
     Pairs without a common image, or of whom it is not defined, do not count; without any the mean
     is nan.
     """
-    marks = found.findings[finding].marks
-    people = dict.fromkeys(who for everyone in found.annotators.values() for who in everyone)
-    values = []
-    for pair in itertools.combinations(people, 2):
-        common = [name for name, who in found.annotators.items() if {*pair} <= {*who}]
-        if common:
-            rated = [[who in marks.get(name, {}) for name in common] for who in pair]
-            values.append(stats.cohen_kappa(*rated))
+    values = [value for _, value in cohen_pairs(found, finding).values()]
     known = [value for value in values if not math.isnan(value)]
     return (float(np.mean(known)) if known else math.nan), len(known)
 

@@ -63,9 +63,9 @@ class Annotations:
     """
 
     findings: Mapping[str, Finding]
-    annotators: Mapping[str, tuple[str, ...]]
-    table: columns.Table
-    points: columns.Table
+    annotators: Mapping[str, Sequence[str]]
+    table: columns.Table | None = None
+    points: columns.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,18 @@ def read(
     findings = {name: _joined(marks[name], annotators, needed) for name in sorted(marks)}
     _check_both(path, findings)
     return Annotations(findings, annotators, _of_images(path, rows, more), _pointed(path, rows))
+
+
+def with_rows(path: pathlib.Path, images: Mapping[str, pathlib.Path]) -> dict[str, pathlib.Path]:
+    """Those of the images that a table has a row of.
+
+    Raises: UserError for a table without one of them.
+    """
+    rows = tables.read_table(path, {"name": COLUMNS["name"]})
+    named = {tables.name_of(row["name"], images) for row in rows if row["name"] is not None}
+    if not (found := {name: file for name, file in images.items() if name in named}):
+        raise UserError(f"{FLAG} {path}: has a row of none of the {len(images)} images")
+    return found
 
 
 def points(

@@ -28,6 +28,8 @@ def of_photographs(found: Photographs) -> Iterator[str]:
     """One line for each thing that was understood."""
     sizes = Counter(found.sizes.values())
     yield f"images       {len(found.images)} in {found.request.images}, {_sizes(sizes)}"
+    if found.without_row:
+        yield f"             {found.without_row} others have no row in the table, and are left out"
     if found.turned:
         many = counted(found.turned, "image is turned by its", "images are turned by their")
         yield (

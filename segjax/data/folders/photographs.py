@@ -23,6 +23,7 @@ GO_WITH = {
     "colours": (("masks",), "whose colours it explains"),
     "units": (("points", "findings"), "whose points it measures"),
     "needed": (("findings",), "whose annotators it counts"),
+    "partial": (("findings",), "whose rows say which images are taken"),
 }
 # Fields that every set has, or that mean something of their own.
 TAKEN = ("image", "image_id", "group", ANNOTATED)
@@ -42,6 +43,7 @@ class Request(splitting.Wanted):
     labels: pathlib.Path | None = None
     findings: pathlib.Path | None = None
     needed: int | None = None
+    partial: bool = False
 
     @property
     def folder(self) -> pathlib.Path:
@@ -82,6 +84,7 @@ class Photographs:
         turned: images that an orientation noted in the file has turned.
         digests: of each image and its masks.
         findings: what annotators say, where a table of findings is given.
+        without_row: how many images were left out, of which that table has no row.
         tables: of what is said of each image.
     """
 
@@ -100,6 +103,7 @@ class Photographs:
     units: str = ""
     labels: Mapping[str, tuple[tuple[str, ...], Mapping[str, int]]] = field(default_factory=dict)
     findings: annotations.Annotations | None = None
+    without_row: int = 0
     tables: Sequence[columns.Table] = ()
 
     @property
@@ -185,6 +189,9 @@ def understood(request: Request, journal: scan.Journal) -> Photographs:
     """
     _check_flags(request)
     images, masks = _files(request)
+    every = len(images)
+    if request.partial:
+        images = annotations.with_rows(request.findings, images)
     pairs = None
     if masks:
         pairs = pairing.paired(images, masks, request.masks, request.mask_pattern)
@@ -229,6 +236,7 @@ def understood(request: Request, journal: scan.Journal) -> Photographs:
         same,
         turned,
         pattern=pairs.pattern if pairs else "",
+        without_row=every - len(images),
         tables=tables,
         **found,
     )

@@ -4,14 +4,17 @@ from segjax.data.regions.annotators import Aggregate, aggregated
 from segjax.data.regions.drawing import outlined
 from segjax.data.regions.geometry import REGIONS, rasterised, region_map, union
 from segjax.data.regions.lesions import Marked, marked
+from segjax.data.regions.outlines import anchors, polygons
 
 __all__ = [
     "REGIONS",
     "Aggregate",
     "Marked",
     "aggregated",
+    "anchors",
     "marked",
     "outlined",
+    "polygons",
     "rasterised",
     "region_map",
     "union",

@@ -93,3 +93,21 @@ def overlaps(activation: np.ndarray, region: np.ndarray) -> np.ndarray:
         either = region.sum(axis=(1, 2)) + ((1 - region) * above).sum(axis=(1, 2))
         rows.append(np.where(either > 0, both / np.maximum(either, 1e-12), 0.0))
     return np.stack(rows)
+
+
+def enlarged(
+    activation: np.ndarray, box: tuple[int, int, int, int], shape: tuple[int, int]
+) -> Float[np.ndarray, "h w"]:
+    """A map `[k, l]` at the size of the photograph, bilinear, within 0 and 1; 0 outside the box.
+
+    Args:
+        activation: after the sigmoid.
+        box: (top, bottom, left, right) of what the network saw.
+        shape: (height, width) of the photograph.
+    """
+    top, bottom, left, right = box
+    size = (right - left, bottom - top)
+    large = cv2.resize(activation.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    whole = np.zeros(shape, np.float32)
+    whole[top:bottom, left:right] = np.clip(large, 0, 1)
+    return whole

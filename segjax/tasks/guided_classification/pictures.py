@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from segjax.data.png import write_png
+from segjax.tasks.guided_classification.cells import enlarged
 from segjax.tasks.metric import Columns
 
 # The paper blurs with 32 x 32 pixels on photographs of 512.
@@ -126,9 +127,7 @@ def write_pictures(
     top, bottom, left, right = box
     inside = (slice(top, bottom), slice(left, right))
     size = (bottom - top, right - left)
-    large = cv2.resize(activation.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
-    whole = np.zeros(image.shape[:2], np.uint16)
-    whole[inside] = np.rint(np.clip(large, 0, 1) * DEEPEST).astype(np.uint16)
+    whole = np.rint(enlarged(activation, box, image.shape[:2]) * DEEPEST).astype(np.uint16)
     drawn = np.ascontiguousarray(image.copy())
     heat = np.clip(smoothed(activation, size), 0, 1)
     drawn[inside] = overlaid(image[inside], heat)

@@ -130,7 +130,7 @@ class GuidedClassification(ImageTask):
     def record(self, example: Mapping, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
         """`image` uint8, `label`, `region` bool at its size; without annotation -1 and none."""
         image = example["image"]
-        box = bounds(image) if self.crop else (0, image.shape[0], 0, image.shape[1])
+        box = self.box(image)
         cropped = image[box[0] : box[1], box[2] : box[3]]
         record = {
             "image": resize_image(cropped, image_size),
@@ -146,6 +146,10 @@ class GuidedClassification(ImageTask):
             other = shuffled(marked, name.decode() if isinstance(name, bytes) else str(name))
             record["guide"] = draw(other) if marked.any() else record["region"]
         return record
+
+    def box(self, image: np.ndarray) -> tuple[int, int, int, int]:
+        """(top, bottom, left, right) of what the network sees of a photograph."""
+        return bounds(image) if self.crop else (0, image.shape[0], 0, image.shape[1])
 
     def blank(self, image_size: tuple[int, int], batch: int) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes and types of a batch of records."""
@@ -250,7 +254,7 @@ class GuidedClassification(ImageTask):
         from segjax.tasks.guided_classification import pictures
 
         if "activation" in prediction:
-            box = bounds(image) if self.crop else (0, image.shape[0], 0, image.shape[1])
+            box = self.box(image)
             pictures.write_pictures(folder, name, image, box, np.asarray(prediction["activation"]))
 
     def case_figures(self, open_case: Callable, columns: Columns, names: Sequence[str]) -> dict:

@@ -70,7 +70,16 @@ class ImagePredictor:
         self, name: str, files: Sequence[pathlib.Path], output: pathlib.Path
     ) -> Sequence[float]:
         """Writes the pictures; what needs annotations is nan."""
-        task, image = self._task, read_image(files[0])
+        image = read_image(files[0])
+        known, single = self.apply(image)
+        # A picture may ask for what needs annotation, which has no value here
+        row = dict.fromkeys(self._task.columns, np.nan) | known
+        self._task.write_pictures(output, self._pictures[name], image, row, single)
+        return list(known.values())
+
+    def apply(self, image: np.ndarray) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """The row of a photograph by column, and what the task predicts of it."""
+        task = self._task
         fields = {k: v[None] for k, v in task.record({"image": image}, self._size).items()}
         predictions, scores = jax.device_get(self._apply(fields))
         rows = {**scores, **task.rows(predictions, fields)}
@@ -80,11 +89,7 @@ class ImagePredictor:
                 "`scores` nor `rows` gives"
             )
         known = {column: float(rows[column][0]) for column in self.columns}
-        single = {key: array[0] for key, array in predictions.items()}
-        # A picture may ask for what needs annotation, which has no value here
-        row = dict.fromkeys(task.columns, np.nan) | known
-        task.write_pictures(output, self._pictures[name], image, row, single)
-        return list(known.values())
+        return known, {key: array[0] for key, array in predictions.items()}
 
 
 def unique_names(paths: Sequence[pathlib.Path]) -> list[str]:

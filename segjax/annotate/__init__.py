@@ -1,0 +1,1 @@
+"""Annotation of findings by regions in a browser: `segjax annotate`."""

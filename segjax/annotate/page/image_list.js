@@ -1,0 +1,51 @@
+/** The list of all images with their status, to jump to one. */
+
+import { byId, make, setText } from "./dom.js";
+
+const STATUS = { new: "new", begun: "begun", done: "finished" };
+
+export class ImageList {
+  /** @param {import("./workbench.js").Workbench} bench */
+  constructor(bench) {
+    this.bench = bench;
+    this.dialog = byId("images");
+    this.filter = byId("image-filter");
+    this.list = byId("image-list");
+    this.filter.addEventListener("input", () => this.fill());
+    byId("images-close").addEventListener("click", () => this.dialog.close());
+  }
+
+  open() {
+    this.filter.value = "";
+    this.fill();
+    this.dialog.showModal();
+    this.list.querySelector("[aria-current]")?.scrollIntoView({ block: "center" });
+  }
+
+  fill() {
+    const { images, index } = this.bench;
+    const wanted = this.filter.value.trim().toLowerCase();
+    const numbered = images.map((image, i) => ({ image, i }));
+    const found = numbered.filter(({ image }) =>
+      `${image.name} ${STATUS[image.status]}`.toLowerCase().includes(wanted),
+    );
+    this.list.replaceChildren(...found.map(({ image, i }) => this.rowOf(image, i, i === index)));
+    setText(byId("image-count"), `${found.length} of ${images.length}`);
+  }
+
+  rowOf(image, index, isShown) {
+    const button = make(
+      "button",
+      { type: "button", class: `image ${image.status}` },
+      make("span", { class: "number" }, String(index + 1)),
+      make("span", { class: "name" }, image.name),
+      make("span", { class: "status" }, STATUS[image.status]),
+    );
+    if (isShown) button.setAttribute("aria-current", "true");
+    button.addEventListener("click", () => {
+      this.dialog.close();
+      this.bench.open(index);
+    });
+    return make("li", {}, button);
+  }
+}

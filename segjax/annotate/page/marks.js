@@ -1,0 +1,168 @@
+/** Draws regions, marks and points over the photograph. Lines and text are in css pixels. */
+
+import { chipOf, drawLabel, hatchOf } from "./ink.js";
+import { look } from "./palette.js";
+import { POINTS, POINT_LABELS } from "./reading.js";
+
+const GAP = 0.15; // between chips, of their size
+const SMALL_FROM = 16; // chips in a region from which on they are drawn smaller
+
+/**
+ * What is drawn.
+ * @typedef {{shapes: ?import("./shapes.js").Shapes, reading: import("./reading.js").Reading,
+ *   findings: string[], picked: ?string, hover: ?string, touched: Set<string>,
+ *   moved: Set<string>, names: ?Object<string, string>, predicted: Object<string, Point>,
+ *   dragged: ?string}} Scene `names`: labels of regions, null to leave them out
+ */
+
+/** Where things are drawn: `screen` and `photograph` set the context to their coordinates. */
+export class Paper {
+  constructor(context, view, ratioX, ratioY, unit) {
+    Object.assign(this, { context, view, ratioX, ratioY, unit });
+  }
+
+  screen() {
+    this.context.setTransform(this.ratioX, 0, 0, this.ratioY, 0, 0);
+  }
+
+  photograph() {
+    const { scale } = this.view;
+    const [x, y] = this.view.toCss(0, 0);
+    const { ratioX, ratioY } = this;
+    this.context.setTransform(ratioX * scale, 0, 0, ratioY * scale, ratioX * x, ratioY * y);
+  }
+
+  /** css pixels as a length in the photograph. */
+  css(length) {
+    return length / this.view.scale;
+  }
+}
+
+/** @param {Paper} paper @param {Scene} scene */
+export function drawMarks(paper, scene) {
+  if (scene.shapes) {
+    paper.photograph();
+    drawPicked(paper, scene);
+    drawOutlines(paper, scene);
+    drawHover(paper, scene);
+    paper.screen();
+    drawAnchored(paper, scene);
+  }
+  paper.screen();
+  drawPoints(paper, scene);
+}
+
+function drawPicked({ context, view }, { shapes, reading, findings, picked, touched }) {
+  if (!picked) return;
+  const { colour } = look(findings.indexOf(picked));
+  const hatch = hatchOf(context, colour, 1 / view.scale);
+  for (const region of reading.findings[picked] ?? []) {
+    const path = shapes.paths[region];
+    const saving = touched.has(`${picked}/${region}`);
+    context.globalAlpha = saving ? 0.08 : 0.2;
+    context.fillStyle = colour;
+    context.fill(path);
+    context.globalAlpha = saving ? 0.25 : 0.75;
+    context.fillStyle = hatch;
+    context.fill(path);
+  }
+  context.globalAlpha = 1;
+}
+
+function drawOutlines(paper, { shapes, moved, dragged }) {
+  const { context } = paper;
+  context.lineJoin = "round";
+  // The points are on their way: the regions will be others
+  if (moved.size || dragged) context.setLineDash([paper.css(6), paper.css(6)]);
+  context.strokeStyle = "rgba(0, 0, 0, 0.6)";
+  context.lineWidth = paper.css(paper.unit * 0.25);
+  context.stroke(shapes.all);
+  context.strokeStyle = "rgba(255, 255, 255, 0.85)";
+  context.lineWidth = paper.css(paper.unit * 0.09);
+  context.stroke(shapes.all);
+  context.setLineDash([]);
+}
+
+function drawHover(paper, { shapes, hover }) {
+  if (!hover) return;
+  const { context } = paper;
+  context.fillStyle = "rgba(255, 255, 255, 0.1)";
+  context.fill(shapes.paths[hover]);
+  context.strokeStyle = "#fff";
+  context.lineWidth = paper.css(paper.unit * 0.2);
+  context.stroke(shapes.paths[hover]);
+}
+
+/** Names of regions, and below each the chips of what is marked in it. */
+function drawAnchored(paper, scene) {
+  const { shapes, reading, findings, names, picked, touched } = scene;
+  const marked = Object.fromEntries(Object.keys(shapes.anchors).map((region) => [region, []]));
+  findings.forEach((finding, index) => {
+    for (const region of reading.findings[finding] ?? []) {
+      const saving = touched.has(`${finding}/${region}`);
+      marked[region]?.push({ index, saving, picked: finding === picked });
+    }
+  });
+  for (const [region, anchor] of Object.entries(shapes.anchors)) {
+    if (!anchor) continue;
+    const [x, y] = paper.view.toCss(...anchor);
+    if (names) drawLabel(paper, names[region], x, y, { middle: true });
+    drawChips(paper, marked[region], x, y + (names ? paper.unit * 0.75 : 0));
+  }
+}
+
+function drawChips(paper, chips, x, top) {
+  if (!chips.length) return;
+  const { context, unit } = paper;
+  const size = unit * (chips.length < SMALL_FROM ? 1.25 : 0.95);
+  const step = size * (1 + GAP);
+  const columns = Math.ceil(Math.sqrt(chips.length * 1.6));
+  const left = x - (Math.min(columns, chips.length) * step - size * GAP) / 2;
+  chips.forEach((chip, i) => {
+    const picture = chipOf(chip, size, paper.ratioX);
+    const [column, row] = [i % columns, Math.floor(i / columns)];
+    context.globalAlpha = chip.saving ? 0.45 : 1;
+    context.drawImage(picture, left + column * step, top + row * step, size, size);
+  });
+  context.globalAlpha = 1;
+}
+
+function drawPoints(paper, { reading, predicted, moved, dragged }) {
+  for (const name of POINTS) {
+    const at = reading[name];
+    if (at) drawPoint(paper, name, at, moved.has(name) || dragged === name, POINT_LABELS[name]);
+    else if (predicted[name]) {
+      drawPoint(paper, name, predicted[name], true, `${POINT_LABELS[name]}, predicted`);
+    }
+  }
+}
+
+/** A ring for the disc, a cross for the fovea. */
+function drawPoint(paper, name, at, dashed, label) {
+  const { context, unit } = paper;
+  const [x, y] = paper.view.toCss(...at);
+  const radius = unit * 0.75;
+  const path = new Path2D();
+  if (name === "disc") {
+    path.arc(x, y, radius, 0, 2 * Math.PI);
+    path.moveTo(x + 1, y);
+    path.arc(x, y, 1, 0, 2 * Math.PI);
+  } else {
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      path.moveTo(x + dx * radius * 0.25, y + dy * radius * 0.25);
+      path.lineTo(x + dx * radius * 1.15, y + dy * radius * 1.15);
+    }
+  }
+  context.setLineDash([]);
+  context.strokeStyle = "rgba(0, 0, 0, 0.75)";
+  context.lineWidth = unit * 0.36;
+  context.lineCap = "round";
+  context.stroke(path);
+  context.setLineDash(dashed ? [unit * 0.25, unit * 0.3] : []);
+  context.strokeStyle = "#fff";
+  context.lineWidth = unit * 0.16;
+  context.stroke(path);
+  context.setLineDash([]);
+  context.lineCap = "butt";
+  drawLabel(paper, label, x + radius * 1.4, y - radius * 1.2, {});
+}

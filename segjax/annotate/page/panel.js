@@ -1,0 +1,89 @@
+/** The panel at the right: which image, what is saved, points, normal, note, done. */
+
+import { byId, setText } from "./dom.js";
+import { POINTS, POINT_LABELS } from "./reading.js";
+
+export class Panel {
+  /** @param {import("./workbench.js").Workbench} bench */
+  constructor(bench) {
+    this.bench = bench;
+    this.note = byId("note");
+    const click = (id, run) => byId(id).addEventListener("click", run);
+    click("previous", () => bench.step(-1));
+    click("next", () => bench.step(1));
+    click("next-unfinished", () => bench.nextUnfinished());
+    click("undo", () => bench.undo());
+    click("redo", () => bench.redo());
+    click("finish", () => bench.finish());
+    click("reopen", () => bench.edit({ kind: "done", done: false }));
+    for (const point of POINTS) {
+      click(`${point}-again`, () => bench.placeAgain([point]));
+    }
+    byId("normal").addEventListener("change", () => [bench.toggleNormal(), this.render()]);
+    this.note.addEventListener("input", () => bench.writeNote(this.note.value));
+    this.note.addEventListener("blur", () => bench.sendNote());
+    bench.onChange(() => this.render());
+  }
+
+  render() {
+    this.renderImage();
+    this.renderSaving();
+    this.renderReading();
+    const { text, isError } = this.bench.message;
+    setText(byId("message"), text);
+    byId("message").classList.toggle("error", isError);
+  }
+
+  renderImage() {
+    const { bench } = this;
+    const { images, index, image } = bench;
+    const name = images[index]?.name ?? "";
+    setText(byId("image-name"), name);
+    byId("image-name").title = name;
+    setText(byId("image-size"), image ? `${image.width} × ${image.height} pixels` : "");
+    setText(byId("position"), `${index + 1} of ${images.length}, ${bench.done} finished`);
+    byId("previous").disabled = index <= 0;
+    byId("next").disabled = index >= images.length - 1;
+    byId("opening").hidden = Boolean(image || bench.problem || index < 0);
+    setText(byId("opening"), `Opening ${name}…`);
+    document.title = name ? `${name} (${index + 1} of ${images.length}) – segjax` : "segjax";
+  }
+
+  renderSaving() {
+    const { pending, queue, held } = this.bench;
+    const box = byId("saving");
+    const state = queue.trouble ? "trouble" : pending ? "waiting" : "saved";
+    box.className = state;
+    const at = held.saved && new Date(held.saved).toLocaleTimeString("en-GB");
+    const saved = at ? `Saved ${at}` : "Nothing to save yet";
+    const texts = { trouble: `Not saved: ${pending}`, waiting: "Saving…", saved };
+    setText(box.querySelector("span"), texts[state]);
+    byId("banner").hidden = !queue.trouble;
+    const what = pending === 1 ? "Your last action is" : `Your last ${pending} actions are`;
+    const text = `Not saved yet: ${queue.trouble}. ${what} kept here and sent again.`;
+    if (queue.trouble) setText(byId("banner"), text);
+  }
+
+  renderReading() {
+    const { bench } = this;
+    const { reading, held, image, placing } = bench;
+    for (const point of POINTS) {
+      const at = reading[point];
+      const here = placing === point;
+      const place = at ? `set at ${at.map((value) => value.toFixed(0)).join(", ")}` : "not set";
+      setText(byId(`${point}-state`), here ? "click it on the photograph" : place);
+      byId(`${point}-row`).classList.toggle("placing", here);
+      byId(`${point}-again`).disabled = !at;
+    }
+    setText(byId("hint"), placing ? `Click the ${POINT_LABELS[placing]}` : "");
+    byId("hint").hidden = !placing;
+    byId("normal").checked = reading.normal;
+    if (bench.draft === null && this.note.value !== reading.note) this.note.value = reading.note;
+    byId("done-badge").hidden = !reading.done;
+    byId("reopen").hidden = !reading.done;
+    setText(byId("finish").firstElementChild, reading.done ? "Next unfinished" : "Done & next");
+    byId("undo").disabled = !image || (!held.undo && !bench.pending);
+    byId("redo").disabled = !image || !held.redo;
+    for (const id of ["normal", "note", "finish", "reopen"]) byId(id).disabled = !image;
+  }
+}

@@ -1,0 +1,299 @@
+/** What is on the table: session, annotator, photograph, reading; and what can be done with it. */
+
+import { imagePath, request } from "./api.js";
+import { NEUTRAL } from "./adjust.js";
+import { Overviews } from "./overviews.js";
+import { Photograph } from "./photograph.js";
+import { Proposals } from "./proposals.js";
+import { Queue } from "./queue.js";
+import { applied, described, EMPTY, POINT_LABELS, POINTS } from "./reading.js";
+import { LIMITS, loadSettings, saveSettings } from "./settings.js";
+import { Shapes } from "./shapes.js";
+import { View } from "./view.js";
+
+const NOTHING = { reading: EMPTY, state: 0, undo: false, redo: false, saved: null, regions: null };
+const NOTE_PAUSE = 1000; // ms without a key after which a note is sent
+
+export class Workbench {
+  constructor(session) {
+    this.session = session;
+    this.findingNames = session.findings.map(({ name }) => name);
+    this.regionNames = session.regions.map(({ name }) => name);
+    const labelled = [...session.findings, ...session.regions];
+    this.labels = Object.fromEntries(labelled.map(({ name, label }) => [name, label]));
+    this.settings = loadSettings();
+    this.view = new View();
+    this.timings = {};
+    this.annotator = null;
+    this.images = [];
+    this.index = -1;
+    this.picked = null;
+    this.message = { text: "", isError: false };
+    this.listeners = [];
+    this.overviews = new Overviews();
+    this.turn = 0;
+    this.openedAt = null;
+    this.queue = new Queue(
+      (edit) => this.send(edit),
+      (answer, edit) => this.answered(answer, edit),
+      (error, edit, attempts) => this.refused(error, edit, attempts),
+      () => this.follow(),
+    );
+    this.proposals = new Proposals(this);
+    this.clear();
+  }
+
+  onChange(listener) {
+    this.listeners.push(listener);
+  }
+
+  changed() {
+    for (const listener of this.listeners) listener();
+  }
+
+  say(text, { isError = false } = {}) {
+    this.message = { text, isError };
+    this.changed();
+  }
+
+  // --- images ---------------------------------------------------------------------------------
+
+  clear() {
+    this.photograph?.close();
+    Object.assign(this, { image: null, photograph: null, shapes: null, problem: null });
+    Object.assign(this, { held: NOTHING, reading: EMPTY, draft: null, again: [] });
+    Object.assign(this, { hover: null, drag: null });
+    this.proposals.clear();
+  }
+
+  /** Takes an annotator, whose images are listed, and opens one. */
+  async begin(annotator, id) {
+    this.images = await request(`api/annotators/${annotator.id}/images`);
+    this.annotator = annotator;
+    const wanted = this.images.findIndex((image) => image.id === id);
+    const first = this.images.findIndex((image) => image.status !== "done");
+    await this.open(wanted >= 0 ? wanted : Math.max(first, 0));
+  }
+
+  /** Opens an image once everything of the one before is saved. */
+  async open(index) {
+    const turn = (this.turn += 1);
+    do await this.settled();
+    while (this.pending);
+    const listed = this.images[index];
+    if (!listed || turn !== this.turn) return;
+    this.clear();
+    this.index = index;
+    delete document.documentElement.dataset.openMs;
+    const started = performance.now();
+    this.changed();
+    try {
+      const [opened, overview] = await Promise.all([
+        request(imagePath(this.annotator.id, listed.id)),
+        this.overviews.get(listed.id),
+      ]);
+      if (turn !== this.turn) return;
+      this.image = opened.image;
+      this.photograph = new Photograph(opened.image, overview, () => this.changed());
+      this.view.show(opened.image.width, opened.image.height);
+      this.openedAt = started;
+      this.take(opened);
+      const next = this.images[index + 1];
+      if (next) requestIdleCallbackOrSoon(() => this.overviews.get(next.id).catch(() => {}));
+    } catch (error) {
+      if (turn === this.turn) this.problem = error.message;
+    }
+    this.changed();
+  }
+
+  get done() {
+    return this.images.filter((image) => image.status === "done").length;
+  }
+
+  step(by) {
+    const index = this.index + by;
+    if (this.images[index]) return this.open(index);
+    return this.say(by > 0 ? "This is the last image." : "This is the first image.");
+  }
+
+  nextUnfinished() {
+    const { images, index } = this;
+    const order = images.map((_, i) => (index + 1 + i) % images.length);
+    const next = order.find((i) => images[i].status !== "done");
+    if (next === undefined) return this.say(`All ${images.length} images are finished.`);
+    if (next === index) return this.say("All other images are finished.");
+    return this.open(next);
+  }
+
+  /** Marks the image as finished and goes on; stays where the server says that something lacks. */
+  async finish() {
+    if (await this.edit({ kind: "done", done: true })) await this.nextUnfinished();
+  }
+
+  // --- edits ----------------------------------------------------------------------------------
+
+  /** Sends an edit once those before it are saved. Resolves to whether it was taken. */
+  async edit(edit) {
+    if (!this.image) return false;
+    if (edit.kind !== "note") this.sendNote();
+    return this.queue.push(edit);
+  }
+
+  send(edit) {
+    // Of the state that is on the disk by then; the same with each attempt
+    if (edit.kind === "undo" || edit.kind === "redo") edit.state ??= this.held.state;
+    return request(`${imagePath(this.annotator.id, this.image.id)}/edits`, { body: edit });
+  }
+
+  answered(answer, edit) {
+    this.take(answer);
+    this.say(`${described(edit, this.labels)}, saved`);
+  }
+
+  async refused(error, edit, attempts) {
+    const current = error.body.current;
+    // A second attempt finds what the first has done
+    if (current && attempts > 1) return this.answered(current, edit);
+    const path = imagePath(this.annotator.id, this.image.id);
+    try {
+      this.take(current ?? (await this.queue.persist(() => request(path))));
+    } catch (second) {
+      this.problem = second.message;
+    }
+    return this.say(error.message, { isError: true });
+  }
+
+  /** Takes what the server holds. */
+  take(held) {
+    this.held = held;
+    this.shapes = held.regions && new Shapes(held.regions);
+    this.images[this.index].status = held.reading.done ? "done" : held.state ? "begun" : "new";
+    this.follow();
+    this.proposals.ask();
+  }
+
+  /** What the server holds and, on top, the edits that wait. */
+  follow() {
+    this.reading = this.queue.edits.reduce(applied, this.held.reading);
+    this.changed();
+  }
+
+  // --- what the annotator does ----------------------------------------------------------------
+
+  /** The point that the next click places; null where both are set. */
+  get placing() {
+    if (!this.image) return null;
+    return this.again[0] ?? POINTS.find((name) => !this.reading[name]) ?? null;
+  }
+
+  placeAgain(points) {
+    this.again = points;
+    this.say(`Click the ${POINT_LABELS[points[0]]}; Esc keeps it where it is.`);
+  }
+
+  place(at) {
+    const point = this.placing;
+    this.again = this.again.slice(1);
+    this.edit({ kind: "point", point, at });
+  }
+
+  pick(finding) {
+    this.picked = finding;
+    this.changed();
+  }
+
+  pickBeside(by) {
+    const count = this.findingNames.length;
+    const index = this.findingNames.indexOf(this.picked);
+    const next = index < 0 ? (by > 0 ? 0 : count - 1) : (index + by + count) % count;
+    this.pick(this.findingNames[next]);
+  }
+
+  toggleRegion(region) {
+    const finding = this.picked;
+    if (!finding) return this.say("Pick a finding first, then its regions.", { isError: true });
+    if (!this.reading.disc || !this.reading.fovea) {
+      const text = "Set the optic disc and the fovea first: regions follow from them.";
+      return this.say(text, { isError: true });
+    }
+    const marked = !(this.reading.findings[finding] ?? []).includes(region);
+    return this.edit({ kind: "region", finding, region, marked });
+  }
+
+  toggleNormal() {
+    return this.edit({ kind: "normal", normal: !this.reading.normal });
+  }
+
+  undo() {
+    return this.stepBack("undo");
+  }
+
+  redo() {
+    return this.stepBack("redo");
+  }
+
+  stepBack(kind) {
+    // What waits can be undone as soon as it is saved
+    if (!this.held[kind] && !this.pending) return this.say(`Nothing to ${kind}.`);
+    return this.edit({ kind });
+  }
+
+  // --- notes ----------------------------------------------------------------------------------
+
+  writeNote(text) {
+    this.draft = text;
+    clearTimeout(this.noteClock);
+    this.noteClock = setTimeout(() => this.sendNote(), NOTE_PAUSE);
+    this.changed();
+  }
+
+  sendNote() {
+    clearTimeout(this.noteClock);
+    const note = this.draft;
+    this.draft = null;
+    if (note !== null && note !== this.reading.note) this.edit({ kind: "note", note });
+  }
+
+  /** How many edits are not on the disk. */
+  get pending() {
+    const isWritten = this.draft !== null && this.draft !== this.reading.note;
+    return this.queue.length + Number(isWritten);
+  }
+
+  /** Resolves when everything is saved. */
+  settled() {
+    this.sendNote();
+    return this.queue.idle();
+  }
+
+  // --- display --------------------------------------------------------------------------------
+
+  set(settings) {
+    Object.assign(this.settings, settings);
+    for (const [name, [low, high]] of Object.entries(LIMITS)) {
+      this.settings[name] = Math.min(Math.max(this.settings[name], low), high);
+    }
+    saveSettings(this.settings);
+    this.changed();
+  }
+
+  toggle(name) {
+    this.set({ [name]: !this.settings[name] });
+  }
+
+  neutral() {
+    this.set(NEUTRAL);
+  }
+
+  /** Changes the view by a function of it. */
+  look(change) {
+    if (!this.image) return;
+    change(this.view);
+    this.changed();
+  }
+}
+
+// Safari has no idle callbacks
+function requestIdleCallbackOrSoon(work) {
+  (window.requestIdleCallback ?? ((soon) => setTimeout(soon, 300)))(work);
+}

@@ -1,0 +1,89 @@
+"""How far annotators are, and how far they agree on the photographs that they have finished."""
+
+import collections
+import math
+from collections.abc import Collection, Iterable, Mapping
+
+from segjax.annotate.photographs import Listed
+from segjax.annotate.store import AnnotationFile, Record
+from segjax.data.folders import agreement
+from segjax.data.folders.annotations import Annotations, Finding
+
+
+def progress(
+    file: AnnotationFile, findings: Mapping[str, str], listed: Mapping[str, Listed]
+) -> dict[str, object]:
+    """What the page of progress shows.
+
+    Agreement is of finished readings alone. Fleiss' kappa wants as many annotators for every
+    photograph: it is of those that the most frequent number of annotators, at least two, has
+    finished.
+
+    Args:
+        file: the annotation file.
+        findings: labels by name.
+        listed: the photographs of the folder.
+    """
+    records = file.records()
+    counts = {who.name: {"done": 0, "begun": 0} for who in file.annotators()}
+    for record in records:
+        if record.image.id in listed:
+            counts[record.annotator]["done" if record.reading.done else "begun"] += 1
+    finished = [record for record in records if record.reading.done]
+    names = {each.name for each in listed.values()}
+    return {
+        "images": len(listed),
+        "annotators": [{"name": name, **count} for name, count in counts.items()],
+        "findings": [
+            {"name": name, "label": label, **_agreement(finished, name)}
+            for name, label in findings.items()
+        ],
+        "missing": [name for name in file.images() if name not in names],
+    }
+
+
+def _agreement(finished: Iterable[Record], name: str) -> dict[str, object]:
+    found = _annotations(finished, name)
+    pairs = agreement.cohen_pairs(found, name)
+    mean, count = agreement.cohen(found, name)
+    same, compared = agreement.same_regions(found.findings[name])
+    most = _most_frequent(len(who) for who in found.annotators.values() if len(who) > 1)
+    several = [image for image, who in found.annotators.items() if len(who) == most]
+    fleiss = agreement.fleiss(_only(found, several), name) if several else math.nan
+    return {
+        "present": sum(len(marks) for marks in found.findings[name].marks.values()),
+        "cohen": [
+            {"a": a, "b": b, "images": images, "kappa": kappa}
+            for (a, b), (images, kappa) in pairs.items()
+        ],
+        "cohen_mean": mean,
+        "cohen_pairs": count,
+        "fleiss": fleiss,
+        "fleiss_images": len(several),
+        "fleiss_annotators": most,
+        "jaccard": same,
+        "jaccard_pairs": compared,
+    }
+
+
+def _annotations(finished: Iterable[Record], name: str) -> Annotations:
+    """Finished readings of a finding as a table of findings would hold them."""
+    annotators: dict[str, list[str]] = {}
+    marks: dict[str, dict[str, tuple[str, ...]]] = {}
+    for record in finished:
+        image = record.image.name
+        annotators.setdefault(image, []).append(record.annotator)
+        if name in record.reading.findings:
+            marks.setdefault(image, {})[record.annotator] = record.reading.findings[name]
+    return Annotations({name: Finding({}, {}, marks)}, annotators)
+
+
+def _only(found: Annotations, images: Collection[str]) -> Annotations:
+    kept = {image: found.annotators[image] for image in images}
+    return Annotations(found.findings, kept)
+
+
+def _most_frequent(numbers: Iterable[int]) -> int:
+    """The number that comes most often, the larger of equals; 0 for none."""
+    counts = collections.Counter(numbers)
+    return max(counts, key=lambda number: (counts[number], number), default=0)

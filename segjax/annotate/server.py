@@ -1,0 +1,274 @@
+"""The server behind the page: what it answers to each request."""
+
+import json
+import math
+import pathlib
+from collections.abc import Callable, Mapping
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+import segjax
+from segjax.annotate import photographs, progress, reading
+from segjax.annotate.guard import LARGEST_BODY, Guard, body_of, refusal
+from segjax.annotate.photographs import Folder, Opened
+from segjax.annotate.proposals import Proposals
+from segjax.annotate.store import AnnotationFile, Held, NotSaved, OtherState, other_picture
+from segjax.data import regions
+from segjax.errors import UserError
+
+PAGE = pathlib.Path(__file__).parent / "page"
+KINDS = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
+# Upper row of the keyboard for superior regions, lower row for inferior ones
+REGION_KEYS = dict(zip(regions.REGIONS, "qawsedrf", strict=True))
+
+
+class Missing(Exception):
+    """There is nothing under this address."""
+
+
+class Server:
+    """Answers of one folder and one annotation file.
+
+    Args:
+        folder: of photographs.
+        file: where readings go.
+        findings: the list to choose from, label by name.
+        proposals: of trained networks.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        file: AnnotationFile,
+        findings: Mapping[str, str],
+        proposals: Proposals,
+    ):
+        self._folder, self._file = folder, file
+        self._findings, self._proposals = findings, proposals
+
+    def app(self, token: str) -> Guard:
+        """The application; every address begins with the token."""
+        image, person = "/api/images/{image}", "/api/annotators/{annotator:int}"
+        routes = [
+            Route("/", _page("index.html")),
+            Route("/progress", _page("progress.html")),
+            *(Route(f"/static/{path.name}", _page(path.name)) for path in PAGE.iterdir()),
+            Route("/api/session", _answer(self._session)),
+            Route("/api/progress", _answer(self._progress)),
+            Route("/api/annotators", _answer(self._annotator), methods=["POST"]),
+            Route(f"{person}/images", _answer(self._images)),
+            Route(f"{person}/images/{{image}}", _answer(self._image)),
+            Route(f"{person}/images/{{image}}/edits", _answer(self._edit), methods=["POST"]),
+            Route(f"{person}/images/{{image}}/proposal", _answer(self._proposal)),
+            Route(f"{image}/overview", _answer(self._overview)),
+            Route(f"{image}/tiles/{{level:int}}/{{row:int}}/{{column:int}}", _answer(self._tile)),
+            Route(f"{image}/activation/{{finding}}", _answer(self._activation)),
+        ]
+        handlers = {404: lambda request, error: refusal(404, "there is nothing here")}
+        return Guard(Starlette(routes=routes, exception_handlers=handlers), token)
+
+    # --- what there is -------------------------------------------------------------------------
+
+    def _session(self, request: Request) -> Response:
+        labels = {name: name.replace("_", " ") for name in regions.REGIONS}
+        return JSONResponse(
+            {
+                "folder": self._folder.path.resolve().name,
+                "images": len(self._folder.listed),
+                "version": segjax.__version__,
+                "regions": [
+                    {"name": name, "label": label, "key": REGION_KEYS[name]}
+                    for name, label in labels.items()
+                ],
+                "findings": [{"name": n, "label": label} for n, label in self._findings.items()],
+                "proposals": self._proposals.offered,
+            }
+        )
+
+    def _annotator(self, request: Request, given: object) -> Response:
+        if not isinstance(given, Mapping) or not {"name"} <= {*given} <= {"name", "check"}:
+            raise UserError("takes the annotator's name")
+        known = self._file.annotator(given["name"])
+        who = known
+        if not known and not given.get("check"):
+            who = self._file.annotator(given["name"], make=True)
+        statuses = self._statuses(who.id) if who else {}
+        return JSONResponse(
+            {
+                "id": who.id if who else None,
+                "name": who.name if who else given["name"],
+                "known": known is not None,
+                "done": sum(status == "done" for status in statuses.values()),
+                "images": len(self._folder.listed),
+            }
+        )
+
+    def _images(self, request: Request) -> Response:
+        statuses = self._statuses(self._person(request))
+        return JSONResponse(
+            [
+                {"id": each.id, "name": each.name, "status": statuses.get(each.id, "new")}
+                for each in self._folder.listed.values()
+            ]
+        )
+
+    def _progress(self, request: Request) -> Response:
+        found = progress.progress(self._file, self._findings, self._folder.listed)
+        return JSONResponse(_without_nan(found))
+
+    # --- readings ------------------------------------------------------------------------------
+
+    def _image(self, request: Request) -> Response:
+        annotator, opened = self._person(request), self._opened(request)
+        image = {
+            "id": opened.id,
+            "name": opened.name,
+            "width": opened.width,
+            "height": opened.height,
+            "tile": photographs.TILE,
+            "levels": opened.levels,
+            "overview": opened.overview,
+        }
+        held = self._file.held(opened.id, annotator)
+        return JSONResponse({"image": image, **_shown(held, opened)})
+
+    def _edit(self, request: Request, edit: object) -> Response:
+        annotator, opened = self._person(request), self._opened(request)
+        kind = edit.get("kind") if isinstance(edit, Mapping) else None
+        if kind in ("undo", "redo"):
+            state = edit.get("state")
+            if {*edit} != {"kind", "state"} or isinstance(state, bool) or type(state) is not int:
+                raise UserError(f"{kind!r} takes the state that is shown")
+            try:
+                held = self._file.step(opened.id, annotator, state, forward=kind == "redo")
+            except OtherState:
+                current = _shown(self._file.held(opened.id, annotator), opened)
+                message = "changed meanwhile, in another window; this is what holds now"
+                return JSONResponse({"message": message, "current": current}, 409)
+        else:
+            allowed = reading.Allowed(self._findings, opened.width, opened.height)
+            held = self._file.edit(
+                opened, annotator, lambda before: reading.edited(before, edit, allowed)
+            )
+        return JSONResponse(_shown(held, opened))
+
+    # --- pictures and predictions --------------------------------------------------------------
+
+    def _overview(self, request: Request) -> Response:
+        return Response(photographs.overview(self._opened(request)), media_type="image/jpeg")
+
+    def _tile(self, request: Request) -> Response:
+        place = (request.path_params[name] for name in ("level", "row", "column"))
+        found = photographs.tile(self._opened(request), *place)
+        if found is None:
+            raise Missing
+        kind = "image/png" if found.startswith(b"\x89PNG") else "image/jpeg"
+        return Response(found, media_type=kind)
+
+    def _proposal(self, request: Request) -> Response:
+        annotator, opened = self._person(request), self._opened(request)
+        placed = self._file.held(opened.id, annotator).reading
+        return JSONResponse(_without_nan(self._proposals.of(opened, placed)))
+
+    def _activation(self, request: Request) -> Response:
+        opened = self._opened(request)
+        found = self._proposals.activation(opened, request.path_params["finding"])
+        if found is None:
+            raise Missing
+        return Response(found, media_type="image/png")
+
+    # --- what a request names ------------------------------------------------------------------
+
+    def _opened(self, request: Request) -> Opened:
+        id = request.path_params["image"]
+        if id not in self._folder.listed:
+            raise Missing
+        opened = self._folder.open(id)
+        if self._file.digest(id) not in (None, opened.digest):
+            raise UserError(other_picture(opened.name))
+        return opened
+
+    def _person(self, request: Request) -> int:
+        id = request.path_params["annotator"]
+        if id not in {each.id for each in self._file.annotators()}:
+            raise Missing
+        return id
+
+    def _statuses(self, annotator: int) -> dict[str, str]:
+        found = self._file.statuses(annotator)
+        return {id: status for id, status in found.items() if id in self._folder.listed}
+
+
+def _shown(held: Held, opened: Opened) -> dict[str, object]:
+    """A reading as the page takes it, with the regions that its points define."""
+    given = held.reading
+    shown = None
+    if given.disc and given.fovea:
+        place = given.disc, given.fovea, opened.height, opened.width
+        outlines, anchors = regions.polygons(*place), regions.anchors(*place)
+        shown = {
+            name: {
+                "polygons": [polygon.ravel().tolist() for polygon in outlines[name]],
+                "anchor": anchors[name],
+            }
+            for name in regions.REGIONS
+        }
+    return {
+        "reading": json.loads(given.to_json()),
+        "state": held.state,
+        "undo": held.undo,
+        "redo": held.redo,
+        "saved": held.saved,
+        "regions": shown,
+    }
+
+
+def _page(name: str) -> Callable:
+    """Answers with a file of the page, named here and not by the request."""
+    path = PAGE / name
+
+    async def answer(request: Request) -> Response:
+        return FileResponse(path, media_type=KINDS.get(path.suffix))
+
+    return answer
+
+
+def _answer(work: Callable[..., Response]) -> Callable:
+    """An endpoint that works in a thread, and says in one line what is wrong with a request."""
+
+    async def answer(request: Request) -> Response:
+        given = ()
+        if request.method == "POST":
+            if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+                return refusal(415, "takes JSON")
+            if (body := await body_of(request)) is None:
+                return refusal(413, f"takes at most {LARGEST_BODY} bytes")
+            try:
+                given = (json.loads(body),)
+            except (ValueError, RecursionError):
+                return refusal(400, "takes JSON")
+        try:
+            return await run_in_threadpool(work, request, *given)
+        except Missing:
+            return refusal(404, "there is nothing here")
+        except NotSaved as error:
+            return refusal(503, f"not saved: {error}")
+        except UserError as error:
+            return refusal(422, str(error))
+
+    return answer
+
+
+def _without_nan(value: object) -> object:
+    """null for what is not defined, which JSON has no other word for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {name: _without_nan(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return value

@@ -1,0 +1,337 @@
+"""The annotation file: SQLite, in which an edit is on the disk before it is confirmed.
+
+Every edit adds a state to a chain, whose end is the reading that holds; undo steps back along the
+chain and redo forth. Nothing is ever removed.
+"""
+
+import contextlib
+import datetime
+import os
+import pathlib
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from segjax.annotate import opening, schema
+from segjax.annotate.reading import EMPTY, Reading, from_json
+from segjax.data import names as naming
+from segjax.data.folders.columns import as_text
+from segjax.errors import UserError
+
+LONGEST_NAME = 80
+
+
+class NotSaved(UserError):
+    """The file takes nothing at the moment; the same edit may succeed later."""
+
+
+class OtherState(Exception):
+    """Undo or redo of a state that is not the last one any more."""
+
+
+class Identified(Protocol):
+    """A photograph as the file remembers it: its pixels upright, the SHA-256 of its file."""
+
+    id: str
+    name: str
+    digest: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Held:
+    """The reading that holds, and where its chain leads.
+
+    Attributes:
+        reading: of a photograph by an annotator.
+        state: its number; 0 for none.
+        undo: whether there is a state before it.
+        redo: whether there is one after it.
+        saved: when it was committed, ISO 8601 in UTC; None for none.
+    """
+
+    reading: Reading = EMPTY
+    state: int = 0
+    undo: bool = False
+    redo: bool = False
+    saved: str | None = None
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """A person: the number in this file, and the name as first given."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One reading with what it is of: a row of exports."""
+
+    image: "StoredImage"
+    annotator: str
+    reading: Reading
+    saved: str
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """A photograph that has been annotated (`Identified`)."""
+
+    id: str
+    name: str
+    digest: str
+    width: int
+    height: int
+
+
+class AnnotationFile:
+    """An open annotation file; its methods may be called from several threads.
+
+    Args:
+        path: of the file.
+        writable: whether it is opened to be written, and made where there is none.
+
+    Raises: UserError for a file that is locked, damaged, of another program or of a newer version.
+    """
+
+    def __init__(self, path: pathlib.Path, *, writable: bool = True):
+        self.path = path
+        self._lock = threading.RLock()
+        self._db = opening.connect(path, writable=writable)
+        self._place = _place(path)
+
+    def close(self) -> None:
+        """Ends the connection; what was committed is in the file."""
+        with self._lock:
+            self._db.close()
+
+    def backup(self, path: pathlib.Path) -> None:
+        """Copies the file as it is now, edits in progress before or after, to a new one."""
+        with self._lock:
+            opening.copy(self._db, path)
+
+    # --- settings and annotators ---------------------------------------------------------------
+
+    def setting(self, name: str) -> str | None:
+        """A setting of the file."""
+        found = self._all("SELECT value FROM settings WHERE name = ?", name)
+        return found[0][0] if found else None
+
+    def set(self, name: str, value: str) -> None:
+        """Sets it."""
+        with self.writing():
+            self._db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+
+    def annotators(self) -> list[Annotator]:
+        """Everyone who has given a name, in the order of their coming."""
+        return [Annotator(*row) for row in self._all("SELECT id, name FROM annotators ORDER BY id")]
+
+    def annotator(self, name: str, *, make: bool = False) -> Annotator | None:
+        """The person of a name, capitals and spaces aside; made where wanted.
+
+        Raises: UserError for an empty, an overlong or an unprintable name.
+        """
+        name, key = _person(name)
+        find = "SELECT id, name FROM annotators WHERE key = ?"
+        if make and not self._all(find, key):
+            with self.writing():  # two at once: the second finds the first's
+                self._db.execute(
+                    "INSERT OR IGNORE INTO annotators (name, key) VALUES (?, ?)", (name, key)
+                )
+        found = self._all(find, key)
+        return Annotator(*found[0]) if found else None
+
+    # --- readings ------------------------------------------------------------------------------
+
+    def held(self, image: str, annotator: int) -> Held:
+        """The reading that holds; the empty one where there is none."""
+        with self._lock:
+            found = self._all(
+                "SELECT s.id, s.previous, s.reading, s.saved FROM heads h LEFT JOIN states s"
+                " ON s.id = h.state WHERE h.image = ? AND h.annotator = ?",
+                image,
+                annotator,
+            )
+            if not found:
+                return Held()
+            state, _, text, saved = found[0]
+            redo = self._next(image, annotator, state) is not None
+        if state is None:
+            return Held(redo=redo)
+        return Held(from_json(text), state, True, redo, saved)
+
+    def edit(self, image: Identified, annotator: int, change: Callable[[Reading], Reading]) -> Held:
+        """Applies a change to the reading that holds; committed when it returns.
+
+        Raises: NotSaved where the file takes nothing; UserError as `change`, and for a photograph
+            that is another one than was annotated under its name.
+        """
+        with self.writing():
+            self._remember(image)
+            before = self.held(image.id, annotator)
+            after = change(before.reading)
+            if after != before.reading:
+                self._add(image.id, annotator, before.state or None, after)
+        return self.held(image.id, annotator)
+
+    def step(self, image: str, annotator: int, state: int, *, forward: bool) -> Held:
+        """Undo, or redo (`forward`), of the state that is shown.
+
+        Raises: OtherState where another one holds by now; UserError where there is nothing to go
+            to; NotSaved.
+        """
+        with self.writing():
+            held = self.held(image, annotator)
+            if held.state != state:
+                raise OtherState
+            if not (held.redo if forward else held.undo):
+                raise UserError(f"nothing to {'redo' if forward else 'undo'}")
+            if forward:
+                target = self._next(image, annotator, state or None)
+            else:
+                target = self._all("SELECT previous FROM states WHERE id = ?", state)[0][0]
+            self._db.execute(
+                "UPDATE heads SET state = ? WHERE image = ? AND annotator = ?",
+                (target, image, annotator),
+            )
+        return self.held(image, annotator)
+
+    def images(self) -> dict[str, StoredImage]:
+        """The photographs that have been annotated, by their name."""
+        rows = self._all("SELECT id, name, digest, width, height FROM images ORDER BY name")
+        return {row[1]: StoredImage(*row) for row in rows}
+
+    def digest(self, image: str) -> str | None:
+        """The SHA-256 of the file that was annotated; None where none was."""
+        found = self._all("SELECT digest FROM images WHERE id = ?", image)
+        return found[0][0] if found else None
+
+    def statuses(self, annotator: int) -> dict[str, str]:
+        """'begun' or 'done' of each photograph that an annotator has a reading of."""
+        rows = self._all(
+            "SELECT h.image, json_extract(s.reading, '$.done') FROM heads h JOIN states s"
+            " ON s.id = h.state WHERE h.annotator = ?",
+            annotator,
+        )
+        return {image: "done" if done else "begun" for image, done in rows}
+
+    def records(self) -> list[Record]:
+        """All readings that hold, by image and annotator."""
+        images = {image.id: image for image in self.images().values()}
+        rows = self._all(
+            "SELECT h.image, a.name, s.reading, s.saved FROM heads h"
+            " JOIN states s ON s.id = h.state JOIN annotators a ON a.id = h.annotator"
+            " JOIN images i ON i.id = h.image"
+            " ORDER BY i.name, a.key"
+        )
+        return [Record(images[i], who, from_json(text), saved) for i, who, text, saved in rows]
+
+    def put(self, image: Identified, annotator: int, reading: Reading, saved: str) -> None:
+        """Adds a reading of elsewhere, with the time of then; within `writing`."""
+        self._remember(image)
+        held = self.held(image.id, annotator)
+        self._add(image.id, annotator, held.state or None, reading, saved)
+
+    # --- transactions --------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """All that the block writes, or nothing; committed to the disk at its end."""
+        with self._lock, _as_not_saved(self.path):
+            if self._db.in_transaction:  # part of one that is open
+                yield
+                return
+            # SQLite would go on writing into a file that has no name any more
+            if _place(self.path) != self._place:
+                raise NotSaved(f"{self.path} was moved, removed or replaced; put it back")
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _remember(self, image: Identified) -> None:
+        known = self.digest(image.id)
+        if known and known != image.digest:
+            raise UserError(other_picture(image.name))
+        if not known:
+            self._db.execute(
+                "INSERT INTO images VALUES (?, ?, ?, ?, ?)",
+                (image.id, image.name, image.digest, image.width, image.height),
+            )
+
+    def _add(
+        self,
+        image: str,
+        annotator: int,
+        previous: int | None,
+        reading: Reading,
+        saved: str | None = None,
+    ) -> None:
+        cells = image, annotator, previous, reading.to_json(), saved or now()
+        state = self._db.execute(
+            "INSERT INTO states (image, annotator, previous, reading, saved, crc)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (*cells, schema.crc(*cells)),
+        ).lastrowid
+        self._db.execute("INSERT OR REPLACE INTO heads VALUES (?, ?, ?)", (image, annotator, state))
+
+    def _next(self, image: str, annotator: int, state: int | None) -> int | None:
+        """The state that followed last on one: what redo goes to."""
+        rows = self._all(
+            "SELECT max(id) FROM states WHERE image = ? AND annotator = ? AND previous IS ?",
+            image,
+            annotator,
+            state,
+        )
+        return rows[0][0]
+
+    def _all(self, statement: str, *values: object) -> Sequence[tuple]:
+        with self._lock, _as_not_saved(self.path):
+            return self._db.execute(statement, values).fetchall()
+
+
+def other_picture(name: str) -> str:
+    """What is said of a photograph whose file has changed."""
+    return (
+        f"{name}: is another file than the one that was annotated; put that one back, or give this "
+        "one another name"
+    )
+
+
+def now() -> str:
+    """The time, ISO 8601 in UTC."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _person(name: object) -> tuple[str, str]:
+    """A name with single blanks, and what it is compared by, as tables of findings do."""
+    if not isinstance(name, str) or not (name := " ".join(naming.composed(name).split())):
+        raise UserError("name: takes the annotator's name")
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        raise UserError(f"name: takes at most {LONGEST_NAME} printable characters")
+    return name, naming.key(as_text(name))
+
+
+def _place(path: pathlib.Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+@contextlib.contextmanager
+def _as_not_saved(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise NotSaved(f"{path}: {error}") from error

@@ -23,7 +23,9 @@ HEADERS = {
 
 def refusal(status: int, message: str) -> JSONResponse:
     """An answer that says in one line why there is none."""
-    return JSONResponse({"message": message}, status)
+    # Or the rest of a large body would still be received, and thrown away
+    headers = {"Connection": "close"} if status == 413 else None
+    return JSONResponse({"message": message}, status, headers)
 
 
 class Guard:

@@ -55,7 +55,6 @@ def serve(
             chosen = findings.chosen(file, listed)
             proposals = Proposals(points, runs, chosen)
             app = Server(photographs, file, chosen, proposals).app(_token(file))
-            _tell(photographs, file, bound.getsockname()[1], _token(file))
             config = uvicorn.Config(
                 app,
                 log_level="error",
@@ -66,6 +65,7 @@ def serve(
             )
             # It catches Ctrl-C, lets answers end, and raises it again
             with contextlib.suppress(KeyboardInterrupt):
+                _tell(photographs, file, bound.getsockname()[1], _token(file))
                 uvicorn.Server(config).run(sockets=[bound])
             print(f"ended; {_sum(file)} in {annotations}")
         finally:

@@ -73,7 +73,7 @@ def _rows(path: pathlib.Path) -> list[tuple[int, dict[str, str]]]:
             headers = reader.fieldnames or ()
             if lacking := [name for name in NEEDED if name not in headers]:
                 raise UserError(f"{path}: has no column {lacking[0]!r}; takes {', '.join(NEEDED)}")
-            rows = [(reader.line_num, row) for row in reader]
+            rows = list(enumerate(reader, 2))  # as a spreadsheet numbers them
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a table: {error}") from error
     for number, row in rows:

@@ -78,7 +78,7 @@ export class FindingsPanel {
       row.classList.toggle("saving", saving.has(`${picked}/${name}`));
     }
     setText(byId("regions-title"), picked ? `Regions of ${labels[picked]}` : "Regions");
-    const missing = picked ? "set the optic disc and the fovea first" : "pick a finding first";
+    const missing = picked ? "set disc and fovea first" : "pick a finding first";
     setText(byId("regions-hint"), ready || !image ? "" : missing);
   }
 }

@@ -105,10 +105,18 @@ function drawAnchored(paper, scene) {
   });
   for (const [region, anchor] of Object.entries(shapes.anchors)) {
     if (!anchor) continue;
-    const [x, y] = paper.view.toCss(...anchor);
+    const [x, y] = besidePoints(paper, anchor, reading);
     if (names) drawLabel(paper, names[region], x, y, { middle: true });
     drawChips(paper, marked[region], x, y + (names ? paper.unit * 0.75 : 0));
   }
+}
+
+/** Where an anchor is on the screen; below the handle of a point where that stands there. */
+function besidePoints({ view, unit }, anchor, reading) {
+  const [x, y] = view.toCss(...anchor);
+  const tops = POINTS.filter((name) => reading[name]).map((name) => view.toCss(...reading[name]));
+  const hidden = tops.find(([px, py]) => Math.hypot(px - x, py - y) < unit * 2);
+  return [x, hidden ? hidden[1] + unit * 1.7 : y];
 }
 
 function drawChips(paper, chips, x, top) {

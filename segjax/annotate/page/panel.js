@@ -71,9 +71,9 @@ export class Panel {
       const at = reading[point];
       const here = placing === point;
       const place = at ? `set at ${at.map((value) => value.toFixed(0)).join(", ")}` : "not set";
-      setText(byId(`${point}-state`), here ? "click it on the photograph" : place);
+      setText(byId(`${point}-state`), here ? "click on the photograph" : place);
       byId(`${point}-row`).classList.toggle("placing", here);
-      byId(`${point}-again`).disabled = !at;
+      byId(`${point}-again`).hidden = !at;
     }
     setText(byId("hint"), placing ? `Click the ${POINT_LABELS[placing]}` : "");
     byId("hint").hidden = !placing;

@@ -1,0 +1,66 @@
+"""What the page of progress says, against agreement computed by hand."""
+
+import pytest
+
+from segjax import stats
+from tests.annotate.serving import photograph, served
+
+# Of four photographs and three annotators: where drusen are marked; None: not finished.
+MARKS = [
+    [("macula",), ("macula", "temporal"), ("macula",)],
+    [(), (), ("temporal",)],
+    [("macula",), (), None],
+    [("temporal",), ("temporal",), ("macula",)],
+]
+NAMES = ("Kim", "Lee", "Park")
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for k in range(len(MARKS)):
+        photograph(folder / f"{k}.png", seed=k)
+    with served(folder, folder.parent / "progress.sqlite") as page:
+        for person, name in enumerate(NAMES):
+            who = page.annotator(name)
+            for image, marks in zip(who.images, MARKS, strict=True):
+                who.place(image["id"])
+                if marks[person] is None:
+                    continue
+                if marks[person]:
+                    regions = list(marks[person])
+                    who.edit(image["id"], "finding", finding="drusen", regions=regions)
+                else:
+                    who.edit(image["id"], "normal", normal=True)
+                who.edit(image["id"], "done", done=True)
+        yield page.get("api/progress").json
+
+
+def test_who_is_how_far(said):
+    expected = [("Kim", 4, 0), ("Lee", 4, 0), ("Park", 3, 1)]
+    assert [(a["name"], a["done"], a["begun"]) for a in said["annotators"]] == expected
+    assert said["images"] == 4 and said["missing"] == []
+
+
+def test_agreement_is_of_finished_readings(said):
+    drusen = next(each for each in said["findings"] if each["name"] == "drusen")
+    marked = [[None if m is None else bool(m) for m in row] for row in MARKS]
+    whole = [row for row in marked if None not in row]
+    kappas = {}
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        both = [(row[a], row[b]) for row in marked if row[a] is not None and row[b] is not None]
+        kappas[NAMES[a], NAMES[b]] = stats.cohen_kappa(*zip(*both, strict=True))
+    assert {(e["a"], e["b"]): e["kappa"] for e in drusen["cohen"]} == pytest.approx(kappas)
+    assert [each["images"] for each in drusen["cohen"]] == [4, 3, 3]
+    assert drusen["cohen_mean"] == pytest.approx(sum(kappas.values()) / 3)
+    counts = [[sum(row), 3 - sum(row)] for row in whole]
+    assert drusen["fleiss"] == pytest.approx(stats.fleiss_kappa(counts))
+    assert (drusen["fleiss_images"], drusen["fleiss_annotators"]) == (3, 3)
+    # Pairs that both marked: 1/2, 1, 1/2 of the first, 1, 0, 0 of the last photograph
+    assert drusen["jaccard"] == pytest.approx((0.5 + 1 + 0.5 + 1 + 0 + 0) / 6)
+    assert (drusen["jaccard_pairs"], drusen["present"]) == (6, 8)
+
+
+def test_what_is_not_defined_is_null(said):
+    other = next(each for each in said["findings"] if each["name"] == "membrane")
+    assert other["cohen_mean"] is None and other["fleiss"] is None and other["jaccard"] is None

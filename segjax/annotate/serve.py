@@ -7,7 +7,7 @@ import pathlib
 import secrets
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import uvicorn
 
@@ -65,11 +65,23 @@ def serve(
             )
             # It catches Ctrl-C, lets answers end, and raises it again
             with contextlib.suppress(KeyboardInterrupt):
-                _tell(photographs, file, bound.getsockname()[1], _token(file))
-                uvicorn.Server(config).run(sockets=[bound])
+                _Server(config, lambda: _tell(photographs, file, bound)).run(sockets=[bound])
             print(f"ended; {_sum(file)} in {annotations}")
         finally:
             file.close()
+
+
+class _Server(uvicorn.Server):
+    """Says where it is when it answers, and catches signals."""
+
+    def __init__(self, config: uvicorn.Config, tell: Callable[[], None]):
+        super().__init__(config)
+        self._tell = tell
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts to listen, and says so."""
+        await super().startup(sockets)
+        self._tell()
 
 
 def _bound(port: int) -> socket.socket:
@@ -97,7 +109,8 @@ def _token(file: AnnotationFile) -> str:
     return known
 
 
-def _tell(photographs: Folder, file: AnnotationFile, port: int, token: str) -> None:
+def _tell(photographs: Folder, file: AnnotationFile, bound: socket.socket) -> None:
+    port = bound.getsockname()[1]
     names = {each.name for each in photographs.listed.values()}
     if outside := photographs.outside:
         line = counted(outside, "link leads", "links lead")
@@ -106,7 +119,7 @@ def _tell(photographs: Folder, file: AnnotationFile, port: int, token: str) -> N
         line = counted(gone, "annotated photograph is", "annotated photographs are")
         print(f"segjax: {line} not in the folder: {shown(gone)}", file=sys.stderr)
     print(f"{counted(names, 'photograph', 'photographs')} of {photographs.path}, {_sum(file)}")
-    print(f"open   http://{HOST}:{port}/{token}/")
+    print(f"open   http://{HOST}:{port}/{_token(file)}/")
     print(f"from elsewhere: ssh -L {port}:{HOST}:{port} THIS_MACHINE, then the same address")
     print("Ctrl-C ends it; what pages show as saved is in the file", flush=True)
 

@@ -3,13 +3,14 @@
 import { look } from "./palette.js";
 
 const FONT = "system-ui, sans-serif";
-const HATCH = 12; // pixels from line to line
+const HATCH = 12; // pixels of a tile from line to line
+const PER_UNIT = 15; // pixels of a tile per rem
 
 const hatches = new Map();
 const chips = new Map();
 
-/** Slanted lines of a colour, as far apart on the screen at any zoom. */
-export function hatchOf(context, colour, scale) {
+/** Slanted lines of a colour, as far apart on the screen at any zoom; `unit` is a rem there. */
+export function hatchOf(context, colour, unit) {
   if (!hatches.has(colour)) {
     const tile = canvasOf(HATCH * 2);
     const pen = tile.getContext("2d");
@@ -24,7 +25,8 @@ export function hatchOf(context, colour, scale) {
     hatches.set(colour, context.createPattern(tile, "repeat"));
   }
   const pattern = hatches.get(colour);
-  pattern.setTransform(new DOMMatrix([scale / 2, 0, 0, scale / 2, 0, 0]));
+  const scale = unit / PER_UNIT / 2;
+  pattern.setTransform(new DOMMatrix([scale, 0, 0, scale, 0, 0]));
   return pattern;
 }
 

@@ -15,30 +15,7 @@ const SMALL_FROM = 16; // chips in a region from which on they are drawn smaller
  *   dragged: ?string}} Scene `names`: labels of regions, null to leave them out
  */
 
-/** Where things are drawn: `screen` and `photograph` set the context to their coordinates. */
-export class Paper {
-  constructor(context, view, ratioX, ratioY, unit) {
-    Object.assign(this, { context, view, ratioX, ratioY, unit });
-  }
-
-  screen() {
-    this.context.setTransform(this.ratioX, 0, 0, this.ratioY, 0, 0);
-  }
-
-  photograph() {
-    const { scale } = this.view;
-    const [x, y] = this.view.toCss(0, 0);
-    const { ratioX, ratioY } = this;
-    this.context.setTransform(ratioX * scale, 0, 0, ratioY * scale, ratioX * x, ratioY * y);
-  }
-
-  /** css pixels as a length in the photograph. */
-  css(length) {
-    return length / this.view.scale;
-  }
-}
-
-/** @param {Paper} paper @param {Scene} scene */
+/** @param {import("./paper.js").Paper} paper @param {Scene} scene */
 export function drawMarks(paper, scene) {
   if (scene.shapes) {
     paper.photograph();
@@ -52,10 +29,10 @@ export function drawMarks(paper, scene) {
   drawPoints(paper, scene);
 }
 
-function drawPicked({ context, view }, { shapes, reading, findings, picked, touched }) {
+function drawPicked({ context, view, unit }, { shapes, reading, findings, picked, touched }) {
   if (!picked) return;
   const { colour } = look(findings.indexOf(picked));
-  const hatch = hatchOf(context, colour, 1 / view.scale);
+  const hatch = hatchOf(context, colour, unit / view.scale);
   for (const region of reading.findings[picked] ?? []) {
     const path = shapes.paths[region];
     const saving = touched.has(`${picked}/${region}`);

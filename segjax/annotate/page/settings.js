@@ -6,7 +6,7 @@ const DISPLAY = "segjax.display";
 const LAST_NAME = "segjax.name";
 const ANNOTATOR = `segjax.annotator ${location.pathname}`; // of this file: the path has its token
 
-const DEFAULTS = { ...NEUTRAL, marks: true, names: true, map: true, opacity: 50, letters: true };
+const DEFAULTS = { ...NEUTRAL, marks: true, names: true, map: false, opacity: 50, letters: true };
 
 export const LIMITS = { brightness: [-100, 100], contrast: [-100, 100], opacity: [0, 100] };
 

@@ -1,7 +1,8 @@
 /** The canvas: its size, and redrawing it when something has changed. */
 
 import { byId, setText } from "./dom.js";
-import { drawMarks, Paper } from "./marks.js";
+import { drawMarks } from "./marks.js";
+import { Paper } from "./paper.js";
 import { moved, summary, touched } from "./reading.js";
 
 export class Stage {
@@ -9,7 +10,6 @@ export class Stage {
   constructor(bench) {
     this.bench = bench;
     this.canvas = byId("photograph");
-    this.context = this.canvas.getContext("2d", { alpha: false });
     this.asked = false;
     bench.onChange(() => [this.ask(), this.describe()]);
     new ResizeObserver(() => this.resize()).observe(this.canvas);
@@ -44,18 +44,15 @@ export class Stage {
   draw() {
     this.asked = false;
     const started = performance.now();
-    const { context, canvas, bench } = this;
+    const { bench } = this;
     const { view, settings, photograph } = bench;
-    const [ratioX, ratioY] = [canvas.width / view.width, canvas.height / view.height];
-    const paper = new Paper(context, view, ratioX, ratioY, this.unit);
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.fillStyle = "#0a0b0d";
-    context.fillRect(0, 0, canvas.width, canvas.height);
+    const paper = new Paper(this.canvas, view, this.unit);
     if (photograph) {
-      paper.photograph();
-      photograph.draw(context, view, ratioX, settings);
-      this.drawMap();
+      photograph.draw(paper, settings);
+      this.drawMap(paper);
       if (settings.marks) drawMarks(paper, this.scene());
+    } else {
+      paper.clear();
     }
     this.note("drawMs", performance.now() - started);
     if (photograph && bench.openedAt !== null) {
@@ -64,14 +61,15 @@ export class Stage {
     }
   }
 
-  drawMap() {
+  drawMap(paper) {
     const { settings, image, proposals } = this.bench;
     const map = settings.map && proposals.activation;
     if (!map) return;
-    this.context.imageSmoothingEnabled = true;
-    this.context.globalAlpha = settings.opacity / 100;
-    this.context.drawImage(map, 0, 0, image.width, image.height);
-    this.context.globalAlpha = 1;
+    paper.photograph();
+    paper.context.imageSmoothingEnabled = true;
+    paper.context.globalAlpha = settings.opacity / 100;
+    paper.context.drawImage(map, 0, 0, image.width, image.height);
+    paper.context.globalAlpha = 1;
   }
 
   scene() {
@@ -95,7 +93,7 @@ export class Stage {
   redraw() {
     const started = performance.now();
     this.draw();
-    this.context.getImageData(0, 0, 1, 1);
+    this.canvas.getContext("2d").getImageData(0, 0, 1, 1);
     const took = performance.now() - started;
     this.note("drawMs", took);
     return took;

@@ -14,7 +14,7 @@ WORK ?= work
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 
-.PHONY: demo test test-slow test-kills lint bench bench-losses bench-device docs clean
+.PHONY: demo test test-slow test-kills test-browser test-browser-kills lint bench bench-losses bench-device docs clean
 
 $(VENV)/ready: setup.cfg $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +35,14 @@ test-slow: $(VENV)/ready
 # Twenty kills at random moments, and jobs that lose a process: five minutes.
 test-kills: $(VENV)/ready
 	$(BIN)/python -m tests.kills
+
+# In headless Chromium with chromedriver: Debian's packages chromium and chromium-driver.
+test-browser: $(VENV)/ready
+	SEGJAX_REQUIRE=browser $(BIN)/pytest tests/annotate/test_browser.py
+
+# A hundred kills of the server or the browser between clicks: four minutes.
+test-browser-kills: $(VENV)/ready
+	$(BIN)/python -m tests.annotate.kills
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -96,13 +96,14 @@ class Person:
 
 
 @contextlib.contextmanager
-def served(folder, path, listed=None, proposals=None):
+def served(folder, path, listed=None, proposals=None, port=0):
     """A page of a folder; the annotation file is open while the block runs."""
     file = AnnotationFile(path)
     chosen = findings.chosen(file, listed)
     app = Server(Folder(folder), file, chosen, proposals or Proposals()).app(TOKEN)
     with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", port))
         bound.listen()
         config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off")
         server = uvicorn.Server(config)

@@ -71,5 +71,6 @@ async function reached(signal, patience, work) {
 async function check(response) {
   if (response.ok) return;
   const body = await response.json().catch(() => ({}));
-  throw new Refusal(response.status, body.message ?? `the server answered ${response.status}`, body);
+  const { status } = response;
+  throw new Refusal(status, body.message ?? `the server answered ${status}`, body);
 }

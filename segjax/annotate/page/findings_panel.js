@@ -40,7 +40,8 @@ export class FindingsPanel {
       this.bench.toggleRegion(name);
       this.render();
     });
-    const row = make("label", { class: "region" }, box, make("span", {}, label), make("kbd", {}, key));
+    const text = make("span", {}, label);
+    const row = make("label", { class: "region" }, box, text, make("kbd", {}, key));
     return { name, box, row };
   }
 

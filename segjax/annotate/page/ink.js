@@ -3,7 +3,7 @@
 import { look } from "./palette.js";
 
 const FONT = "system-ui, sans-serif";
-const HATCH = 12; // pixels of a tile from line to line
+const HATCH = 18; // pixels of a tile from line to line
 const PER_UNIT = 15; // pixels of a tile per rem
 
 const hatches = new Map();

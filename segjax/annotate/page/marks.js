@@ -36,10 +36,10 @@ function drawPicked({ context, view, unit }, { shapes, reading, findings, picked
   for (const region of reading.findings[picked] ?? []) {
     const path = shapes.paths[region];
     const saving = touched.has(`${picked}/${region}`);
-    context.globalAlpha = saving ? 0.08 : 0.2;
+    context.globalAlpha = saving ? 0.04 : 0.1;
     context.fillStyle = colour;
     context.fill(path);
-    context.globalAlpha = saving ? 0.25 : 0.75;
+    context.globalAlpha = saving ? 0.2 : 0.55;
     context.fillStyle = hatch;
     context.fill(path);
   }
@@ -63,8 +63,6 @@ function drawOutlines(paper, { shapes, moved, dragged }) {
 function drawHover(paper, { shapes, hover }) {
   if (!hover) return;
   const { context } = paper;
-  context.fillStyle = "rgba(255, 255, 255, 0.1)";
-  context.fill(shapes.paths[hover]);
   context.strokeStyle = "#fff";
   context.lineWidth = paper.css(paper.unit * 0.2);
   context.stroke(shapes.paths[hover]);

@@ -19,4 +19,12 @@ export class Overviews {
     }
     return found;
   }
+
+  /** Loads one that will presumably be asked for, once there is nothing else to do. */
+  prefetch(id) {
+    const load = () => this.get(id).catch(() => {});
+    // Safari has no idle callbacks
+    if (window.requestIdleCallback) requestIdleCallback(load);
+    else setTimeout(load, 300);
+  }
 }

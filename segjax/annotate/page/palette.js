@@ -1,4 +1,4 @@
-/** The colour and the number of each finding. Colour never stands alone: the number goes with it. */
+/** The colour and the number of each finding: colour never stands alone. */
 
 // Okabe and Ito (2008), without black, which a photograph's rim is
 const COLOURS = ["#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"];

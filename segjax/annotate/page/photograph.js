@@ -59,18 +59,33 @@ export class Photograph {
     const level = this.levelFor(view.scale * paper.ratioX);
     const shown = level === null ? [] : this.tiles.shown(level, view);
     this.tiles.want(shown.map(({ key }) => key));
-    // Below the tiles, too: it fills the hairlines between their smoothed edges
-    const { width, height } = this.image;
-    context.drawImage(adjusted(this.overview, adjustment), 0, 0, width, height);
+    const tiles = shown.map(({ key, box }) => ({ tile: this.tiles.get(key), box }));
+    const overview = adjusted(this.overview, adjustment);
+    if (shown.length && tiles.every(({ tile }) => tile && atHand(tile, adjustment))) {
+      // Smoothed edges leave hairlines between tiles
+      const line = paper.css(2 / paper.ratioX);
+      for (const { box: [x, y, width, height] } of tiles) {
+        this.drawPart(context, overview, [x - line / 2, y, line, height]);
+        this.drawPart(context, overview, [x, y - line / 2, width, line]);
+      }
+    } else {
+      context.drawImage(overview, 0, 0, this.image.width, this.image.height);
+    }
     const end = performance.now() + BUDGET;
-    for (const { key, box } of shown) {
-      const tile = this.tiles.get(key);
+    for (const { tile, box } of tiles) {
       if (!tile) continue;
       const isInTime = performance.now() < end;
       const picture = isInTime ? adjusted(tile, adjustment) : atHand(tile, adjustment);
       if (picture) context.drawImage(picture, ...box);
       else this.changed();
     }
+  }
+
+  /** Draws what the overview shows of a box of the photograph. */
+  drawPart(context, overview, [x, y, width, height]) {
+    const [perX, perY] = [overview.width / this.image.width, overview.height / this.image.height];
+    const part = [x * perX, y * perY, width * perX, height * perY];
+    context.drawImage(overview, ...part, x, y, width, height);
   }
 
   close() {

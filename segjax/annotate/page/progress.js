@@ -22,7 +22,8 @@ function annotatorRow({ name: who, done, begun }, images) {
 }
 
 function findingRow(found) {
-  const fleiss = `${count(found.fleiss_annotators, "annotator")}, ${count(found.fleiss_images, "image")}`;
+  const annotators = count(found.fleiss_annotators, "annotator");
+  const fleiss = `${annotators}, ${count(found.fleiss_images, "image")}`;
   return make(
     "tr",
     {},
@@ -50,7 +51,8 @@ function show({ images, annotators, findings, missing }) {
   byId("findings").replaceChildren(...findings.map(findingRow));
   const select = byId("finding");
   const chosen = select.value;
-  select.replaceChildren(...findings.map((each) => make("option", { value: each.name }, each.label)));
+  const options = findings.map((each) => make("option", { value: each.name }, each.label));
+  select.replaceChildren(...options);
   if (findings.some((each) => each.name === chosen)) select.value = chosen;
   select.onchange = () => showPairs(findings);
   showPairs(findings);

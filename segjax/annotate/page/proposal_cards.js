@@ -44,16 +44,20 @@ export class ProposalCards {
 
   findingCard(each) {
     const { proposals, labels } = this.bench;
-    const number = (value) => value.toFixed(2);
-    const said = `Model: ${labels[each.finding]}, probability ${number(each.probability)}`;
+    const label = labels[each.finding];
+    const [probability, threshold] = [each.probability, each.threshold].map((p) => p.toFixed(2));
     if (!proposals.isPresent(each)) {
-      return { text: `${said} (present from ${number(each.threshold)}): not present`, quiet: true };
+      const why = `probability ${probability}, present from ${threshold}`;
+      return { text: `${label}: not present (${why})`, quiet: true };
+    }
+    if (proposals.isDecided(each)) {
+      const how = proposals.isAccepted(each) ? "accepted" : "dismissed";
+      return { text: `${label}: ${how} (probability ${probability})`, quiet: true };
     }
     const regions = each.regions?.map((name) => labels[name]).join(", ") || "none";
     const where = each.regions ? `regions: ${regions}` : "regions follow from disc and fovea";
-    const text = `${said} (present from ${number(each.threshold)}), ${where}`;
-    if (proposals.isAccepted(each)) return { text, state: "accepted", quiet: true };
-    if (proposals.isDecided(each)) return { text, state: "dismissed", quiet: true };
+    const sure = `probability ${probability} (present from ${threshold})`;
+    const text = `Model: ${label}, ${sure}, ${where}`;
     const isNext = proposals.open[0] === each && !Object.keys(proposals.points).length;
     return {
       text,
@@ -70,9 +74,8 @@ export class ProposalCards {
   }
 }
 
-function cardOf({ text, state, quiet = false, buttons = [] }) {
+function cardOf({ text, quiet = false, buttons = [] }) {
   const card = make("li", { class: quiet ? "card quiet" : "card" }, make("p", {}, text));
-  if (state) card.append(make("p", { class: "state" }, state));
   if (buttons.length) card.append(make("div", { class: "row" }, ...buttons.map(buttonOf)));
   return card;
 }

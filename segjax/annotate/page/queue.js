@@ -45,7 +45,14 @@ export class Queue {
 
   async run() {
     this.running = true;
-    while (this.items.length) await this.deliverFirst();
+    try {
+      while (this.items.length) await this.deliverFirst();
+    } catch (error) {
+      // A fault of the page: nothing more is sent, and what waits stays visible as not saved
+      this.trouble = `the page has failed (${error.message}); reload it`;
+      this.changed();
+      throw error;
+    }
     this.running = false;
     for (const resolve of this.waiters.splice(0)) resolve();
     this.changed();
@@ -60,10 +67,10 @@ export class Queue {
       this.answered(answer, edit);
       settle(true);
     } catch (error) {
-      // Anything else is a fault of the page: the edit stays the first, and the page says so
       if (!(error instanceof Refusal)) throw error;
       const { attempts } = this;
       this.items.shift();
+      this.changed(); // what was refused is no longer shown, whatever comes next
       await this.refused(error, edit, attempts);
       settle(false);
     }

@@ -7,7 +7,14 @@
  */
 
 /** @type {Reading} */
-export const EMPTY = { disc: null, fovea: null, findings: {}, normal: false, note: "", done: false };
+export const EMPTY = {
+  disc: null,
+  fovea: null,
+  findings: {},
+  normal: false,
+  note: "",
+  done: false,
+};
 
 export const POINTS = ["disc", "fovea"];
 export const POINT_LABELS = { disc: "optic disc", fovea: "fovea" };
@@ -70,8 +77,10 @@ export function described(edit, labels) {
       return `${POINT_LABELS[edit.point]} ${edit.at ? "set" : "taken away"}`;
     case "points":
       return "optic disc and fovea set";
-    case "region":
-      return `${labels[edit.region]} ${edit.marked ? "" : "no longer "}marked for ${labels[edit.finding]}`;
+    case "region": {
+      const marked = edit.marked ? "marked" : "no longer marked";
+      return `${labels[edit.region]} ${marked} for ${labels[edit.finding]}`;
+    }
     case "finding":
       return `${names(edit.regions) || "no region"} marked for ${labels[edit.finding]}`;
     case "normal":

@@ -32,6 +32,7 @@ export class Stage {
     this.bench.view.resize(width, height);
     // At once: a canvas whose size was set is empty
     this.draw();
+    this.bench.changed();
   }
 
   /** Draws at the next frame. */

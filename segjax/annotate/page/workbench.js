@@ -12,6 +12,7 @@ import { Shapes } from "./shapes.js";
 import { View } from "./view.js";
 
 const NOTHING = { reading: EMPTY, state: 0, undo: false, redo: false, saved: null, regions: null };
+const RETRY = 1000; // ms after which an image is asked for again
 const NOTE_PAUSE = 1000; // ms without a key after which a note is sent
 
 export class Workbench {
@@ -86,7 +87,7 @@ export class Workbench {
     this.index = index;
     delete document.documentElement.dataset.openMs;
     const started = performance.now();
-    this.changed();
+    this.say(`${listed.name}, ${index + 1} of ${this.images.length}`);
     try {
       const [opened, overview] = await Promise.all([
         request(imagePath(this.annotator.id, listed.id)),
@@ -99,9 +100,11 @@ export class Workbench {
       this.openedAt = started;
       this.take(opened);
       const next = this.images[index + 1];
-      if (next) requestIdleCallbackOrSoon(() => this.overviews.get(next.id).catch(() => {}));
+      if (next) this.overviews.prefetch(next.id);
     } catch (error) {
-      if (turn === this.turn) this.problem = error.message;
+      if (turn !== this.turn) return;
+      this.problem = error.message;
+      if (error.isTemporary) setTimeout(() => turn === this.turn && this.open(index), RETRY);
     }
     this.changed();
   }
@@ -291,9 +294,4 @@ export class Workbench {
     change(this.view);
     this.changed();
   }
-}
-
-// Safari has no idle callbacks
-function requestIdleCallbackOrSoon(work) {
-  (window.requestIdleCallback ?? ((soon) => setTimeout(soon, 300)))(work);
 }

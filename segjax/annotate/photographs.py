@@ -16,6 +16,7 @@ from segjax.errors import UserError
 
 TILE = 512
 OVERVIEW = 2048  # pixels of the longer side of the first picture
+DECODED = 2  # photographs at once
 KEPT = 3  # photographs in memory; of 12 megapixels one takes 36 MB
 
 
@@ -93,6 +94,8 @@ class Folder:
         self.listed = {each.id: each for each in every}
         self._opened: collections.OrderedDict = collections.OrderedDict()
         self._lock, self._reading = threading.Lock(), collections.defaultdict(threading.Lock)
+        # Many at once, as of someone who leafs through them, would all come late
+        self._few = threading.BoundedSemaphore(DECODED)
 
     def open(self, id: str) -> Opened:
         """A photograph with its pixels; read again where the file has changed.
@@ -114,7 +117,8 @@ class Folder:
                 if key in self._opened:
                     self._opened.move_to_end(key)
                     return self._opened[key]
-            made = self._read(listed)
+            with self._few:
+                made = self._read(listed)
             with self._lock:
                 self._opened[key] = made
                 while len(self._opened) > KEPT:

@@ -65,6 +65,7 @@ docs: $(VENV)/ready
 	$(BIN)/python docs/losses_table.py
 	$(BIN)/python docs/augmentation_table.py
 	$(BIN)/python docs/regions_picture.py
+	$(BIN)/python docs/annotate_picture.py
 
 clean:
 	rm -rf $(VENV) .cache build *.egg-info

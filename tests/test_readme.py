@@ -1,13 +1,18 @@
 """The commands of the README run as written, on miniature settings; its Python example too."""
 
+import pathlib
 import re
 import shlex
+from dataclasses import replace
 
 import cv2
 import nibabel
 import numpy as np
 import pytest
 
+from segjax.annotate import serve
+from segjax.annotate.photographs import Folder
+from segjax.annotate.store import AnnotationFile
 from segjax.cli import main
 from segjax.config.durations import siblings
 from tests.data.folders import settings
@@ -100,11 +105,26 @@ def test_commands_are_found():
     assert verbs == {
         *("train", "evaluate", "predict", "sweep", "report", "bench"),
         *("data", "check", "landscape", "plan", "export", "config", "new", "pipeline"),
+        "annotate",
     }
+
+
+def annotate_one(server, sockets):
+    """In place of serving: one finished reading, as a page would have made it."""
+    photographs, file = (
+        Folder(pathlib.Path("photos")),
+        AnnotationFile(pathlib.Path("readings.sqlite")),
+    )
+    opened = photographs.open(next(iter(photographs.listed)))
+    kim = file.annotator("Kim", make=True)
+    file.edit(opened, kim.id, lambda before: replace(before, normal=True, done=True))
+    file.close()
 
 
 def test_commands_run_as_written(folder, monkeypatch, capfd):
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(serve._Server, "run", annotate_one)
+    monkeypatch.setattr("segjax.cli.annotate.PORT", 0)
     for command in COMMANDS:
         words = miniature(shlex.split(command)[1:])
         status = main(words)

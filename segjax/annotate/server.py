@@ -126,6 +126,7 @@ class Server:
         annotator, opened = self._person(request), self._opened(request)
         image = {
             "id": opened.id,
+            "version": _version(opened),
             "name": opened.name,
             "width": opened.width,
             "height": opened.height,
@@ -190,6 +191,9 @@ class Server:
         opened = self._folder.open(id)
         if self._file.digest(id) not in (None, opened.digest):
             raise UserError(other_picture(opened.name))
+        # What a page shows, and its annotator clicks, may be of the file before
+        if request.query_params.get("version", _version(opened)) != _version(opened):
+            raise UserError(f"{opened.name}: has changed since it was opened; open it again")
         return opened
 
     def _person(self, request: Request) -> int:
@@ -201,6 +205,11 @@ class Server:
     def _statuses(self, annotator: int) -> dict[str, str]:
         found = self._file.statuses(annotator)
         return {id: status for id, status in found.items() if id in self._folder.listed}
+
+
+def _version(opened: Opened) -> str:
+    """Stands for the content of a file."""
+    return opened.digest[:16]
 
 
 def _shown(held: Held, opened: Opened) -> dict[str, object]:

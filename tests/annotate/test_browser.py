@@ -274,6 +274,23 @@ def test_what_the_server_missed_is_sent_again(browser, photos, tmp_path):
     browser.close_windows()
 
 
+def test_a_photograph_that_is_replaced_while_it_is_shown_is_not_marked(browser, tmp_path):
+    photograph(tmp_path / "photos" / "a.png", size=(300, 200))
+    with served(tmp_path / "photos", tmp_path / "a.sqlite") as page:
+        window = browser.window(page)
+        window.begin("Kim")
+        photograph(tmp_path / "photos" / "a.png", size=(300, 200), seed=5)
+        window.click(100, 100)
+        window.wait("!document.getElementById('problem').hidden")
+        assert "has changed since it was opened" in window.text("problem")
+        assert held(page, "Kim")["state"] == 0
+        window.reload()
+        window.click(100, 100)
+        window.saved()
+        assert held(page, "Kim")["state"] == 1
+    browser.close_windows()
+
+
 def test_the_page_measures_itself(window):
     window.begin("Kim")
     assert 0 < window.js("Number(document.documentElement.dataset.openMs)") < 5000

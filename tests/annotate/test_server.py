@@ -153,6 +153,28 @@ def test_a_photograph_that_was_replaced_is_not_annotated(tmp_path):
         assert kim.open(image).json["message"] == "a.png: No such file or directory"
 
 
+def test_what_a_page_shows_is_what_it_annotates(tmp_path):
+    """No picture or edit of a photograph is of the one that has replaced it."""
+    photograph(tmp_path / "photos" / "a.png")
+    with served(tmp_path / "photos", tmp_path / "a.sqlite") as page:
+        kim = page.annotator("Kim")
+        image = kim.images[0]["id"]
+        version = kim.open(image).json["image"]["version"]
+        pictures = [f"api/images/{image}/{which}" for which in ("overview", "tiles/0/0/0")]
+        path = f"api/annotators/{kim.id}/images/{image}/edits?version={version}"
+        edit = {"kind": "point", "point": "disc", "at": [3, 4]}
+        assert page.get(f"{pictures[0]}?version={version}").status == 200
+        photograph(tmp_path / "photos" / "a.png", seed=9)
+        answers = [page.get(f"{picture}?version={version}") for picture in pictures]
+        for answer in (*answers, page.post(path, edit)):
+            assert (
+                answer.status == 422 and "has changed since it was opened" in answer.json["message"]
+            )
+        again = kim.open(image).json
+        assert again["reading"]["disc"] is None and again["image"]["version"] != version
+        assert page.post(path.replace(version, again["image"]["version"]), edit).status == 200
+
+
 def test_nothing_is_written_into_the_folder(page, kim, photos):
     before = sorted((p, p.stat().st_mtime_ns) for p in photos.rglob("*"))
     for each in kim.images[:2]:

@@ -48,8 +48,12 @@ export async function picture(path, { signal, patience = PATIENCE } = {}) {
 export const imagePath = (annotator, image) =>
   `api/annotators/${annotator}/images/${encodeURIComponent(image)}`;
 
-/** @param {string} image */
-export const picturesPath = (image) => `api/images/${encodeURIComponent(image)}`;
+/**
+ * A picture of the file that was opened, not of one that has taken its place since.
+ * @param {{id: string, version: string}} image @param {string} which
+ */
+export const picturePath = ({ id, version }, which) =>
+  `api/images/${encodeURIComponent(id)}/${which}?version=${version}`;
 
 /** Does work that may fail on the way; what fails there is a `Refusal`, a cancelled one is not. */
 async function reached(signal, patience, work) {

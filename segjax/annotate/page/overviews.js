@@ -1,18 +1,19 @@
 /** Pictures of whole photographs: that of the next one is loaded before it is asked for. */
 
-import { picture, picturesPath } from "./api.js";
+import { imagePath, picture, picturePath, request } from "./api.js";
 
 const KEPT = 3;
 
 export class Overviews {
-  kept = new Map(); // id -> promise of a bitmap, the longest unused first
+  kept = new Map(); // path -> promise of a bitmap, the longest unused first
 
-  /** @returns {Promise<ImageBitmap>} */
-  get(id) {
-    const found = this.kept.get(id) ?? picture(`${picturesPath(id)}/overview`);
-    this.kept.delete(id);
-    this.kept.set(id, found);
-    found.catch(() => this.kept.delete(id));
+  /** @param {object} image @returns {Promise<ImageBitmap>} */
+  get(image) {
+    const path = picturePath(image, "overview");
+    const found = this.kept.get(path) ?? picture(path);
+    this.kept.delete(path);
+    this.kept.set(path, found);
+    found.catch(() => this.kept.delete(path));
     for (const old of this.kept.keys()) {
       if (this.kept.size <= KEPT) break;
       this.kept.delete(old);
@@ -21,8 +22,11 @@ export class Overviews {
   }
 
   /** Loads one that will presumably be asked for, once there is nothing else to do. */
-  prefetch(id) {
-    const load = () => this.get(id).catch(() => {});
+  prefetch(annotator, id) {
+    const load = () =>
+      request(imagePath(annotator, id))
+        .then(({ image }) => this.get(image))
+        .catch(() => {});
     // Safari has no idle callbacks
     if (window.requestIdleCallback) requestIdleCallback(load);
     else setTimeout(load, 300);

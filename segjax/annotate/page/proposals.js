@@ -1,6 +1,6 @@
 /** What trained networks propose of the photograph that is shown. Accepting is an edit like any. */
 
-import { imagePath, picture, picturesPath, request } from "./api.js";
+import { imagePath, picture, picturePath, request } from "./api.js";
 import { POINTS } from "./reading.js";
 
 const PATIENCE = 600; // seconds; a network is loaded, and compiled, with the first question
@@ -72,7 +72,7 @@ export class Proposals {
     const { signal } = this.control;
     this.maps[name] = null;
     try {
-      const path = `${picturesPath(this.bench.image.id)}/activation/${encodeURIComponent(name)}`;
+      const path = picturePath(this.bench.image, `activation/${encodeURIComponent(name)}`);
       this.maps[name] = await picture(path, { signal, patience: PATIENCE });
       this.bench.changed();
     } catch (error) {

@@ -1,6 +1,6 @@
 /** Tiles of one photograph: those that are seen are loaded, nearest to the middle first. */
 
-import { picture, picturesPath } from "./api.js";
+import { picture, picturePath } from "./api.js";
 
 const KEPT = 200;
 const AT_ONCE = 6;
@@ -66,7 +66,7 @@ export class Tiles {
     const control = new AbortController();
     this.loading.set(key, control);
     try {
-      const path = `${picturesPath(this.image.id)}/tiles/${key}`;
+      const path = picturePath(this.image, `tiles/${key}`);
       const bitmap = await picture(path, { signal: control.signal });
       this.kept.set(key, bitmap);
       this.drop();

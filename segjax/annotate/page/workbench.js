@@ -89,10 +89,8 @@ export class Workbench {
     const started = performance.now();
     this.say(`${listed.name}, ${index + 1} of ${this.images.length}`);
     try {
-      const [opened, overview] = await Promise.all([
-        request(imagePath(this.annotator.id, listed.id)),
-        this.overviews.get(listed.id),
-      ]);
+      const opened = await request(imagePath(this.annotator.id, listed.id));
+      const overview = await this.overviews.get(opened.image);
       if (turn !== this.turn) return;
       this.image = opened.image;
       this.photograph = new Photograph(opened.image, overview, () => this.changed());
@@ -100,7 +98,7 @@ export class Workbench {
       this.openedAt = started;
       this.take(opened);
       const next = this.images[index + 1];
-      if (next) this.overviews.prefetch(next.id);
+      if (next) this.overviews.prefetch(this.annotator.id, next.id);
     } catch (error) {
       if (turn !== this.turn) return;
       this.problem = error.message;
@@ -145,7 +143,9 @@ export class Workbench {
   send(edit) {
     // Of the state that is on the disk by then; the same with each attempt
     if (edit.kind === "undo" || edit.kind === "redo") edit.state ??= this.held.state;
-    return request(`${imagePath(this.annotator.id, this.image.id)}/edits`, { body: edit });
+    const { id, version } = this.image;
+    const path = `${imagePath(this.annotator.id, id)}/edits?version=${version}`;
+    return request(path, { body: edit });
   }
 
   answered(answer, edit) {
@@ -159,7 +159,10 @@ export class Workbench {
     if (current && attempts > 1) return this.answered(current, edit);
     const path = imagePath(this.annotator.id, this.image.id);
     try {
-      this.take(current ?? (await this.queue.persist(() => request(path))));
+      const found = current ?? (await this.queue.persist(() => request(path)));
+      // A photograph that was replaced while it was shown: nothing of it is taken over
+      if (found.image && found.image.version !== this.image.version) this.problem = error.message;
+      else this.take(found);
     } catch (second) {
       this.problem = second.message;
     }

@@ -52,7 +52,11 @@ def number(
         # Python's True and False are integers.
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             return False
-        return math.isfinite(value) and _within(value, least, above, most, below)
+        try:
+            finite = math.isfinite(value)
+        except OverflowError:  # a whole number beyond what a float holds
+            return False
+        return finite and _within(value, least, above, most, below)
 
     return Requirement("a number" + _bounds(least, above, most, below), holds)
 

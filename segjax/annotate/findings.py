@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from segjax.annotate.store import AnnotationFile
 from segjax.data.folders.annotations import identifier
@@ -16,7 +16,7 @@ _LABELS = {"rnfl_defect": "RNFL defect"}
 
 def standard() -> dict[str, str]:
     """The findings that experiments of segjax know, by name, with their labels."""
-    return {name: _LABELS.get(name, name.replace("_", " ").capitalize()) for name in FINDINGS}
+    return {name: label_of(name) for name in FINDINGS}
 
 
 def read(path: pathlib.Path) -> dict[str, str]:
@@ -50,6 +50,17 @@ def read(path: pathlib.Path) -> dict[str, str]:
     return found
 
 
+def label_of(name: str) -> str:
+    """What a finding without a label of its own is called."""
+    return _LABELS.get(name, name.replace("_", " ").capitalize())
+
+
+def held(file: AnnotationFile) -> dict[str, str]:
+    """The list that holds now, and behind it what is marked all the same."""
+    found = kept(file) or standard()
+    return found | {name: label_of(name) for name in file.ever_marked() if name not in found}
+
+
 def kept(file: AnnotationFile) -> dict[str, str] | None:
     """The list that an annotation file was made with; None for a new one."""
     text = file.setting(_SETTING)
@@ -70,7 +81,8 @@ def chosen(
     """
     before = kept(file)
     found = read(path) if path is not None else before or dict(otherwise or {}) or standard()
-    if lost := [name for name in marked(file) if name not in found]:
+    # Of the whole history: undo may bring a mark back
+    if lost := [name for name in file.ever_marked() if name not in found]:
         raise UserError(
             f"{FLAG} {path}: lacks {', '.join(lost)}, which {file.path} has marks of; add it"
         )
@@ -82,8 +94,3 @@ def keep(file: AnnotationFile, found: dict[str, str]) -> None:
     """Writes the list down, where it is not the file's own already."""
     if kept(file) != found or list(kept(file)) != list(found):
         file.set(_SETTING, json.dumps(list(found.items()), ensure_ascii=False))
-
-
-def marked(file: AnnotationFile) -> Collection[str]:
-    """The findings that somebody has marked."""
-    return dict.fromkeys(name for record in file.records() for name in record.reading.findings)

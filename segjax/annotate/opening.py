@@ -24,11 +24,12 @@ def connect(path: pathlib.Path, *, writable: bool) -> sqlite3.Connection:
         another program, or of a newer version.
     """
     _check(path, writable=writable)
+    made = writable and _make_private(path)
     try:
-        if writable:
-            _make_private(path)
-        # mode=rw: a file that has vanished meanwhile is an error, not a new one
-        uri = f"{path.absolute().as_uri()}?mode={'rw' if writable else 'ro'}"
+        # mode=rw: a file that has vanished meanwhile is an error, not a new one. It is also for
+        # reading, where the last one to close tidies the log away
+        mode = "rw" if writable or os.access(path, os.W_OK) else "ro"
+        uri = f"{path.absolute().as_uri()}?mode={mode}"
         connection = sqlite3.connect(
             uri, uri=True, timeout=WAIT, isolation_level=None, check_same_thread=False
         )
@@ -39,7 +40,9 @@ def connect(path: pathlib.Path, *, writable: bool) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        if made:
+            path.unlink(missing_ok=True)
         raise UserError(f"{FLAG} {path}: {_what(error)}") from error
     return connection
 
@@ -79,10 +82,15 @@ def _check(path: pathlib.Path, *, writable: bool) -> None:
         raise UserError(f"{FLAG} {path}: is no annotation file (SQLite); take another name")
 
 
-def _make_private(path: pathlib.Path) -> None:
-    """Makes an empty file that its owner alone reads: it holds the token of the address."""
-    if not path.exists():
+def _make_private(path: pathlib.Path) -> bool:
+    """Makes an empty file, which its owner alone reads for its token; whether there was none."""
+    if path.exists():
+        return False
+    try:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise UserError(f"{FLAG} {path}: {error.strerror}") from error
+    return True
 
 
 def _prepare(connection: sqlite3.Connection, path: pathlib.Path, *, writable: bool) -> None:
@@ -96,10 +104,15 @@ def _prepare(connection: sqlite3.Connection, path: pathlib.Path, *, writable: bo
             f"{FLAG} {path}: has version {version}, and this segjax knows versions up to "
             f"{schema.version()}; use the segjax that wrote it, or a newer one"
         )
-    if (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise UserError(f"{FLAG} {path}: is damaged ({found}); go back to a backup")
-    _check_states(connection, path, version)
+    found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if found == "ok" and version:
+        found = schema.damaged(connection) or "ok"
+    if found != "ok":
+        raise UserError(f"{FLAG} {path}: is damaged ({_line(found)}); go back to a backup")
     if not writable:
+        connection.execute("PRAGMA query_only = ON")
+        if empty:
+            raise UserError(f"{FLAG} {path}: is empty; was it copied without its -wal file?")
         if version < schema.version():
             raise UserError(
                 f"{FLAG} {path}: has version {version}, this segjax writes {schema.version()}; "
@@ -108,6 +121,9 @@ def _prepare(connection: sqlite3.Connection, path: pathlib.Path, *, writable: bo
         return
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    # Into the file itself with each commit: a log that gets lost, or lies beside another file, is
+    # next to nothing then
+    connection.execute("PRAGMA wal_autocheckpoint = 1")
     connection.execute("PRAGMA foreign_keys = ON")
     # At once, so that a file that cannot be written is refused now and not at the first click
     connection.execute("BEGIN IMMEDIATE")
@@ -117,28 +133,24 @@ def _prepare(connection: sqlite3.Connection, path: pathlib.Path, *, writable: bo
         schema.migrate(connection, version)
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
 
 
-def _check_states(connection: sqlite3.Connection, path: pathlib.Path, version: int) -> None:
-    """UserError for a state whose cells are others than were written."""
-    if version == 0:
-        return
-    rows = connection.execute(
-        "SELECT id, image, annotator, previous, reading, saved, crc FROM states"
-    )
-    for number, *cells, crc in rows:
-        if schema.crc(*cells) != crc:
-            raise UserError(f"{FLAG} {path}: is damaged (state {number}); go back to a backup")
+def _line(text: str) -> str:
+    """What SQLite says of damage, in one short line."""
+    return " ".join(text.replace("*", " ").split())[:120]
 
 
-def _what(error: sqlite3.Error) -> str:
+def _what(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "is damaged; go back to a backup"
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _BUSY:
         return "is locked by another program; close it there"
     if code in _DAMAGED:
-        return f"is damaged ({error}); go back to a backup"
+        return f"is damaged ({_line(str(error))}); go back to a backup"
     if code == sqlite3.SQLITE_READONLY:
         return "cannot be written; change its permissions"
     return str(error)

@@ -162,9 +162,11 @@ def tile(opened: Opened, level: int, row: int, column: int) -> bytes | None:
 
     It covers TILE 2^level pixels of the photograph a side, less at its edges; None beyond them.
     """
+    if not 0 <= level < opened.levels:
+        return None
     side = TILE << level
     top, left = row * side, column * side
-    if not (0 <= level < opened.levels and 0 <= top < opened.height and 0 <= left < opened.width):
+    if not (0 <= top < opened.height and 0 <= left < opened.width):
         return None
     pixels = opened.pixels[top : top + side, left : left + side]
     if level == 0:

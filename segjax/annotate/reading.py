@@ -1,6 +1,7 @@
 """What one annotator says of one photograph, and the edits that change it. Touches no file."""
 
 import json
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
@@ -10,6 +11,8 @@ from segjax.errors import UserError
 
 Point = tuple[float, float]
 LONGEST_NOTE = 4000
+# Of the shorter side, that disc and fovea lie apart at least: closer they define no regions
+NEAREST = 0.02
 POINTS = ("disc", "fovea")
 
 
@@ -89,6 +92,31 @@ def edited(reading: Reading, edit: object, allowed: Allowed) -> Reading:
     return checked(change(reading, allowed, *(edit[key] for key in keys)), allowed)
 
 
+def from_mapping(given: Mapping) -> Reading:
+    """A reading that comes from elsewhere; UserError for what `edited` would not have made.
+
+    Args:
+        given: the attributes of a reading, as JSON has them.
+    """
+    findings = given["findings"]
+    if not isinstance(findings, Mapping):
+        raise UserError("findings: takes regions by the name of a finding")
+    for name, marked in findings.items():
+        _check_regions(marked)
+        if not marked:
+            raise UserError(f"{name!r} is marked without regions")
+    for name in ("normal", "done"):
+        checks.require(name, given[name], checks.switch())
+    _check_note(given["note"])
+    return Reading(
+        **{name: None if given[name] is None else _place(name, given[name]) for name in POINTS},
+        findings={name: _in_order(marked) for name, marked in findings.items()},
+        normal=given["normal"],
+        note=given["note"],
+        done=given["done"],
+    )
+
+
 def checked(reading: Reading, allowed: Allowed) -> Reading:
     """The reading, no longer done where it says nothing; UserError for one that makes no sense."""
     for name in POINTS:
@@ -100,14 +128,16 @@ def checked(reading: Reading, allowed: Allowed) -> Reading:
                     f"{name} ({x:g}, {y:g}) lies outside the photograph of "
                     f"{allowed.width}x{allowed.height} pixels"
                 )
-    if reading.disc is not None and reading.disc == reading.fovea:
-        raise UserError("disc and fovea are one point, which defines no regions; move one")
+    if None not in (reading.disc, reading.fovea):
+        apart = math.dist(reading.disc, reading.fovea)
+        if apart <= NEAREST * min(allowed.width, allowed.height):
+            raise UserError(
+                f"disc and fovea are {apart:.3g} pixels apart, too close for regions; move one"
+            )
     if reading.findings and None in (reading.disc, reading.fovea):
         raise UserError("regions follow from the disc and the fovea: place both first")
     if reading.findings and reading.normal:
         raise UserError("an eye with findings is not normal")
-    for name in reading.findings:
-        checks.require("finding", name, checks.choice(tuple(allowed.findings)))
     return reading if reading.is_complete else replace(reading, done=False)
 
 
@@ -137,13 +167,12 @@ def _region(
 
 def _finding(reading: Reading, allowed: Allowed, finding: object, marked: object) -> Reading:
     checks.require("finding", finding, checks.choice(tuple(allowed.findings)))
-    if not isinstance(marked, list):
-        raise UserError("regions: takes a list of names")
-    for name in marked:
-        checks.require("regions", name, checks.choice(REGIONS))
-    found = {**reading.findings, finding: tuple(name for name in REGIONS if name in marked)}
-    # In the order of the list, so that readings that say the same are equal
-    kept = {name: found[name] for name in allowed.findings if found.get(name)}
+    _check_regions(marked)
+    found = {**reading.findings, finding: _in_order(marked)}
+    # In the order of the list, so that readings that say the same are equal. What the list lacks
+    # stays: another server, or an import, may have marked it.
+    names = [*allowed.findings, *(name for name in found if name not in allowed.findings)]
+    kept = {name: found[name] for name in names if found.get(name)}
     return replace(reading, findings=kept, normal=reading.normal and not kept)
 
 
@@ -153,10 +182,7 @@ def _normal(reading: Reading, allowed: Allowed, normal: object) -> Reading:
 
 
 def _note(reading: Reading, allowed: Allowed, note: object) -> Reading:
-    if not isinstance(note, str) or len(note) > LONGEST_NOTE:
-        raise UserError(f"note: takes text of at most {LONGEST_NOTE} characters")
-    if not _is_text(note):
-        raise UserError("note: takes text without half characters and zero bytes")
+    _check_note(note)
     return replace(reading, note=note)
 
 
@@ -178,6 +204,24 @@ KINDS: dict[str, tuple[Callable[..., Reading], tuple[str, ...]]] = {
 }
 
 
+def _check_note(note: object) -> None:
+    if not isinstance(note, str) or len(note) > LONGEST_NOTE:
+        raise UserError(f"note: takes text of at most {LONGEST_NOTE} characters")
+    if not is_text(note):
+        raise UserError("note: takes text without half characters and zero bytes")
+
+
+def _check_regions(marked: object) -> None:
+    if not isinstance(marked, list | tuple):
+        raise UserError("regions: takes a list of names")
+    for name in marked:
+        checks.require("regions", name, checks.choice(REGIONS))
+
+
+def _in_order(marked: Collection[str]) -> tuple[str, ...]:
+    return tuple(name for name in REGIONS if name in marked)
+
+
 def _place(name: str, at: object) -> Point:
     number = checks.number()
     if not isinstance(at, list | tuple) or len(at) != 2 or not all(map(number.holds, at)):
@@ -185,7 +229,7 @@ def _place(name: str, at: object) -> Point:
     return float(at[0]), float(at[1])
 
 
-def _is_text(text: str) -> bool:
+def is_text(text: str) -> bool:
     """Whether tables can hold it: JSON may have halves of surrogate pairs, and zero bytes."""
     try:
         text.encode()

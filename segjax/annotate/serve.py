@@ -54,7 +54,7 @@ def serve(
         try:
             chosen = findings.chosen(file, listed)
             proposals = Proposals(points, runs, chosen)
-            app = Server(photographs, file, chosen, proposals).app(_token(file))
+            app = Server(photographs, file, proposals).app(_token(file))
             config = uvicorn.Config(
                 app,
                 log_level="error",

@@ -1,8 +1,10 @@
 """The server behind the page: what it answers to each request."""
 
+import functools
 import json
 import math
 import pathlib
+import re
 from collections.abc import Callable, Mapping
 
 from starlette.applications import Starlette
@@ -12,7 +14,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 import segjax
-from segjax.annotate import photographs, progress, reading
+from segjax.annotate import findings, photographs, progress, reading
 from segjax.annotate.guard import LARGEST_BODY, Guard, body_of, refusal
 from segjax.annotate.photographs import Folder, Opened
 from segjax.annotate.proposals import Proposals
@@ -35,24 +37,21 @@ class Server:
 
     Args:
         folder: of photographs.
-        file: where readings go.
-        findings: the list to choose from, label by name.
+        file: where readings go, with the list of findings to choose from.
         proposals: of trained networks.
     """
 
-    def __init__(
-        self,
-        folder: Folder,
-        file: AnnotationFile,
-        findings: Mapping[str, str],
-        proposals: Proposals,
-    ):
-        self._folder, self._file = folder, file
-        self._findings, self._proposals = findings, proposals
+    def __init__(self, folder: Folder, file: AnnotationFile, proposals: Proposals):
+        self._folder, self._file, self._proposals = folder, file, proposals
+
+    @property
+    def _findings(self) -> dict[str, str]:
+        """The list, label by name: that of the file, which an import may have added to."""
+        return findings.held(self._file)
 
     def app(self, token: str) -> Guard:
         """The application; every address begins with the token."""
-        image, person = "/api/images/{image}", "/api/annotators/{annotator:int}"
+        image, person = "/api/images/{image}", "/api/annotators/{annotator}"
         routes = [
             Route("/", _page("index.html")),
             Route("/progress", _page("progress.html")),
@@ -65,7 +64,7 @@ class Server:
             Route(f"{person}/images/{{image}}/edits", _answer(self._edit), methods=["POST"]),
             Route(f"{person}/images/{{image}}/proposal", _answer(self._proposal)),
             Route(f"{image}/overview", _answer(self._overview)),
-            Route(f"{image}/tiles/{{level:int}}/{{row:int}}/{{column:int}}", _answer(self._tile)),
+            Route(f"{image}/tiles/{{level}}/{{row}}/{{column}}", _answer(self._tile)),
             Route(f"{image}/activation/{{finding}}", _answer(self._activation)),
         ]
         handlers = {404: lambda request, error: refusal(404, "there is nothing here")}
@@ -139,23 +138,26 @@ class Server:
 
     def _edit(self, request: Request, edit: object) -> Response:
         annotator, opened = self._person(request), self._opened(request)
-        kind = edit.get("kind") if isinstance(edit, Mapping) else None
+        try:
+            return JSONResponse(_shown(self._edited(opened, annotator, edit), opened))
+        except OtherState:
+            current = _shown(self._file.held(opened.id, annotator), opened)
+            message = "changed meanwhile, in another window; this is what holds now"
+            return JSONResponse({"message": message, "current": current}, 409)
+
+    def _edited(self, opened: Opened, annotator: int, edit: object) -> Held:
+        """Applies an edit to the state that it names; one without any to whichever holds."""
+        edit = dict(edit) if isinstance(edit, Mapping) else {}
+        kind, state = edit.get("kind"), edit.pop("state", None)
+        if type(state) not in (int, type(None)):
+            raise UserError("state: takes the number of the state that is shown")
         if kind in ("undo", "redo"):
-            state = edit.get("state")
-            if {*edit} != {"kind", "state"} or isinstance(state, bool) or type(state) is not int:
+            if {*edit} != {"kind"} or state is None:
                 raise UserError(f"{kind!r} takes the state that is shown")
-            try:
-                held = self._file.step(opened.id, annotator, state, forward=kind == "redo")
-            except OtherState:
-                current = _shown(self._file.held(opened.id, annotator), opened)
-                message = "changed meanwhile, in another window; this is what holds now"
-                return JSONResponse({"message": message, "current": current}, 409)
-        else:
-            allowed = reading.Allowed(self._findings, opened.width, opened.height)
-            held = self._file.edit(
-                opened, annotator, lambda before: reading.edited(before, edit, allowed)
-            )
-        return JSONResponse(_shown(held, opened))
+            return self._file.step(opened.id, annotator, state, forward=kind == "redo")
+        allowed = reading.Allowed(self._findings, opened.width, opened.height)
+        change = functools.partial(reading.edited, edit=edit, allowed=allowed)
+        return self._file.edit(opened, annotator, change, state)
 
     # --- pictures and predictions --------------------------------------------------------------
 
@@ -163,7 +165,7 @@ class Server:
         return Response(photographs.overview(self._opened(request)), media_type="image/jpeg")
 
     def _tile(self, request: Request) -> Response:
-        place = (request.path_params[name] for name in ("level", "row", "column"))
+        place = (_number(request, name) for name in ("level", "row", "column"))
         found = photographs.tile(self._opened(request), *place)
         if found is None:
             raise Missing
@@ -197,7 +199,7 @@ class Server:
         return opened
 
     def _person(self, request: Request) -> int:
-        id = request.path_params["annotator"]
+        id = _number(request, "annotator")
         if id not in {each.id for each in self._file.annotators()}:
             raise Missing
         return id
@@ -205,6 +207,14 @@ class Server:
     def _statuses(self, annotator: int) -> dict[str, str]:
         found = self._file.statuses(annotator)
         return {id: status for id, status in found.items() if id in self._folder.listed}
+
+
+def _number(request: Request, name: str) -> int:
+    """A number of the address, of at most six digits."""
+    text = request.path_params[name]
+    if not re.fullmatch("[0-9]{1,6}", text):
+        raise Missing
+    return int(text)
 
 
 def _version(opened: Opened) -> str:

@@ -28,7 +28,7 @@ class NotSaved(UserError):
 
 
 class OtherState(Exception):
-    """Undo or redo of a state that is not the last one any more."""
+    """An edit of a state that does not hold any more."""
 
 
 class Identified(Protocol):
@@ -125,7 +125,7 @@ class AnnotationFile:
     def set(self, name: str, value: str) -> None:
         """Sets it."""
         with self.writing():
-            self._db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+            schema.put(self._db, "settings", name, value)
 
     def annotators(self) -> list[Annotator]:
         """Everyone who has given a name, in the order of their coming."""
@@ -139,10 +139,9 @@ class AnnotationFile:
         name, key = _person(name)
         find = "SELECT id, name FROM annotators WHERE key = ?"
         if make and not self._all(find, key):
-            with self.writing():  # two at once: the second finds the first's
-                self._db.execute(
-                    "INSERT OR IGNORE INTO annotators (name, key) VALUES (?, ?)", (name, key)
-                )
+            with self.writing():
+                if not self._all(find, key):  # of two at once the second finds the first's
+                    schema.put(self._db, "annotators", self._after("annotators"), name, key)
         found = self._all(find, key)
         return Annotator(*found[0]) if found else None
 
@@ -165,15 +164,29 @@ class AnnotationFile:
             return Held(redo=redo)
         return Held(from_json(text), state, True, redo, saved)
 
-    def edit(self, image: Identified, annotator: int, change: Callable[[Reading], Reading]) -> Held:
+    def edit(
+        self,
+        image: Identified,
+        annotator: int,
+        change: Callable[[Reading], Reading],
+        state: int | None = None,
+    ) -> Held:
         """Applies a change to the reading that holds; committed when it returns.
 
-        Raises: NotSaved where the file takes nothing; UserError as `change`, and for a photograph
-            that is another one than was annotated under its name.
+        Args:
+            image: the photograph.
+            annotator: whose reading it is.
+            change: from reading to reading.
+            state: the one that has to hold; None for whichever does.
+
+        Raises: OtherState where another one holds; NotSaved where the file takes nothing; UserError
+            as `change`, and for a photograph that is another one than was annotated under its name.
         """
         with self.writing():
             self._remember(image)
             before = self.held(image.id, annotator)
+            if state not in (None, before.state):
+                raise OtherState
             after = change(before.reading)
             if after != before.reading:
                 self._add(image.id, annotator, before.state or None, after)
@@ -195,11 +208,15 @@ class AnnotationFile:
                 target = self._next(image, annotator, state or None)
             else:
                 target = self._all("SELECT previous FROM states WHERE id = ?", state)[0][0]
-            self._db.execute(
-                "UPDATE heads SET state = ? WHERE image = ? AND annotator = ?",
-                (target, image, annotator),
-            )
+            schema.put(self._db, "heads", image, annotator, target)
         return self.held(image, annotator)
+
+    def ever_marked(self) -> list[str]:
+        """The findings that somebody has marked, also where they were taken away since."""
+        rows = self._all(
+            "SELECT DISTINCT f.key FROM states s, json_each(s.reading, '$.findings') f"
+        )
+        return sorted(name for (name,) in rows)
 
     def images(self) -> dict[str, StoredImage]:
         """The photographs that have been annotated, by their name."""
@@ -263,10 +280,8 @@ class AnnotationFile:
         if known and known != image.digest:
             raise UserError(other_picture(image.name))
         if not known:
-            self._db.execute(
-                "INSERT INTO images VALUES (?, ?, ?, ?, ?)",
-                (image.id, image.name, image.digest, image.width, image.height),
-            )
+            cells = image.id, image.name, image.digest, image.width, image.height
+            schema.put(self._db, "images", *cells)
 
     def _add(
         self,
@@ -276,13 +291,14 @@ class AnnotationFile:
         reading: Reading,
         saved: str | None = None,
     ) -> None:
+        state = self._after("states")
         cells = image, annotator, previous, reading.to_json(), saved or now()
-        state = self._db.execute(
-            "INSERT INTO states (image, annotator, previous, reading, saved, crc)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (*cells, schema.crc(*cells)),
-        ).lastrowid
-        self._db.execute("INSERT OR REPLACE INTO heads VALUES (?, ?, ?)", (image, annotator, state))
+        schema.put(self._db, "states", state, *cells)
+        schema.put(self._db, "heads", image, annotator, state)
+
+    def _after(self, table: str) -> int:
+        """The number of the next row."""
+        return self._all(f"SELECT coalesce(max(id), 0) + 1 FROM {table}")[0][0]
 
     def _next(self, image: str, annotator: int, state: int | None) -> int | None:
         """The state that followed last on one: what redo goes to."""

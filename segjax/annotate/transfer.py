@@ -24,7 +24,7 @@ def export(file: AnnotationFile, path: pathlib.Path) -> str:
     if path.suffix.lower() == ".csv":
         text = tables.readings(records)
     else:
-        text = coco.document(records, findings.kept(file) or findings.standard())
+        text = coco.document(records, findings.held(file))
     files.write_text(path, text)
     return f"{path}: {_sum(records)}"
 
@@ -73,7 +73,7 @@ def import_(
         for name in dict.fromkeys(n for record in records for n in record.reading.findings):
             if name != identifier(name):
                 raise UserError(f"{path}: {name!r} is no name of a finding")
-            chosen.setdefault(name, labels.get(name, name.replace("_", " ").capitalize()))
+            chosen.setdefault(name, labels.get(name, findings.label_of(name)))
         findings.keep(file, chosen)
         added = _add(file, folder, path, records, chosen)
     return f"{path}: {_sum(added)} added, {len(records) - len(added)} there already"

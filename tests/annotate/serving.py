@@ -99,8 +99,8 @@ class Person:
 def served(folder, path, listed=None, proposals=None, port=0):
     """A page of a folder; the annotation file is open while the block runs."""
     file = AnnotationFile(path)
-    chosen = findings.chosen(file, listed)
-    app = Server(Folder(folder), file, chosen, proposals or Proposals()).app(TOKEN)
+    findings.chosen(file, listed)
+    app = Server(Folder(folder), file, proposals or Proposals()).app(TOKEN)
     with socket.socket() as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(("127.0.0.1", port))

@@ -222,7 +222,7 @@ def _classes(cells) -> tuple[str, ...]:
 def as_text(cell: object) -> str:
     """A cell as the name of a class: 1 and 1.0 are one."""
     number = tables.number_of(cell)
-    return str(int(number)) if number == number and number == int(number) else str(cell)
+    return str(int(number)) if number.is_integer() else str(cell)
 
 
 def groups(

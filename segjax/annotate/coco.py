@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 import segjax
-from segjax.annotate.reading import POINTS, Reading
+from segjax import checks
+from segjax.annotate.reading import POINTS, from_mapping, is_text
 from segjax.annotate.store import Record, StoredImage
 from segjax.data import regions
-from segjax.data.regions import REGIONS
 from segjax.data.regions.outlines import area
 from segjax.errors import UserError
 
@@ -80,43 +80,53 @@ def read(path: pathlib.Path) -> tuple[list[Record], dict[str, str]]:
     Raises: UserError for a file that is none.
     """
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-        findings = {each["name"]: each["label"] for each in given["categories"]}
+        given = json.loads(path.read_text(encoding="utf-8-sig"))
+        findings = {_text(each["name"]): _text(each["label"]) for each in given["categories"]}
         names = {each["id"]: each["name"] for each in given["categories"]}
-        marked: dict[tuple, dict[str, tuple[str, ...]]] = {}
+        marked: dict[tuple, dict[str, list[str]]] = {}
         for each in given["annotations"]:
-            key = each["image_id"], each["annotator"]
-            marked.setdefault(key, {})[names[each["category_id"]]] = _named(each["regions"])
+            of = marked.setdefault((each["image_id"], each["annotator"]), {})
+            name = names[each["category_id"]]
+            if name in of:
+                raise UserError(f"two annotations of {name!r} by {each['annotator']} in one image")
+            of[name] = each["regions"]
         records = [
-            _record(image, each, marked.get((image["id"], each["annotator"]), {}))
+            _record(image, each, marked.pop((image["id"], each["annotator"]), {}))
             for image in given["images"]
             for each in image["readings"]
         ]
+        if marked:
+            image, annotator = next(iter(marked))
+            raise UserError(f"image {image!r} has annotations by {annotator!r}, and no reading")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: is no COCO file of `segjax annotate`: {error!r}") from error
     return records, findings
 
 
-def _record(image: Mapping, given: Mapping, marked: Mapping[str, tuple[str, ...]]) -> Record:
-    points = {name: tuple(map(float, given[name])) if given[name] else None for name in POINTS}
-    kept = {
-        "normal": bool(given["normal"]),
-        "done": bool(given["done"]),
-        "note": str(given["note"]),
-    }
-    stored = StoredImage(
-        "", image["file_name"], image["sha256"], int(image["width"]), int(image["height"])
-    )
-    reading = Reading(**points, findings=marked, **kept)
-    return Record(stored, str(given["annotator"]), reading, str(given["saved"]))
+def _record(image: Mapping, given: Mapping, marked: Mapping[str, list[str]]) -> Record:
+    name, digest = _text(image["file_name"]), _text(image["sha256"])
+    stored = StoredImage("", name, digest, _side(image["width"]), _side(image["height"]))
+    kept = {each: given[each] for each in (*POINTS, "normal", "note", "done")}
+    try:
+        reading = from_mapping({**kept, "findings": marked})
+    except UserError as error:
+        raise UserError(f"{name} by {given['annotator']}: {error}") from error
+    return Record(stored, _text(given["annotator"]), reading, _text(given["saved"]))
 
 
-def _named(marked: Sequence[str]) -> tuple[str, ...]:
-    if unknown := [name for name in marked if name not in REGIONS]:
-        raise ValueError(f"there is no region {unknown[0]!r}")
-    return tuple(name for name in REGIONS if name in marked)
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not is_text(value):
+        raise UserError(f"{ascii(value)[:60]} stands where a text is taken")
+    return value
+
+
+def _side(value: object) -> int:
+    checks.require("width or height", value, checks.whole(least=1, most=999_999))
+    return value
 
 
 def _shape(record: Record, marked: Sequence[str]) -> dict[str, object]:

@@ -4,7 +4,7 @@ import secrets
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -51,6 +51,9 @@ class Guard:
         if refused := self._refused(scope):
             await refused(scope, receive, with_headers)
             return
+        if scope["path"] == f"/{self._token}":  # programs that pass addresses on drop the slash
+            await RedirectResponse(f"/{self._token}/")(scope, receive, with_headers)
+            return
         inner = dict(scope)
         inner["path"] = scope["path"][1 + len(self._token) :]
         inner["raw_path"] = inner["path"].encode()
@@ -64,8 +67,8 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin != f"http://{hosts[0]}":
             return refusal(403, "takes requests of its own page only")
-        first, *rest = scope["path"][1:].split("/", 1)
-        if not rest or not secrets.compare_digest(first.encode(), self._token.encode()):
+        first = scope["path"][1:].partition("/")[0]
+        if not secrets.compare_digest(first.encode(), self._token.encode()):
             return refusal(403, "takes the whole address that `segjax annotate` printed")
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > LARGEST_BODY:

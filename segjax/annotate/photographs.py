@@ -125,6 +125,14 @@ class Folder:
                     self._opened.popitem(last=False)
             return made
 
+    def digest(self, id: str) -> str:
+        """The SHA-256 of a file, without decoding it; UserError where it cannot be read."""
+        listed = self.listed[id]
+        try:
+            return hashlib.sha256(listed.path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise UserError(f"{listed.name}: {error.strerror}") from error
+
     def _read(self, listed: Listed) -> Opened:
         try:
             pixels = read_image(listed.path)

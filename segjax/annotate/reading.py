@@ -158,15 +158,15 @@ def _points(reading: Reading, allowed: Allowed, disc: object, fovea: object) -> 
 def _region(
     reading: Reading, allowed: Allowed, finding: object, region: object, marked: object
 ) -> Reading:
-    checks.require("finding", finding, checks.choice(tuple(allowed.findings)))
     checks.require("region", region, checks.choice(REGIONS))
     checks.require("marked", marked, checks.switch())
-    others = {*reading.findings.get(finding, ())} - {region}
+    others = {*reading.findings.get(str(finding), ())} - {region}
     return _finding(reading, allowed, finding, [*others, *([region] if marked else [])])
 
 
 def _finding(reading: Reading, allowed: Allowed, finding: object, marked: object) -> Reading:
-    checks.require("finding", finding, checks.choice(tuple(allowed.findings)))
+    known = {**dict.fromkeys(allowed.findings), **reading.findings}
+    checks.require("finding", finding, checks.choice(tuple(known)))
     _check_regions(marked)
     found = {**reading.findings, finding: _in_order(marked)}
     # In the order of the list, so that readings that say the same are equal. What the list lacks

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import os
 import pathlib
 import secrets
@@ -78,6 +79,11 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._tell = tell
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends; requests that are broken off are no errors then."""
+        logging.getLogger("uvicorn.error").disabled = True
+        await super().shutdown(sockets)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts to listen, and says so."""
         await super().startup(sockets)
@@ -118,10 +124,23 @@ def _tell(photographs: Folder, file: AnnotationFile, bound: socket.socket) -> No
     if gone := [name for name in file.images() if name not in names]:
         line = counted(gone, "annotated photograph is", "annotated photographs are")
         print(f"segjax: {line} not in the folder: {shown(gone)}", file=sys.stderr)
+    if changed := _changed(photographs, file):
+        line = counted(changed, "photograph is another file", "photographs are other files")
+        print(f"segjax: {line} than annotated, and refused: {shown(changed)}", file=sys.stderr)
     print(f"{counted(names, 'photograph', 'photographs')} of {photographs.path}, {_sum(file)}")
     print(f"open   http://{HOST}:{port}/{_token(file)}/")
     print(f"from elsewhere: ssh -L {port}:{HOST}:{port} THIS_MACHINE, then the same address")
     print("Ctrl-C ends it; what pages show as saved is in the file", flush=True)
+
+
+def _changed(photographs: Folder, file: AnnotationFile) -> list[str]:
+    """Annotated photographs whose file is another one by now, or cannot be read."""
+    found = []
+    for image in file.images().values():
+        with contextlib.suppress(UserError):
+            if image.id in photographs.listed and photographs.digest(image.id) != image.digest:
+                found.append(image.name)
+    return found
 
 
 def _sum(file: AnnotationFile) -> str:

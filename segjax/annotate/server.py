@@ -155,7 +155,8 @@ class Server:
             if {*edit} != {"kind"} or state is None:
                 raise UserError(f"{kind!r} takes the state that is shown")
             return self._file.step(opened.id, annotator, state, forward=kind == "redo")
-        allowed = reading.Allowed(self._findings, opened.width, opened.height)
+        listed = findings.kept(self._file) or findings.standard()
+        allowed = reading.Allowed(listed, opened.width, opened.height)
         change = functools.partial(reading.edited, edit=edit, allowed=allowed)
         return self._file.edit(opened, annotator, change, state)
 

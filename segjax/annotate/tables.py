@@ -4,14 +4,16 @@ import csv
 import io
 import math
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from segjax.annotate.reading import POINTS, Reading
+from segjax.annotate.reading import POINTS, Reading, from_mapping
 from segjax.annotate.store import Record, StoredImage
 from segjax.data.folders.annotations import CELLS
 from segjax.data.regions import REGIONS
+from segjax.data.tables import number_of
 from segjax.errors import UserError
 
 NEEDED = ("image", "annotator", "finding", "regions", *CELLS)
@@ -50,12 +52,12 @@ def read(path: pathlib.Path) -> list[Record]:
     Raises: UserError naming the row that makes no sense or contradicts another.
     """
     rows = _rows(path)
-    points = {row["image"]: row for _, row in rows if all(row[cell] for cell in CELLS)}
+    points = _points_of(path, rows)
     found: dict[tuple[str, str], Record] = {}
     for number, row in rows:
         where = f"{path}, row {number} ({row['image']})"
         if "status" not in row:  # of a table of findings, whose points are those of the image
-            row = row | {cell: points.get(row["image"], row)[cell] for cell in CELLS}
+            row = row | dict(zip(CELLS, points.get(row["image"], _placed(row)), strict=True))
         try:
             record = _record(row)
         except (ValueError, UserError) as error:
@@ -63,6 +65,23 @@ def read(path: pathlib.Path) -> list[Record]:
         key = record.image.name, record.annotator
         found[key] = _joined(where, found[key], record) if key in found else record
     return list(found.values())
+
+
+def _placed(row: Mapping[str, str]) -> list[str]:
+    return [row[cell] for cell in CELLS]
+
+
+def _points_of(path: pathlib.Path, rows: Sequence[tuple[int, Mapping]]) -> dict[str, list[str]]:
+    """The cells of disc and fovea of each image of a table of findings, which has them once."""
+    found: dict[str, list[str]] = {}
+    for number, row in rows:
+        if "status" in row or not any(cells := _placed(row)):
+            continue
+        if found.setdefault(row["image"], cells) != cells:
+            raise UserError(
+                f"{path}, row {number} ({row['image']}): has other points than rows before it"
+            )
+    return found
 
 
 def _rows(path: pathlib.Path) -> list[tuple[int, dict[str, str]]]:
@@ -87,30 +106,33 @@ def _rows(path: pathlib.Path) -> list[tuple[int, dict[str, str]]]:
 
 
 def _record(row: Mapping[str, str]) -> Record:
-    image = StoredImage(
-        "",
-        row["image"],
-        row.get("digest", ""),
-        int(row.get("width") or 0),
-        int(row.get("height") or 0),
-    )
+    sides = [row.get(side) or "0" for side in ("width", "height")]
+    image = StoredImage("", row["image"], row.get("digest", ""), *map(_whole, sides))
     marked = tuple(row["regions"].replace(";", " ").split())
     if unknown := [name for name in marked if name not in REGIONS]:
         raise UserError(f"there is no region {unknown[0]!r}; takes {', '.join(REGIONS)}")
     if bool(marked) != bool(row["finding"]):
         raise UserError("a finding takes regions, and regions a finding")
-    status = row.get("status", "done")
+    status, normal = row.get("status", "done"), row.get("normal", "01"[not marked])
     if status not in ("done", "begun"):
         raise UserError(f"status {status!r}: takes done or begun")
-    given = Reading(
-        disc=_point(row, "disc"),
-        fovea=_point(row, "fovea"),
-        findings={row["finding"]: tuple(r for r in REGIONS if r in marked)} if marked else {},
-        normal=row["normal"] == "1" if "normal" in row else not marked,
-        note=row.get("note", ""),
-        done=status == "done",
-    )
-    return Record(image, row["annotator"], given, row.get("saved", ""))
+    if normal not in ("0", "1"):
+        raise UserError(f"normal {normal!r}: takes 0 or 1")
+    given = {
+        "disc": _point(row, "disc"),
+        "fovea": _point(row, "fovea"),
+        "findings": {row["finding"]: marked} if marked else {},
+        "normal": normal == "1",
+        "note": row.get("note", ""),
+        "done": status == "done",
+    }
+    return Record(image, row["annotator"], from_mapping(given), row.get("saved", ""))
+
+
+def _whole(cell: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,6}", cell):
+        raise UserError(f"{cell!r} is no size in pixels")
+    return int(cell)
 
 
 def _joined(where: str, before: Record, after: Record) -> Record:
@@ -130,7 +152,7 @@ def _point(row: Mapping[str, str], name: str) -> tuple[float, float] | None:
     cells = [row[f"{name}_{axis}"] for axis in "xy"]
     if not any(cells):
         return None
-    x, y = (float(cell) for cell in cells)
+    x, y = map(number_of, cells)
     if not (math.isfinite(x) and math.isfinite(y)):
         raise UserError(f"{name} is no point: {', '.join(cells)}")
     return x, y
@@ -144,12 +166,15 @@ def findings(records: Sequence[Record]) -> str:
 
     Disc and fovea are the medians of those that the annotators of a photograph placed.
 
-    Raises: UserError where nothing is finished.
+    Raises: UserError where nothing is finished, or the medians of a photograph define no regions.
     """
     finished = [record for record in records if record.reading.done]
     if not finished:
         raise UserError("no reading is finished yet, so that there is nothing to train on")
     points = {name: _median(every) for name, every in _by_image(finished).items()}
+    for name, (disc, fovea) in points.items():
+        if disc is not None and disc == fovea:
+            raise UserError(f"{name}: the medians of all annotators' disc and fovea are one point")
     rows = []
     for record in finished:
         about = {
@@ -173,7 +198,7 @@ def spread(records: Sequence[Record]) -> tuple[str, float] | None:
         if len(every) > 1 and disc is not None:
             placed = np.array(every)  # [annotators, 2 points, 2]
             apart = np.linalg.norm(placed[:, None] - placed[None], axis=-1).max()
-            found[image] = float(apart / math.dist(disc, fovea))
+            found[image] = float(apart / max(math.dist(disc, fovea), 1e-9))
     return max(found.items(), key=lambda item: item[1], default=None)
 
 
@@ -214,7 +239,7 @@ def _cells(*points: tuple[float, float] | None) -> dict[str, str]:
 
 def _text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\r\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

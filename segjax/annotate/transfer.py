@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from segjax import files
 from segjax.annotate import coco, findings, tables
-from segjax.annotate.photographs import Folder, id_of
+from segjax.annotate.photographs import Folder, Listed, id_of
 from segjax.annotate.reading import Allowed, checked
 from segjax.annotate.store import AnnotationFile, Record, StoredImage, now, other_picture
 from segjax.data import names as naming
@@ -29,15 +29,28 @@ def export(file: AnnotationFile, path: pathlib.Path) -> str:
     return f"{path}: {_sum(records)}"
 
 
-def export_table(file: AnnotationFile, path: pathlib.Path) -> list[str]:
-    """Writes the table that `data prepare folder --findings` takes; says what was written."""
-    records = file.records()
+def export_table(file: AnnotationFile, folder: Folder, path: pathlib.Path) -> list[str]:
+    """Writes the table that `data prepare folder --findings` takes; says what was written.
+
+    Of the photographs of the folder alone: a table knows them by the names of their files, and an
+    annotation file may have others of the same name.
+
+    Raises: UserError where nothing is finished, or a file is another one than was annotated.
+    """
+    every = file.records()
+    records = [record for record in every if record.image.id in folder.listed]
     finished = [record for record in records if record.reading.done]
+    for image in {record.image.id: record.image for record in finished}.values():
+        if folder.digest(image.id) != image.digest:
+            raise UserError(other_picture(image.name))
     files.write_text(path, tables.findings(records))
     said = [f"{path}: {_sum(finished)}"]
     if len(finished) < len(records):
         some = counted(records[len(finished) :], "reading is", "readings are")
         said.append(f"{some} not finished, and left out")
+    if len(records) < len(every):
+        some = counted(every[len(records) :], "reading is", "readings are")
+        said.append(f"{some} of photographs that {folder.path} lacks, and left out")
     if (furthest := tables.spread(records)) is not None:
         image, apart = furthest
         said.append(
@@ -76,13 +89,19 @@ def import_(
             chosen.setdefault(name, labels.get(name, findings.label_of(name)))
         findings.keep(file, chosen)
         added = _add(file, folder, path, records, chosen)
-    return f"{path}: {_sum(added)} added, {len(records) - len(added)} there already"
+    there = f"{len(records) - len(added)} there already"
+    return f"{path}: {_sum(added)} added, {there}" if added else f"{path}: nothing new, {there}"
 
 
 def check_apart(folder: pathlib.Path, path: pathlib.Path, flag: str) -> None:
     """UserError for a file inside the folder of photographs, where nothing is written."""
-    inside = path.absolute().parent.resolve().is_relative_to(folder.resolve())
-    if inside or path.resolve().is_relative_to(folder.resolve()):
+    try:
+        root = folder.resolve()
+        inside = path.absolute().parent.resolve().is_relative_to(root)
+        inside = inside or path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{flag} {path}: is a link that leads in a circle") from error
+    if inside:
         raise UserError(
             f"{flag} {path}: lies in {folder}, where nothing is written; take another place"
         )
@@ -133,7 +152,9 @@ def _add(
     return added
 
 
-def _image(folder: Folder, known: Mapping, given: StoredImage, path: pathlib.Path) -> StoredImage:
+def _image(
+    folder: Folder, known: Mapping[str, Listed], given: StoredImage, path: pathlib.Path
+) -> StoredImage:
     """The photograph of the folder that is meant; as the export says where the folder lacks it."""
     id = id_of(naming.composed(given.name))
     stem = naming.key(naming.stem(pathlib.PurePosixPath(given.name).name))

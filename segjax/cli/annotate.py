@@ -108,7 +108,7 @@ def annotate(args: argparse.Namespace) -> None:
         if path is not None:
             transfer.check_apart(args.folder, path, flag)
             transfer.check_new(path, flag)
-            for line in _written(args.annotations, flag, path):
+            for line in _written(args, flag, path):
                 print(line)
     if args.import_ is not None:
         folder = Folder(args.folder)
@@ -116,16 +116,17 @@ def annotate(args: argparse.Namespace) -> None:
             print(transfer.import_(file, folder, args.import_, args.findings))
 
 
-def _written(annotations: pathlib.Path, flag: str, path: pathlib.Path) -> list[str]:
+def _written(args: argparse.Namespace, flag: str, path: pathlib.Path) -> list[str]:
     from segjax.annotate import transfer
+    from segjax.annotate.photographs import Folder
 
-    with _opened(annotations, writable=False) as file:
+    with _opened(args.annotations, writable=False) as file:
         if flag == "--export":
             return [transfer.export(file, path)]
         if flag == "--table":
-            return transfer.export_table(file, path)
+            return transfer.export_table(file, Folder(args.folder), path)
         file.backup(path)
-        return [f"{path}: a copy of {annotations}"]
+        return [f"{path}: a copy of {args.annotations}"]
 
 
 def _opened(path: pathlib.Path, *, writable: bool) -> contextlib.closing:

@@ -80,7 +80,7 @@ def test_a_reading_survives_its_text():
         ({"kind": "point", "point": "disc", "at": [float("inf"), 1]}, "two finite numbers"),
         ({"kind": "point", "point": "disc", "at": [100.5, 1]}, "outside the photograph"),
         ({"kind": "point", "point": "disc", "at": [1, -0.1]}, "outside the photograph"),
-        ({"kind": "point", "point": "disc", "at": [60.5, 22]}, "one point"),
+        ({"kind": "point", "point": "disc", "at": [60.5, 22]}, "too close for regions"),
         ({"kind": "points", "disc": [1, 1], "fovea": None}, "two finite numbers"),
         ({"kind": "region", "finding": "x", "region": "macula", "marked": True}, "finding='x'"),
         ({"kind": "region", "finding": "drusen", "region": "x", "marked": True}, "region='x'"),

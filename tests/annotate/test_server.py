@@ -196,7 +196,8 @@ def test_other_hosts_origins_and_tokens_are_refused(page):
     assert page.get("api/session", headers=here).status == 200
     for path in ("/", "/api/session", f"/{TOKEN}x/", f"/{TOKEN[:-1]}/", "/static/main.js", "//"):
         assert page.raw("GET", path).status == 403, path
-    assert page.raw("GET", f"/{TOKEN}").status == 403
+    answer = page.raw("GET", f"/{TOKEN}")
+    assert answer.status == 307 and answer.headers["location"] == f"/{TOKEN}/"
 
 
 def test_two_hosts_are_refused(page):

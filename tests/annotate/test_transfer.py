@@ -77,7 +77,7 @@ def test_what_is_exported_is_imported_the_same(file, photos, tmp_path, ending):
     assert said.endswith("by 3 annotators added, 0 there already")
     assert held(other) == held(file)
     again = transfer.import_(other, folder, tmp_path / f"out{ending}", None)
-    assert again.endswith("added, 8 there already") and held(other) == held(file)
+    assert again.endswith("nothing new, 8 there already") and held(other) == held(file)
     if ending == ".json":
         assert findings.kept(other) == findings.kept(file)
         transfer.export(other, tmp_path / "again.json")
@@ -121,7 +121,7 @@ def test_regions_outside_the_photograph_are_an_empty_mask(photos, tmp_path):
 
 
 def test_the_data_reader_takes_the_table(file, photos, tmp_path):
-    said = transfer.export_table(file, tmp_path / "table.csv")
+    said = transfer.export_table(file, Folder(photos), tmp_path / "table.csv")
     assert said[0].endswith("6 readings of 2 photographs by 3 annotators")
     assert said[1] == "2 readings are not finished, and left out"
     assert said[2].startswith("disc and fovea are medians") and "a.png, by 0.04 of" in said[2]
@@ -161,8 +161,8 @@ def test_a_table_of_findings_of_elsewhere_is_imported(photos, tmp_path):
         ({"status": "maybe"}, "row 2 (a.png): status 'maybe'"),
         ({"regions": "nose"}, "no region 'nose'"),
         ({"regions": ""}, "a finding takes regions"),
-        ({"disc_x": "x"}, "could not convert"),
-        ({"disc_x": ""}, "could not convert"),
+        ({"disc_x": "x"}, "disc is no point"),
+        ({"disc_x": ""}, "disc is no point"),
         ({"disc_x": "inf"}, "disc is no point"),
         ({"disc_x": "500"}, "outside the photograph of 120x90"),
         ({"normal": "1"}, "an eye with findings is not normal"),

@@ -39,6 +39,9 @@ export class Display {
     for (const name of SWITCHES) byId(name).checked = settings[name];
     byId("neutral").disabled = isNeutral(settings);
     byId("opacity").disabled = !settings.map;
+    const { mapFinding } = this.bench.proposals;
+    const of = mapFinding ? ` of ${this.bench.labels[mapFinding]}, clear 0 to yellow 1` : "";
+    setText(byId("map-name"), `Model's map${of}`);
     setText(byId("zoom"), image ? `${Math.round(view.scale * devicePixelRatio * 100)} %` : "");
   }
 }

@@ -2,7 +2,7 @@
 
 import { byId, make, setText } from "./dom.js";
 import { paintChip } from "./palette.js";
-import { touched } from "./reading.js";
+import { regionsOf, touched } from "./reading.js";
 
 const FILTER_FROM = 10; // findings from which on there is a filter
 const WITH_KEYS = 9;
@@ -47,14 +47,19 @@ export class FindingsPanel {
 
   /** Enter picks the first that the filter leaves. */
   filterKey(event) {
+    if (event.key === "Escape") this.clearFilter();
     if (event.key !== "Enter") return;
     event.preventDefault();
     const first = this.rows.find(({ row }) => !row.hidden);
     if (!first) return;
-    this.filter.value = "";
-    this.applyFilter();
+    this.clearFilter();
     this.filter.blur();
     this.bench.pick(first.name);
+  }
+
+  clearFilter() {
+    this.filter.value = "";
+    this.applyFilter();
   }
 
   applyFilter() {
@@ -65,16 +70,20 @@ export class FindingsPanel {
   render() {
     const { reading, picked, labels, queue, image } = this.bench;
     for (const { name, radio, count, row } of this.rows) {
-      const regions = reading.findings[name]?.length ?? 0;
+      const regions = regionsOf(reading, name).length;
       setText(count, regions ? `${regions} region${regions > 1 ? "s" : ""}` : "");
       row.classList.toggle("marked", regions > 0);
-      if (name === picked && !radio.checked) row.scrollIntoView({ block: "nearest" });
+      if (name === picked && !radio.checked) {
+        // What is marked has to be seen
+        if (row.hidden) this.clearFilter();
+        row.scrollIntoView({ block: "nearest" });
+      }
       radio.checked = name === picked;
     }
     const ready = Boolean(image && picked && reading.disc && reading.fovea);
     const saving = touched(queue.edits);
     for (const { name, box, row } of this.boxes) {
-      box.checked = Boolean(picked && reading.findings[picked]?.includes(name));
+      box.checked = Boolean(picked && regionsOf(reading, picked).includes(name));
       box.disabled = !ready;
       row.classList.toggle("saving", saving.has(`${picked}/${name}`));
     }

@@ -10,7 +10,7 @@ const OWN_ENTER = "button, a, summary, select"; // what Enter acts on by itself
 const TEXT = "input[type=text], input[type=search], textarea";
 
 /**
- * @typedef {{keys: string[], text: string, run: (key: string) => void}} Binding
+ * @typedef {{keys: string[], text: string, run: (key: string) => void, repeats: boolean}} Binding
  * @param {import("./workbench.js").Workbench} bench
  * @param {{help: () => void, images: () => void}} sheets what opens them
  * @returns {Object<string, Binding[]>} by heading
@@ -20,12 +20,13 @@ export function bindings(bench, sheets) {
   const by = (name, step) => () => bench.set({ [name]: bench.settings[name] + step });
   const pan = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
   const regionOf = Object.fromEntries(bench.session.regions.map(({ name, key }) => [key, name]));
-  const bind = (keys, text, run) => ({ keys: keys.split(" "), text, run });
+  const bind = (keys, text, run) => ({ keys: keys.split(" "), text, run, repeats: false });
+  const hold = (keys, text, run) => ({ ...bind(keys, text, run), repeats: true });
   return {
     Findings: [
       bind("1 2 3 4 5 6 7 8 9", "pick finding 1 to 9", (key) => pickNumber(bench, Number(key))),
-      bind("[", "previous finding", () => bench.pickBeside(-1)),
-      bind("]", "next finding", () => bench.pickBeside(1)),
+      hold("[", "previous finding", () => bench.pickBeside(-1)),
+      hold("]", "next finding", () => bench.pickBeside(1)),
       bind("/", "filter the findings", () => focusOn("filter", "finding-list")),
       bind(Object.keys(regionOf).join(" "), "mark a region, or take its mark away", (key) =>
         bench.toggleRegion(regionOf[key]),
@@ -47,19 +48,19 @@ export function bindings(bench, sheets) {
       bind("i", "list of images", sheets.images),
     ],
     View: [
-      bind("+ =", "zoom in", look((view) => view.zoom(ZOOM))),
-      bind("-", "zoom out", look((view) => view.zoom(1 / ZOOM))),
+      hold("+ =", "zoom in", look((view) => view.zoom(ZOOM))),
+      hold("-", "zoom out", look((view) => view.zoom(1 / ZOOM))),
       bind("0", "whole photograph", look((view) => view.fit())),
       bind("o", "one screen pixel for each pixel", look(actualPixels)),
-      bind(Object.keys(pan).join(" "), "move the photograph", (key) =>
+      hold(Object.keys(pan).join(" "), "move the photograph", (key) =>
         bench.look((view) => view.pan(...pan[key].map((step) => step * PAN))),
       ),
     ],
     Display: [
-      bind("b", "brighter", by("brightness", STEP)),
-      bind("B", "darker", by("brightness", -STEP)),
-      bind("c", "more contrast", by("contrast", STEP)),
-      bind("C", "less contrast", by("contrast", -STEP)),
+      hold("b", "brighter", by("brightness", STEP)),
+      hold("B", "darker", by("brightness", -STEP)),
+      hold("c", "more contrast", by("contrast", STEP)),
+      hold("C", "less contrast", by("contrast", -STEP)),
       bind("g", "green channel", () => bench.toggle("green")),
       bind("x", "photograph as it is", () => bench.neutral()),
       bind("v", "marks", () => bench.toggle("marks")),
@@ -89,7 +90,8 @@ export function listen(bench, groups) {
     const binding = byKey.get(key);
     if (!binding || !isOurs(event, key, bench)) return;
     event.preventDefault();
-    binding.run(key);
+    // A key that is held down marks and unmarks nothing by turns
+    if (!event.repeat || binding.repeats) binding.run(key);
   });
 }
 

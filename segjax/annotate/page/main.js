@@ -15,7 +15,7 @@ import { Stage } from "./stage.js";
 import { known, welcome } from "./welcome.js";
 import { Workbench } from "./workbench.js";
 
-const imageOfAddress = () => decodeURIComponent(location.hash.slice(1));
+const imageOfAddress = () => location.hash.slice(1);
 
 async function start() {
   const session = await request("api/session");
@@ -32,6 +32,8 @@ async function start() {
   byId("change").addEventListener("click", () => changeAnnotator(bench));
   keepAddress(bench);
   warnOfLoss(bench);
+  document.addEventListener("visibilitychange", () => document.hidden || bench.refresh());
+  window.addEventListener("focus", () => bench.refresh());
   releaseFocus();
   window.segjax = forTests(bench, stage);
   const name = annotatorOfTab();
@@ -59,7 +61,7 @@ async function changeAnnotator(bench) {
 function keepAddress(bench) {
   bench.onChange(() => {
     const id = bench.images[bench.index]?.id;
-    if (id && id !== imageOfAddress()) history.replaceState(null, "", `#${encodeURIComponent(id)}`);
+    if (id && id !== imageOfAddress()) history.replaceState(null, "", `#${id}`);
   });
   window.addEventListener("hashchange", () => {
     const index = bench.images.findIndex(({ id }) => id === imageOfAddress());

@@ -2,9 +2,10 @@
 
 import { chipOf, drawLabel, hatchOf } from "./ink.js";
 import { look } from "./palette.js";
-import { POINTS, POINT_LABELS } from "./reading.js";
+import { POINTS, POINT_LABELS, regionsOf } from "./reading.js";
 
 const GAP = 0.15; // between chips, of their size
+const CLOSE = 3; // times the whole photograph's size, from which on no hatch lies over lesions
 const SMALL_FROM = 16; // chips in a region from which on they are drawn smaller
 
 /**
@@ -12,7 +13,7 @@ const SMALL_FROM = 16; // chips in a region from which on they are drawn smaller
  * @typedef {{shapes: ?import("./shapes.js").Shapes, reading: import("./reading.js").Reading,
  *   findings: string[], picked: ?string, hover: ?string, touched: Set<string>,
  *   moved: Set<string>, names: ?Object<string, string>, predicted: Object<string, Point>,
- *   dragged: ?string}} Scene `names`: labels of regions, null to leave them out
+ *   dragged: ?string, proposed: {finding: string, regions: ?string[]}[]}} Scene `names`: labels of regions, null to leave them out
  */
 
 /** @param {import("./paper.js").Paper} paper @param {Scene} scene */
@@ -21,6 +22,7 @@ export function drawMarks(paper, scene) {
     paper.photograph();
     drawPicked(paper, scene);
     drawOutlines(paper, scene);
+    drawProposed(paper, scene);
     drawHover(paper, scene);
     paper.screen();
     drawAnchored(paper, scene);
@@ -33,17 +35,30 @@ function drawPicked({ context, view, unit }, { shapes, reading, findings, picked
   if (!picked) return;
   const { colour } = look(findings.indexOf(picked));
   const hatch = hatchOf(context, colour, unit / view.scale);
-  for (const region of reading.findings[picked] ?? []) {
+  for (const region of regionsOf(reading, picked)) {
     const path = shapes.paths[region];
     const saving = touched.has(`${picked}/${region}`);
     context.globalAlpha = saving ? 0.04 : 0.1;
     context.fillStyle = colour;
     context.fill(path);
+    if (view.scale > CLOSE * view.fitScale) continue;
     context.globalAlpha = saving ? 0.2 : 0.55;
     context.fillStyle = hatch;
     context.fill(path);
   }
   context.globalAlpha = 1;
+}
+
+/** The regions of findings that a model proposes and nobody has decided on: dashed. */
+function drawProposed(paper, { shapes, findings, proposed }) {
+  const { context } = paper;
+  context.setLineDash([paper.css(paper.unit * 0.7), paper.css(paper.unit * 0.5)]);
+  context.lineWidth = paper.css(paper.unit * 0.28);
+  for (const { finding, regions } of proposed) {
+    context.strokeStyle = look(findings.indexOf(finding)).colour;
+    for (const region of regions ?? []) context.stroke(shapes.paths[region]);
+  }
+  context.setLineDash([]);
 }
 
 function drawOutlines(paper, { shapes, moved, dragged }) {
@@ -73,7 +88,7 @@ function drawAnchored(paper, scene) {
   const { shapes, reading, findings, names, picked, touched } = scene;
   const marked = Object.fromEntries(Object.keys(shapes.anchors).map((region) => [region, []]));
   findings.forEach((finding, index) => {
-    for (const region of reading.findings[finding] ?? []) {
+    for (const region of regionsOf(reading, finding)) {
       const saving = touched.has(`${finding}/${region}`);
       marked[region]?.push({ index, saving, picked: finding === picked });
     }

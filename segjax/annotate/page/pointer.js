@@ -1,7 +1,7 @@
 /** The mouse, pen or finger on the photograph: clicks place and mark, drags pan and move points. */
 
 import { byId, setText } from "./dom.js";
-import { POINTS, POINT_LABELS } from "./reading.js";
+import { moved, POINTS, POINT_LABELS, regionsOf } from "./reading.js";
 
 const SLACK = 4; // css pixels that a click may move
 const GRIP = 0.95; // rem around a point in which it is taken hold of
@@ -39,11 +39,14 @@ export class Pointer {
     this.canvas.setPointerCapture(event.pointerId);
     const css = this.cssOf(event);
     const point = event.button === 0 && !bench.placing ? this.pointAt(css) : null;
-    this.press = { css, last: css, point, moved: false, button: event.button, image: bench.image };
+    const { pointerId, button } = event;
+    this.press = { css, last: css, point, moved: false, pointerId, button, image: bench.image };
   }
 
   move(event) {
     const { bench, press } = this;
+    // A second finger moves nothing
+    if (press && press.pointerId !== event.pointerId) return;
     const css = this.cssOf(event);
     this.at = css;
     if (press) {
@@ -74,7 +77,7 @@ export class Pointer {
 
   up(event) {
     const { bench, press } = this;
-    if (!press || event.button !== press.button) return;
+    if (press?.pointerId !== event.pointerId || event.button !== press.button) return;
     const css = this.cssOf(event);
     if (press.image === bench.image) {
       if (!press.moved && press.button === 0) this.click(css);
@@ -105,9 +108,15 @@ export class Pointer {
       bench.place(at);
       return;
     }
-    const region = bench.shapes?.at(...at);
+    if (!bench.settings.marks) {
+      bench.say("Marks are hidden: v shows them.", { isError: true });
+      return;
+    }
+    // Regions that are drawn are not those of a point that is on its way
+    const isOld = moved(bench.queue.edits).size > 0;
+    const region = isOld ? null : bench.shapes?.at(...at);
     if (region) bench.toggleRegion(region);
-    else if (!bench.shapes) bench.say("The regions are being worked out; click again.");
+    else if (isOld || !bench.shapes) bench.say("The regions are being worked out; click again.");
   }
 
   wheel(event) {
@@ -174,7 +183,7 @@ export class Pointer {
     if (bench.placing) return `click: ${POINT_LABELS[bench.placing]}`;
     if (!bench.hover) return "";
     const { labels, reading, picked, hover } = bench;
-    const here = bench.findingNames.filter((name) => reading.findings[name]?.includes(hover));
+    const here = bench.findingNames.filter((name) => regionsOf(reading, name).includes(hover));
     const shown = here.slice(0, 6).map((name) => labels[name]);
     if (here.length > shown.length) shown.push(`${here.length - shown.length} more`);
     const marks = shown.length ? `: ${shown.join(", ")}` : "";

@@ -1,7 +1,7 @@
 /** What trained networks propose of the photograph that is shown. Accepting is an edit like any. */
 
 import { imagePath, picture, picturePath, request } from "./api.js";
-import { POINTS } from "./reading.js";
+import { POINTS, regionsOf } from "./reading.js";
 
 const PATIENCE = 600; // seconds; a network is loaded, and compiled, with the first question
 
@@ -49,7 +49,7 @@ export class Proposals {
   }
 
   isAccepted({ finding, regions }) {
-    const marked = this.bench.reading.findings[finding] ?? [];
+    const marked = regionsOf(this.bench.reading, finding);
     return Boolean(regions?.length) && [...regions].sort().join() === [...marked].sort().join();
   }
 

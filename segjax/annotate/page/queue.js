@@ -43,6 +43,11 @@ export class Queue {
     return new Promise((resolve) => this.waiters.push(resolve));
   }
 
+  /** Drops what waits behind the edit that is being answered. */
+  clear() {
+    for (const { settle } of this.items.splice(0)) settle(false);
+  }
+
   async run() {
     this.running = true;
     try {

@@ -32,7 +32,7 @@ export function applied(reading, edit) {
     case "points":
       return { ...reading, disc: edit.disc, fovea: edit.fovea };
     case "region": {
-      const others = (reading.findings[edit.finding] ?? []).filter((name) => name !== edit.region);
+      const others = regionsOf(reading, edit.finding).filter((name) => name !== edit.region);
       return withFinding(reading, edit.finding, edit.marked ? [...others, edit.region] : others);
     }
     case "finding":
@@ -46,6 +46,19 @@ export function applied(reading, edit) {
     default:
       return reading;
   }
+}
+
+/** The regions that a finding is marked in. A finding may be called as something of every object. */
+export const regionsOf = (reading, finding) =>
+  Object.hasOwn(reading.findings, finding) ? reading.findings[finding] : [];
+
+/** Whether a reading has already what an edit would make of it. */
+export function holds(reading, edit) {
+  const sorted = ({ findings, ...rest }) => [
+    Object.entries(findings).map(([name, regions]) => [name, [...regions].sort()]).sort(),
+    Object.entries(rest).sort(),
+  ];
+  return JSON.stringify(sorted(applied(reading, edit))) === JSON.stringify(sorted(reading));
 }
 
 function withFinding(reading, finding, regions) {
@@ -84,7 +97,7 @@ export function described(edit, labels) {
     case "finding":
       return `${names(edit.regions) || "no region"} marked for ${labels[edit.finding]}`;
     case "normal":
-      return edit.normal ? "eye marked as normal" : "eye no longer marked as normal";
+      return edit.normal ? "Eye marked as normal" : "Eye no longer marked as normal";
     case "note":
       return "note kept";
     case "done":
@@ -92,6 +105,17 @@ export function described(edit, labels) {
     default:
       return edit.kind === "undo" ? "undone" : "done again";
   }
+}
+
+/** What an edit took away besides, in words; nothing where it did not. */
+export function consequence(edit, before, after) {
+  const count = ({ findings }) => Object.values(findings).flat().length;
+  const lost = count(before) - count(after);
+  if (edit.kind === "normal" && edit.normal && lost > 0) {
+    return `; ${lost} mark${lost > 1 ? "s" : ""} taken away, u brings them back`;
+  }
+  const isMark = edit.kind === "region" || edit.kind === "finding";
+  return isMark && before.normal && !after.normal ? "; the eye is no longer marked as normal" : "";
 }
 
 /** A reading in one sentence, for those who do not see the marks. */

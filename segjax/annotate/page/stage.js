@@ -87,6 +87,7 @@ export class Stage {
       dragged: bench.drag?.point ?? null,
       names: bench.settings.names ? bench.labels : null,
       predicted: bench.proposals.points,
+      proposed: bench.proposals.open.slice(0, 1),
     };
   }
 

@@ -6,7 +6,16 @@ import { Overviews } from "./overviews.js";
 import { Photograph } from "./photograph.js";
 import { Proposals } from "./proposals.js";
 import { Queue } from "./queue.js";
-import { applied, described, EMPTY, POINT_LABELS, POINTS } from "./reading.js";
+import {
+  applied,
+  consequence,
+  described,
+  EMPTY,
+  holds,
+  POINT_LABELS,
+  POINTS,
+  regionsOf,
+} from "./reading.js";
 import { LIMITS, loadSettings, saveSettings } from "./settings.js";
 import { Shapes } from "./shapes.js";
 import { View } from "./view.js";
@@ -142,21 +151,37 @@ export class Workbench {
 
   send(edit) {
     // Of the state that is on the disk by then; the same with each attempt
-    if (edit.kind === "undo" || edit.kind === "redo") edit.state ??= this.held.state;
+    edit.state ??= this.held.state;
     const { id, version } = this.image;
     const path = `${imagePath(this.annotator.id, id)}/edits?version=${version}`;
     return request(path, { body: edit });
   }
 
   answered(answer, edit) {
+    const [before, after] = [this.held.reading, answer.reading];
     this.take(answer);
-    this.say(`${described(edit, this.labels)}, saved`);
+    this.say(`${described(edit, this.labels)}, saved${consequence(edit, before, after)}`);
+  }
+
+  /** Looks whether another window has changed the reading, when this one is turned to again. */
+  async refresh() {
+    if (!this.image || this.pending) return;
+    const { turn } = this;
+    const found = await request(imagePath(this.annotator.id, this.image.id)).catch(() => null);
+    if (!found || turn !== this.turn || this.pending || found.state === this.held.state) return;
+    this.take(found);
+    this.say("Changed in another window; this is what holds now.");
   }
 
   async refused(error, edit, attempts) {
     const current = error.body.current;
     // A second attempt finds what the first has done
-    if (current && attempts > 1) return this.answered(current, edit);
+    const isStep = edit.kind === "undo" || edit.kind === "redo";
+    if (current && attempts > 1 && (isStep || holds(current.reading, edit))) {
+      return this.answered(current, edit);
+    }
+    // What waits was meant for what is shown, which does not hold
+    if (current) this.queue.clear();
     const path = imagePath(this.annotator.id, this.image.id);
     try {
       const found = current ?? (await this.queue.persist(() => request(path)));
@@ -222,7 +247,7 @@ export class Workbench {
       const text = "Set the optic disc and the fovea first: regions follow from them.";
       return this.say(text, { isError: true });
     }
-    const marked = !(this.reading.findings[finding] ?? []).includes(region);
+    const marked = !regionsOf(this.reading, finding).includes(region);
     return this.edit({ kind: "region", finding, region, marked });
   }
 

@@ -16,7 +16,7 @@ from segjax.annotate import findings
 from segjax.annotate.photographs import Folder
 from segjax.annotate.proposals import Proposals
 from segjax.annotate.server import Server
-from segjax.annotate.store import AnnotationFile
+from segjax.annotate.store import AnnotationFile, made
 from segjax.data.folders.listing import counted, shown
 from segjax.errors import UserError
 
@@ -51,10 +51,8 @@ def serve(
     photographs = Folder(folder)
     # Bound first: what is refused leaves no annotation file behind
     with contextlib.closing(_bound(port)) as bound:
-        file = AnnotationFile(annotations)
-        try:
-            chosen = findings.chosen(file, listed)
-            proposals = Proposals(points, runs, chosen)
+        with made(annotations) as file:
+            proposals = Proposals(points, runs, findings.chosen(file, listed))
             app = Server(photographs, file, proposals).app(_token(file))
             config = uvicorn.Config(
                 app,
@@ -68,8 +66,6 @@ def serve(
             with contextlib.suppress(KeyboardInterrupt):
                 _Server(config, lambda: _tell(photographs, file, bound)).run(sockets=[bound])
             print(f"ended; {_sum(file)} in {annotations}")
-        finally:
-            file.close()
 
 
 class _Server(uvicorn.Server):

@@ -315,6 +315,22 @@ class AnnotationFile:
             return self._db.execute(statement, values).fetchall()
 
 
+@contextlib.contextmanager
+def made(path: pathlib.Path) -> Iterator[AnnotationFile]:
+    """An open annotation file; one that is new goes again if the block fails."""
+    fresh = not os.path.lexists(path)
+    file = AnnotationFile(path)
+    try:
+        yield file
+    except BaseException:
+        if fresh and not file.images():
+            file.close()
+            path.unlink(missing_ok=True)
+        raise
+    finally:
+        file.close()
+
+
 def other_picture(name: str) -> str:
     """What is said of a photograph whose file has changed."""
     return (

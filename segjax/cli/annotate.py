@@ -95,6 +95,7 @@ def annotate(args: argparse.Namespace) -> None:
     """Serves the page, or writes or reads what one of the flags says."""
     from segjax.annotate import transfer
     from segjax.annotate.photographs import Folder
+    from segjax.annotate.store import made
 
     if not args.folder.is_dir():
         raise UserError(f"FOLDER {args.folder}: no such folder")
@@ -112,27 +113,22 @@ def annotate(args: argparse.Namespace) -> None:
                 print(line)
     if args.import_ is not None:
         folder = Folder(args.folder)
-        with _opened(args.annotations, writable=True) as file:
+        with made(args.annotations) as file:
             print(transfer.import_(file, folder, args.import_, args.findings))
 
 
 def _written(args: argparse.Namespace, flag: str, path: pathlib.Path) -> list[str]:
     from segjax.annotate import transfer
     from segjax.annotate.photographs import Folder
+    from segjax.annotate.store import AnnotationFile
 
-    with _opened(args.annotations, writable=False) as file:
+    with contextlib.closing(AnnotationFile(args.annotations, writable=False)) as file:
         if flag == "--export":
             return [transfer.export(file, path)]
         if flag == "--table":
             return transfer.export_table(file, Folder(args.folder), path)
         file.backup(path)
         return [f"{path}: a copy of {args.annotations}"]
-
-
-def _opened(path: pathlib.Path, *, writable: bool) -> contextlib.closing:
-    from segjax.annotate.store import AnnotationFile
-
-    return contextlib.closing(AnnotationFile(path, writable=writable))
 
 
 def _check_alone(args: argparse.Namespace) -> None:

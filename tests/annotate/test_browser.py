@@ -239,6 +239,56 @@ def test_two_tabs_of_one_annotator_agree(browser, window, page):
     assert window.reading == other.reading and window.reading["fovea"]
 
 
+def test_a_stale_page_wipes_nothing(window, page):
+    window.begin("Kim")
+    window.click(*DISC)
+    window.click(*FOVEA)
+    window.saved()
+    kim = page.annotator("Kim")
+    kim.mark(kim.images[0]["id"], "drusen", "macula")  # as another window does
+    window.keys("n")
+    window.wait("document.getElementById('message').textContent.includes('another window')")
+    assert window.reading["findings"] == {"drusen": ["macula"]}
+    assert held(page, "Kim")["reading"]["findings"] == {"drusen": ["macula"]}
+    window.keys("n")
+    window.wait("document.getElementById('message').textContent.includes('1 mark taken away')")
+    window.keys("u")
+    assert window.reading["findings"] == {"drusen": ["macula"]}
+
+
+def test_a_key_that_is_held_down_marks_once(window):
+    window.begin("Kim")
+    window.click(*DISC)
+    window.click(*FOVEA)
+    window.keys("5")
+    event = {"key": "w", "code": "KeyW", "windowsVirtualKeyCode": 87, "text": "w"}
+    for repeat in (False, True, True, True):
+        window.here().execute_cdp_cmd(
+            "Input.dispatchKeyEvent", {"type": "keyDown", "autoRepeat": repeat, **event}
+        )
+    window.here().execute_cdp_cmd("Input.dispatchKeyEvent", {"type": "keyUp", **event})
+    assert window.reading["findings"] == {"drusen": ["macula"]}
+
+
+def test_odd_findings_and_addresses(browser, photos, tmp_path):
+    (tmp_path / "list.txt").write_text("Constructor\nDrusen\n")
+    with served(photos, tmp_path / "a.sqlite", tmp_path / "list.txt") as page:
+        window = browser.window(page)
+        window.here().get(f"{page.address}#%E0%A4%A")
+        window.wait("!!window.segjax")
+        window.begin("Kim")
+        window.click(*DISC)
+        window.click(*FOVEA)
+        window.keys("1", "w", "2", "s", "[", "w", "e")
+        marked = {"constructor": ["superior_temporal"], "drusen": ["temporal"]}
+        assert window.reading["findings"] == marked
+        window.js("(location.hash = '#%E0%A4%A')")
+        window.keys(".")
+        window.wait("document.getElementById('position').textContent.startsWith('2 of 3')")
+        window.opened()
+    browser.close_windows()
+
+
 def test_display_is_kept_from_image_to_image_and_over_a_reload(window):
     window.begin("Kim")
     place = window.place_of(600, 300)

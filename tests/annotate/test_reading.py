@@ -40,6 +40,14 @@ def test_findings_stand_in_the_order_of_the_list():
     )
 
 
+def test_what_the_list_lacks_is_kept():
+    before = Reading(PLACED.disc, PLACED.fovea, {"of elsewhere": ("temporal",)})
+    assert marked(before).findings == {"drusen": ("macula",), "of elsewhere": ("temporal",)}
+    assert after(before, "note", note="a").findings == before.findings
+    gone = marked(before, finding="of elsewhere", region="temporal", marked=False)
+    assert gone.findings == {}
+
+
 def test_normal_takes_findings_away_and_a_finding_takes_normal_away():
     normal = after(marked(), "normal", normal=True)
     assert normal.normal and not normal.findings
@@ -81,6 +89,8 @@ def test_a_reading_survives_its_text():
         ({"kind": "point", "point": "disc", "at": [100.5, 1]}, "outside the photograph"),
         ({"kind": "point", "point": "disc", "at": [1, -0.1]}, "outside the photograph"),
         ({"kind": "point", "point": "disc", "at": [60.5, 22]}, "too close for regions"),
+        ({"kind": "point", "point": "disc", "at": [61, 22.5]}, "too close for regions"),
+        ({"kind": "point", "point": "disc", "at": [10**400, 1]}, "two finite numbers"),
         ({"kind": "points", "disc": [1, 1], "fovea": None}, "two finite numbers"),
         ({"kind": "region", "finding": "x", "region": "macula", "marked": True}, "finding='x'"),
         ({"kind": "region", "finding": "drusen", "region": "x", "marked": True}, "region='x'"),

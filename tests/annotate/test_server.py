@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from segjax.annotate.guard import LARGEST_BODY
+from segjax.cli import main
 from segjax.data.images import read_image
 from tests.annotate.serving import TOKEN, photograph, served
 
@@ -78,6 +79,36 @@ def test_undo_of_another_window_is_refused_with_what_holds(page, kim):
     assert answer.status == 409 and answer.json["current"]["reading"]["note"] == "b"
     back = kim.edit(image, "undo", state=answer.json["current"]["state"]).json
     assert back["reading"]["note"] == "a" and back["redo"]
+
+
+def test_an_import_while_the_page_is_open_is_kept(page, kim, photos, tmp_path):
+    """Marks of a finding that the page does not know survive its edits, and are exported."""
+    image = named(kim, "plain.png")
+    table = tmp_path / "t.csv"
+    table.write_text(
+        "image,annotator,finding,regions,disc_x,disc_y,fovea_x,fovea_y\n"
+        "plain.png,Kim,scar,macula,30,40,80,44\n"
+    )
+    words = ["annotate", str(photos), "--annotations", str(tmp_path / "a.sqlite")]
+    assert main([*words, "--import", str(table)]) == 0
+    assert kim.mark(image, "drusen", "temporal").json["reading"]["findings"] == {
+        "scar": ["macula"],
+        "drusen": ["temporal"],
+    }
+    said = page.get("api/session").json["findings"]
+    assert {"name": "scar", "label": "Scar"} in said
+    assert kim.mark(image, "scar", "macula", marked=False).status == 200
+    assert main([*words, "--export", str(tmp_path / "x.json")]) == 0
+
+
+def test_an_edit_of_another_state_is_refused(page, kim):
+    """As a request that was given up, and comes late."""
+    image = named(kim, "plain.png")
+    first = kim.place(image).json["state"]
+    kim.mark(image, "drusen", "macula")
+    late = kim.edit(image, "normal", normal=True, state=first)
+    assert late.status == 409 and late.json["current"]["reading"]["findings"]
+    assert kim.open(image).json["reading"]["findings"] == {"drusen": ["macula"]}
 
 
 @pytest.mark.parametrize("name", ["plain.png", "large.png"])
@@ -224,6 +255,8 @@ def test_two_hosts_are_refused(page):
         "static/__init__.py",
         "api/images/x/activation/drusen",
         "api/annotators/99/images",
+        f"api/annotators/{'9' * 5000}/images",
+        f"api/images/0/tiles/{10**12}/0/0",
     ],
 )
 def test_paths_lead_nowhere(page, path):
@@ -287,6 +320,7 @@ def test_bodies_that_are_no_edit_are_refused(page, kim):
         (b'{"kind": "undo", "state": 1e400}', json_, 422),
         (b'{"kind": "point", "point": "disc", "at": [1e400, 1]}', json_, 422),
         (b'{"kind": "point", "point": "disc", "at": [NaN, 1]}', json_, 422),
+        (b'{"kind": "point", "point": "disc", "at": [1%s, 1]}' % (b"0" * 400), json_, 422),
     ):
         answer = page.ask("POST", place, body, headers)
         assert answer.status == status, (body[:40], answer)

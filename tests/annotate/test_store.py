@@ -234,6 +234,47 @@ def test_a_damaged_file_is_refused(file, kim, place):
     assert file.path.read_bytes() == data
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE heads SET state = 1 WHERE annotator = 1",
+        "UPDATE heads SET image = 'b2'",
+        "UPDATE images SET digest = 'e'",
+        "UPDATE annotators SET name = 'Lee'",
+        "UPDATE states SET saved = 'then' WHERE id = 1",
+        "UPDATE settings SET value = 'other'",
+    ],
+)
+def test_a_row_that_is_not_as_it_was_written_is_refused(file, kim, change):
+    note(file, "a")
+    note(file, "b")
+    file.set("token", "t")
+    file._db.execute("PRAGMA foreign_keys = OFF")
+    file._db.execute(change)
+    with pytest.raises(UserError, match=r"is damaged \(row .* of "):
+        AnnotationFile(file.path)
+
+
+def test_a_lost_log_loses_nothing(file, kim):
+    """Commits are in the file itself: a copy without its -wal is whole."""
+    note(file, "a")
+    note(file, "b")
+    copy = file.path.with_name("copy.sqlite")
+    shutil.copy(file.path, copy)
+    found = AnnotationFile(copy, writable=False)
+    assert [record.reading.note for record in found.records()] == ["b"]
+    found.close()
+    assert [p.name for p in copy.parent.glob("copy*")] == ["copy.sqlite"]
+
+
+def test_an_edit_of_a_state_that_does_not_hold_is_refused(file, kim):
+    first = note(file, "a")
+    note(file, "b")
+    with pytest.raises(OtherState):
+        file.edit(Image(), kim, lambda before: replace(before, note="c"), first.state)
+    assert file.held("a1", kim).reading.note == "b"
+
+
 def test_a_newer_file_is_refused(file):
     file._db.execute("PRAGMA user_version = 99")
     with pytest.raises(UserError, match="has version 99"):

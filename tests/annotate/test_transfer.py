@@ -15,7 +15,7 @@ from segjax.data.regions import region_map, union
 from segjax.errors import UserError
 from tests.annotate.serving import photograph, served
 
-NOTE = " two\r\nlines, \"quotes\", 'ß', =1+1 "
+NOTE = " two\r\nlines,\ra third, \"quotes\", 'ß', =1+1 "
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +167,10 @@ def test_a_table_of_findings_of_elsewhere_is_imported(photos, tmp_path):
         ({"disc_x": "500"}, "outside the photograph of 120x90"),
         ({"normal": "1"}, "an eye with findings is not normal"),
         ({"note": "other"}, "contradicts another row of Kim"),
+        ({"normal": "TRUE"}, "normal 'TRUE': takes 0 or 1"),
+        ({"width": "1e400"}, "'1e400' is no size in pixels"),
+        ({"disc_x": "1_0"}, "disc is no point"),
+        ({"annotator": "-inf", "note": "a" * 5000}, "at most 4000 characters"),
         ({"digest": "abc"}, "another file than the one"),
         ({"image": "z.png", "digest": ""}, "z.png is not in"),
         ({"annotator": ""}, "names no image or no annotator"),
@@ -201,6 +205,74 @@ def test_files_that_are_no_export_are_refused(photos, tmp_path, text):
             transfer.import_(file, Folder(photos), tmp_path / name, None)
     with pytest.raises(UserError, match=r"takes a name in \.csv"):
         transfer.import_(file, Folder(photos), tmp_path / "x.xml", None)
+    file.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c: c["images"][0]["readings"][0].update(normal="false"), "normal='false'"),
+        (lambda c: c["images"][0]["readings"][0].update(done=1), "done=1"),
+        (lambda c: c["images"][0]["readings"][0].update(disc="12"), "disc: takes (x, y)"),
+        (lambda c: c["images"][0]["readings"][0].update(disc=[1]), "disc: takes (x, y)"),
+        (lambda c: c["images"][0]["readings"][0].update(note=None), "note: takes text"),
+        (lambda c: c["images"][0]["readings"][0].update(saved=None), "a text is taken"),
+        (lambda c: c["images"][0].update(width=1e30), "width or height"),
+        (lambda c: c["images"][0].update(file_name=7), "a text is taken"),
+        (lambda c: c["images"][0].update(file_name="\ud800"), "a text is taken"),
+        (lambda c: c["annotations"][0].update(regions=[]), "marked without regions"),
+        (lambda c: c["annotations"][0].update(regions="macula"), "list of names"),
+        (lambda c: c["annotations"][0].update(annotator="X"), "annotations by 'X', and no reading"),
+        (lambda c: c["annotations"][0].update(image_id=99), "image 99 has annotations"),
+        (lambda c: c["annotations"].append(c["annotations"][0]), "two annotations of"),
+        (lambda c: c["categories"][0].update(label=None), "a text is taken"),
+        (lambda c: c.pop("categories"), "is no COCO file"),
+    ],
+)
+def test_wrong_coco_files_are_refused_whole(file, photos, tmp_path, change, says):
+    transfer.export(file, tmp_path / "out.json")
+    content = json.loads((tmp_path / "out.json").read_text())
+    change(content)
+    (tmp_path / "out.json").write_text(json.dumps(content), encoding="utf-8-sig")
+    other = AnnotationFile(tmp_path / "b.sqlite")
+    with pytest.raises(UserError) as error:
+        transfer.import_(other, Folder(photos), tmp_path / "out.json", None)
+    assert says in str(error.value) and "out.json" in str(error.value)
+    assert other.records() == []
+    other.close()
+
+
+def test_a_table_is_of_the_photographs_of_the_folder(tmp_path):
+    """Two folders with a photograph of one name are not mixed, nor one that has changed."""
+    for k, name in enumerate(("one", "two")):
+        photograph(tmp_path / name / name / "x.png", seed=k)
+        with served(tmp_path / name, tmp_path / "a.sqlite") as page:
+            who = page.annotator(name)
+            who.edit(who.images[0]["id"], "normal", normal=True)
+            who.edit(who.images[0]["id"], "done", done=True)
+    file = AnnotationFile(tmp_path / "a.sqlite", writable=False)
+    said = transfer.export_table(file, Folder(tmp_path / "two"), tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text().splitlines()[1:] == ["x.png,two,,,,,,"]
+    assert said[-1].startswith("1 reading is of photographs that")
+    photograph(tmp_path / "two" / "two" / "x.png", seed=5)
+    with pytest.raises(UserError, match="another file than the one"):
+        transfer.export_table(file, Folder(tmp_path / "two"), tmp_path / "u.csv")
+    file.close()
+
+
+def test_medians_that_are_one_point_are_refused(tmp_path):
+    photograph(tmp_path / "photos" / "a.png")
+    with served(tmp_path / "photos", tmp_path / "a.sqlite") as page:
+        for name, points in (("Kim", ((10, 20), (50, 60))), ("Lee", ((50, 60), (10, 20)))):
+            who = page.annotator(name)
+            image = who.images[0]["id"]
+            who.place(image, *points)
+            who.mark(image, "drusen", "macula")
+            who.edit(image, "done", done=True)
+    file = AnnotationFile(tmp_path / "a.sqlite", writable=False)
+    with pytest.raises(UserError, match=r"a\.png: the medians of all annotators"):
+        transfer.export_table(file, Folder(tmp_path / "photos"), tmp_path / "t.csv")
+    assert not (tmp_path / "t.csv").exists()
     file.close()
 
 

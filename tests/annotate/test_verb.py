@@ -125,6 +125,32 @@ def test_what_is_wrong_is_said_in_a_line(folder, file, tmp_path, capsys):
         assert "segjax[annotate]" in refused(capsys, folder, "--annotations", file)
 
 
+def test_what_is_refused_leaves_no_file(folder, file, tmp_path, capsys):
+    (tmp_path / "list.txt").write_text("")
+    (tmp_path / "t.csv").write_text("image\n")
+    for more in (
+        ("--findings", tmp_path / "list.txt"),
+        ("--run", tmp_path),
+        ("--import", tmp_path / "t.csv"),
+    ):
+        refused(capsys, folder, "--annotations", file, *more)
+        assert not list(tmp_path.glob("a.sqlite*"))
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    assert "circle" in refused(capsys, folder, "--annotations", tmp_path / "round")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "none" / "b.sqlite")
+    assert "No such file" in refused(capsys, folder, "--annotations", tmp_path / "nowhere")
+
+
+def test_a_photograph_that_has_changed_is_named_at_the_start(folder, file):
+    first = Running(folder, file, "--port", "0")
+    kim = first.page.annotator("Kim")
+    kim.place(kim.images[0]["id"])
+    first.end(signal.SIGINT)
+    photograph(folder / "0.png", seed=8)
+    _, _, err = Running(folder, file, "--port", "0").end(signal.SIGINT)
+    assert err == "segjax: 1 photograph is another file than annotated, and refused: 0.png\n"
+
+
 def test_two_photographs_of_one_name_are_refused(folder, file, capsys):
     shutil.copy(folder / "0.png", folder / "0.bmp")
     assert "two images are called '0'" in refused(capsys, folder, "--annotations", file)

@@ -53,7 +53,7 @@ def opened(folder: pathlib.Path, home: pathlib.Path, browser: browsing.Browser) 
             first.append(opening(window))
             window.wait(
                 "performance.getEntriesByType('resource').filter(e => "
-                "e.name.endsWith('/overview') && e.responseEnd).length > 1"
+                "e.name.includes('/overview?') && e.responseEnd).length > 1"
             )
             window.settle()
             window.keys(".")

@@ -17,7 +17,7 @@ saved is on the disk. Nothing is written into FOLDER.
   segjax annotate photos --annotations readings.sqlite
   segjax annotate photos --annotations readings.sqlite --findings list.txt --fovea work/fovea
   segjax annotate photos --annotations readings.sqlite --table findings.csv
-  segjax data prepare folder --images photos --findings findings.csv --name mine
+  segjax data prepare folder --images photos --findings findings.csv --partial --name mine
 
 See docs/annotate.md."""
 
@@ -84,7 +84,7 @@ def _add_transfer(parser: Parser) -> None:
         type=a_path,
         dest="import_",
         metavar="FILE",
-        help="add what --export or --table wrote",
+        help="add what --export or --table wrote, all of it or nothing",
     )
     group.add_argument(
         "--backup", type=a_path, metavar="FILE.sqlite", help="copy, also while the page is in use"

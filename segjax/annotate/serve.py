@@ -56,6 +56,8 @@ def serve(
             app = Server(photographs, file, proposals).app(_token(file))
             config = uvicorn.Config(
                 app,
+                # Its own settings would close the handlers of others, and their streams
+                log_config=None,
                 log_level="error",
                 access_log=False,
                 server_header=False,

@@ -105,7 +105,9 @@ def served(folder, path, listed=None, proposals=None, port=0):
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(("127.0.0.1", port))
         bound.listen()
-        config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off")
+        config = uvicorn.Config(
+            app, log_config=None, log_level="error", access_log=False, lifespan="off"
+        )
         server = uvicorn.Server(config)
         # The thread may not take signals; this process has its own
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)

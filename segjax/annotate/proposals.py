@@ -13,6 +13,7 @@ import numpy as np
 
 from segjax.annotate.photographs import Opened
 from segjax.annotate.reading import POINTS, Reading
+from segjax.data.regions import active_regions
 from segjax.errors import UserError
 
 KEPT = 32  # photographs whose predictions are remembered
@@ -58,6 +59,12 @@ class Network:
             predictor.load(trained.experiment, trained.state, trained.devices)
             self._predictor = predictor
         return self._predictor.apply(image)
+
+    def map_of(
+        self, image: np.ndarray, predicted: Any, shape: tuple[int, int]
+    ) -> np.ndarray | None:
+        """Where the photograph shows what is proposed, `[h, w]` in 0 to 1; None for no map."""
+        return self._predictor.proposed_map(image, predicted, shape)
 
 
 class Proposals:
@@ -168,7 +175,7 @@ def _check_target(network: Network, point: str) -> None:
 
 
 def _finding_of(network: Network, findings: Collection[str]) -> str:
-    finding = getattr(network.parts.task, "finding", None)
+    finding = getattr(network.parts.task.predictor(), "proposes", None)
     where = f"{network.flag} {network.folder}"
     if finding is None:
         task = network.parts.config.task
@@ -190,23 +197,15 @@ def _point(network: Network, opened: Opened) -> tuple[float, float]:
 
 
 def _activation(network: Network, opened: Opened) -> Activation:
-    from segjax.tasks.guided_classification.cells import enlarged
-
     row, predicted = network.apply(opened.pixels)
-    if "activation" not in predicted:
-        return Activation(row["probability"], None)
     factor = min(1.0, LARGEST_MAP / max(opened.width, opened.height))
-    box = [round(edge * factor) for edge in network.parts.task.box(opened.pixels)]
-    box[1], box[3] = max(box[1], box[0] + 1), max(box[3], box[2] + 1)
     shape = tuple(max(1, round(length * factor)) for length in (opened.height, opened.width))
-    return Activation(row["probability"], enlarged(np.asarray(predicted["activation"]), box, shape))
+    return Activation(row["probability"], network.map_of(opened.pixels, predicted, shape))
 
 
 def _regions(
     opened: Opened, heat: np.ndarray | None, ends: Sequence[tuple[float, float] | None]
 ) -> list[str] | None:
-    from segjax.tasks.guided_classification.active import active_regions
-
     if heat is None or None in ends or ends[0] == ends[1]:
         return None
     scale = np.array([heat.shape[1] / opened.width, heat.shape[0] / opened.height])

@@ -9,10 +9,9 @@ from segjax.annotate.proposals import Proposals
 from segjax.annotate.reading import EMPTY, Reading
 from segjax.cli import main
 from segjax.data.png import write_png
-from segjax.data.regions import REGIONS, region_map
+from segjax.data.regions import REGIONS, active_regions, region_map
 from segjax.data.synthetic.findings import FINDINGS, generate_findings
 from segjax.errors import UserError
-from segjax.tasks.guided_classification.active import active_regions
 from tests.annotate.serving import served
 
 pytestmark = pytest.mark.usefixtures("command_settings")

@@ -79,7 +79,7 @@ class GuidedClassification(ImageTask):
         checks.require(f"{where}.shuffle_regions", shuffle_regions, checks.switch())
         checks.require(f"{where}.tolerance", tolerance, checks.number(least=0, most=1))
         self.finding, self.crop, self.negatives = finding, crop, negatives
-        self.question = f"finding {finding}"
+        self.question, self.proposes = f"finding {finding}", finding
         self.shuffle_regions, self.tolerance = shuffle_regions, float(tolerance)
         self.label, self.marked = f"{finding}_label", f"{finding}_regions"
         self.fields = ("image", "image_id", "disc", "fovea", self.label, self.marked)
@@ -256,6 +256,17 @@ class GuidedClassification(ImageTask):
         if "activation" in prediction:
             box = self.box(image)
             pictures.write_pictures(folder, name, image, box, np.asarray(prediction["activation"]))
+
+    def proposed_map(
+        self, image: np.ndarray, predicted: Mapping, shape: tuple[int, int]
+    ) -> np.ndarray | None:
+        """The activation map, as large as asked for; 0 where the network did not look."""
+        if "activation" not in predicted:
+            return None
+        factors = np.array(shape) / image.shape[:2]
+        top, bottom, left, right = np.rint(self.box(image) * np.repeat(factors, 2)).astype(int)
+        box = (top, max(bottom, top + 1), left, max(right, left + 1))
+        return cells.enlarged(np.asarray(predicted["activation"]), box, shape)
 
     def case_figures(self, open_case: Callable, columns: Columns, names: Sequence[str]) -> dict:
         """Photograph, regions and activation map of cases that are found, and missed."""

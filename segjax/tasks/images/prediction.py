@@ -29,6 +29,7 @@ class ImagePredictor:
         # Of a photograph without annotation the other columns have no value
         self.columns = [name for name in task.columns if name in task.predicted]
         self._pictures: dict[str, str] = {}
+        self.proposes, self.proposed_map = task.proposes, task.proposed_map
 
     def cases(self, files: Sequence[pathlib.Path]) -> Mapping[str, Sequence[pathlib.Path]]:
         """Every file is a case, named after it, with folders in front where two share a name."""

@@ -46,6 +46,8 @@ class ImageTask(abc.ABC):
     predicted: Sequence[str] = ()
     # Folders of the pictures that `write_pictures` may write, NAME.png in each.
     pictures: Sequence[str] = ()
+    # What it finds, where annotators may be proposed that, as of a finding.
+    proposes: str | None = None
 
     # --- what a task has to say ----------------------------------------------------------------
 
@@ -223,6 +225,12 @@ class ImageTask(abc.ABC):
     def evaluator(self, experiment: Experiment, split: str, devices: Devices) -> ImageEvaluator:
         """Evaluates states on a split, which is read once."""
         return ImageEvaluator(experiment, split, devices)
+
+    def proposed_map(
+        self, image: np.ndarray, predicted: Mapping, shape: tuple[int, int]
+    ) -> np.ndarray | None:
+        """Where a photograph shows what `proposes` names: `[h, w]` in 0 to 1; None for no map."""
+        return None
 
     def predictor(self) -> ImagePredictor:
         """Predicts a user's photographs."""

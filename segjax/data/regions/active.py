@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from segjax.data import regions
+from segjax.data.regions.geometry import REGIONS, region_map
 
 # From here on a cell speaks for the finding: its logit is positive
 ACTIVE = 0.5
@@ -26,6 +26,6 @@ def active_regions(activation: np.ndarray, disc: ArrayLike, fovea: ArrayLike) ->
     peak = float(activation.max())
     if not peak > 0:
         return ()
-    numbers = regions.region_map(disc, fovea, *activation.shape)
+    numbers = region_map(disc, fovea, *activation.shape)
     found = np.unique(numbers[activation >= min(ACTIVE, peak)])
-    return tuple(regions.REGIONS[number] for number in found)
+    return tuple(REGIONS[number] for number in found)

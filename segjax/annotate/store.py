@@ -17,6 +17,7 @@ from typing import Protocol
 from segjax.annotate import opening, schema
 from segjax.annotate.reading import EMPTY, Reading, from_json
 from segjax.data import names as naming
+from segjax.data import outputs
 from segjax.data.folders.columns import as_text
 from segjax.errors import UserError
 
@@ -103,7 +104,7 @@ class AnnotationFile:
         self.path = path
         self._lock = threading.RLock()
         self._db = opening.connect(path, writable=writable)
-        self._place = _place(path)
+        self._identity = outputs.identity(path)
 
     def close(self) -> None:
         """Ends the connection; what was committed is in the file."""
@@ -264,7 +265,7 @@ class AnnotationFile:
                 yield
                 return
             # SQLite would go on writing into a file that has no name any more
-            if _place(self.path) != self._place:
+            if outputs.identity(self.path) != self._identity:
                 raise NotSaved(f"{self.path} was moved, removed or replaced; put it back")
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -351,14 +352,6 @@ def _person(name: object) -> tuple[str, str]:
     if len(name) > LONGEST_NAME or not name.isprintable():
         raise UserError(f"name: takes at most {LONGEST_NAME} printable characters")
     return name, naming.key(as_text(name))
-
-
-def _place(path: pathlib.Path) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 @contextlib.contextmanager

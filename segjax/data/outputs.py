@@ -128,15 +128,15 @@ def check_apart(
     """
     # Folders inside count for themselves: they may be links that lead to the inputs
     folders = [output, *(output / name for name in inside)]
-    places = [(folder, _identity(folder), _identities(folder)) for folder in folders]
+    places = [(folder, identity(folder), _identities(folder)) for folder in folders]
     for path in inputs:
-        own, around = _identity(path), _identities(path)
-        for folder, identity, above in places:
+        own, around = identity(path), _identities(path)
+        for folder, itself, above in places:
             # A file cannot hold the output; its own identity would only match hard links
             if path.is_dir() and own in above:
-                where = "is" if own == identity else "lies in"
+                where = "is" if own == itself else "lies in"
                 raise UserError(f"{flag} {folder}: {where} the input {path}; take another folder")
-            if identity in around:
+            if itself in around:
                 raise UserError(f"{flag} {folder}: holds the input {path}; take another folder")
 
 
@@ -164,7 +164,8 @@ def check_names(outputs: Iterable[tuple[str, pathlib.Path]]) -> None:
             )
 
 
-def _identity(path: pathlib.Path) -> tuple[int, int] | None:
+def identity(path: pathlib.Path) -> tuple[int, int] | None:
+    """What a file is on the disk, whatever it is called; None where there is none."""
     try:
         status = os.stat(path)
     except OSError:
@@ -176,4 +177,4 @@ def _identities(path: pathlib.Path) -> set[tuple[int, int] | None]:
     """Those of the true path and of the folders above it, as far as they exist."""
     # Resolved first: the parents of a link are not those of its target
     true = path.resolve()
-    return {_identity(place) for place in (true, *true.parents)} - {None}
+    return {identity(place) for place in (true, *true.parents)} - {None}

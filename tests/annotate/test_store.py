@@ -211,7 +211,9 @@ def test_what_is_no_annotation_file_is_refused_and_left(tmp_path):
 
 def test_an_empty_file_of_a_start_that_was_killed_is_taken(tmp_path):
     (tmp_path / "a.sqlite").touch()
-    AnnotationFile(tmp_path / "a.sqlite").close()
+    file = AnnotationFile(tmp_path / "a.sqlite")
+    assert file.annotator("Kim", make=True).id == 1 and file.records() == []
+    file.close()
 
 
 @pytest.mark.parametrize("place", ["pages", "a letter", "not UTF-8", "cut short"])

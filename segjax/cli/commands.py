@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable
 
 from segjax import checks
 from segjax.config import lookup
@@ -72,23 +73,30 @@ def train(args: argparse.Namespace) -> int | None:
     _check_processes(args)
     if args.distributed or args.coordinator:
         # It forks, which JAX with its threads does not survive: nothing before it imports JAX
-        return guard.run(lambda: _train_in_job(args))
+        joining = (
+            f"not every process of the job has joined within {args.start_timeout} s, or process 0 "
+            "could not be reached; see what the others say, or give more by --start_timeout"
+        )
+        return guard.run(lambda tell: _train_in_job(args, tell), args.watchdog, joining)
     return _train(args)
 
 
-def _train_in_job(args: argparse.Namespace) -> None:
+def _train_in_job(args: argparse.Namespace, tell: Callable[[str | None], None]) -> None:
     from segjax.train import processes
 
-    processes.join(args.coordinator, args.processes, args.process)
-    _train(args)
+    processes.join(args.coordinator, args.processes, args.process, args.start_timeout)
+    tell(None)
+    _train(args, tell)
 
 
-def _train(args: argparse.Namespace) -> None:
+def _train(args: argparse.Namespace, *tell: Callable[[str | None], None]) -> None:
     from segjax.config import files
     from segjax.launch import job
     from segjax.train import processes
+    from segjax.train.watchdog import Watchdog
 
-    values = job.train(files.load(args.config, args.overrides), args.workdir)
+    watchdog = Watchdog(args.watchdog, *tell)
+    values = job.train(files.load(args.config, args.overrides), args.workdir, watchdog)
     if processes.is_first():
         print(f"{args.workdir}: validation of the chosen checkpoint: " + _line(values))
         names = "report.md, figures/, predictions_validation.csv, metrics_validation.json"
@@ -102,6 +110,8 @@ def _check_processes(args: argparse.Namespace) -> None:
         "--processes": args.processes,
         "--process": args.process,
     }
+    checks.require_flag("--watchdog", args.watchdog, checks.number(least=0))
+    checks.require_flag("--start_timeout", args.start_timeout, checks.whole(least=1))
     missing = [flag for flag, value in given.items() if value is None]
     if len(missing) == len(given):
         return

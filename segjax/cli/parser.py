@@ -12,6 +12,7 @@ from segjax.cli.engines import sweep_engines
 from segjax.cli.flags import Parser, a_path
 from segjax.cli.pipeline import add_pipeline, add_truth
 from segjax.errors import UserError
+from segjax.train import limits
 
 EPILOG = """\
 examples:
@@ -137,6 +138,21 @@ def _add_train(verbs) -> None:
     group.add_argument("--coordinator", metavar="HOST:PORT", help="or name the first process,")
     group.add_argument("--processes", type=int, metavar="N", help="how many there are,")
     group.add_argument("--process", type=int, metavar="I", help="and which one this is")
+    group.add_argument(
+        "--start_timeout",
+        type=int,
+        default=limits.START,
+        metavar="SECONDS",
+        help=f"how long they wait for each other at the start; default: {limits.START}",
+    )
+    parser.add_argument(
+        "--watchdog",
+        type=float,
+        default=limits.WATCHDOG,
+        metavar="SECONDS",
+        help="end with status 1 when no step, evaluation or save ends for so long; 0: never; "
+        f"default: {limits.WATCHDOG}",
+    )
 
 
 def _add_evaluate(verbs) -> None:

@@ -4,7 +4,7 @@ import json
 import math
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 
@@ -29,13 +29,27 @@ def evaluate_folder(
     return evaluate(load_trained(folder, kind, parts=parts, spread=True), split)
 
 
-def evaluate(trained: Trained, split: str, evaluator: Evaluator | None = None) -> dict[str, float]:
-    """Evaluates on a split and writes the two files; `evaluator` is the split's if there is one."""
+def evaluate(
+    trained: Trained,
+    split: str,
+    evaluator: Evaluator | None = None,
+    *,
+    each_part: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
+    """Evaluates on a split and writes the two files; `evaluator` is the split's if there is one.
+
+    `each_part` is called before each part of the evaluation.
+    """
     experiment, folder = trained.experiment, trained.folder
     baseline = workdir.read_baseline(folder)
     if evaluator is None:
         evaluator = experiment.task.evaluator(experiment, split, trained.devices)
-    evaluation = evaluator(trained.state, final=True, baseline=baseline)
+
+    def go_on() -> bool:
+        each_part()
+        return False
+
+    evaluation = evaluator(trained.state, final=True, baseline=baseline, stop=go_on)
     values = evaluation.values(experiment.task)
     if jax.process_index() == 0:
         _write(trained, split, evaluation, values)

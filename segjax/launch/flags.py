@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from segjax import checks
+from segjax.train import limits
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,15 @@ class Flag:
             "metavar": self.metavar or kind.__name__.upper(),
             "help": self.described,
         }
+
+
+# Of every engine that trains: the one of `segjax train`
+WATCHDOG = Flag(
+    limits.WATCHDOG,
+    "end a point in which no step, evaluation or save ends for so many seconds; 0: never",
+    0,
+    metavar="SECONDS",
+)
 
 
 def _wanted(flag: Flag, value: float) -> checks.Requirement:

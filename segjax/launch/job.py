@@ -41,6 +41,7 @@ from segjax.train.logs import add_pictures, environment
 from segjax.train.loop import Stop
 from segjax.train.loop_state import from_saved
 from segjax.train.runs import Run
+from segjax.train.watchdog import Watchdog
 
 
 def check(config: ConfigDict, folder: pathlib.Path) -> Experiment:
@@ -100,8 +101,11 @@ class Job:
     say: Callable[[str], None]
 
 
-def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, float]:
+def train(
+    config: ConfigDict, folder: pathlib.Path, watchdog: Watchdog | None = None
+) -> dict[str, float]:
     """Trains to the end (or goes on from the latest checkpoint), evaluates the best, reports."""
+    watchdog = watchdog or Watchdog()
     same = "start all processes of a job with the same config"
     processes.agree("config", config.to_dict(), same)
     made = check(config, folder)
@@ -115,8 +119,8 @@ def train(config: ConfigDict, folder: pathlib.Path) -> dict[str, float]:
             describe(run)
         with workdir.in_use(folder):
             devices = parallel.make(config.parallel)
-            _fit(made, [run], devices)
-            return finish(run, devices)
+            _fit(made, [run], devices, watchdog)
+            return finish(run, devices, watchdog)
 
 
 def train_together(
@@ -124,6 +128,7 @@ def train_together(
     paths: Sequence[str],
     stop: Stop,
     finished: Callable[[Job, str | None], None] = lambda job, error: None,
+    watchdog: Watchdog | None = None,
 ) -> None:
     """Trains several in one program, to their ends, or on from the newest step that all have.
 
@@ -134,8 +139,10 @@ def train_together(
         paths: config paths of the hyperparameters in which they differ.
         stop: asked at every step; a stop saves and raises Interrupted.
         finished: called with each when it is done, or with the line with which it has failed.
+        watchdog: of them all.
     """
     _check_stop(stop)
+    watchdog = watchdog or Watchdog()
     made = check(jobs[0].config, jobs[0].folder)
     shapes = made.shapes()
     with ExitStack() as stack:
@@ -162,11 +169,12 @@ def train_together(
         def failed(run: Run) -> None:
             finished(by_folder[run.folder], run.error)
 
-        _fit(made, runs, devices, paths=paths, evaluator=evaluator, stop=stop, failed=failed)
+        together = {"paths": paths, "evaluator": evaluator, "stop": stop, "failed": failed}
+        _fit(made, runs, devices, watchdog, **together)
         for run in runs:
             if run.error is None:
                 _check_stop(stop)
-                values = finish(run, devices, paths, evaluator)
+                values = finish(run, devices, watchdog, paths, evaluator)
                 shown = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
                 run.say(f"{run.folder}: validation {shown}")
                 finished(by_folder[run.folder], None)
@@ -177,7 +185,9 @@ def _check_stop(stop: Stop) -> None:
         raise Interrupted("stopped by a signal, all is saved; the same command goes on")
 
 
-def _fit(made: Experiment, runs: Sequence[Run], devices: Any, **options: Any) -> None:
+def _fit(
+    made: Experiment, runs: Sequence[Run], devices: Any, watchdog: Watchdog, **options: Any
+) -> None:
     """Trains those runs that have not come to their end yet."""
     for run in runs:
         if (ended := workdir.read_done(run.folder)) is not None:
@@ -188,13 +198,18 @@ def _fit(made: Experiment, runs: Sequence[Run], devices: Any, **options: Any) ->
         if run not in training:
             run.say(f"{run.folder}: trained to its end already; evaluates and reports again")
     if training:
-        fit.fit(made, training, devices, **options)
+        with watchdog:
+            fit.fit(made, training, devices, watchdog=watchdog, **options)
     rest = [run.folder for run in runs if run not in training]
     fit.write_baselines(made, rest, lambda: made.task.source(made))
 
 
 def finish(
-    run: Run, devices: Any, paths: Sequence[str] = (), evaluator: Evaluator | None = None
+    run: Run,
+    devices: Any,
+    watchdog: Watchdog,
+    paths: Sequence[str] = (),
+    evaluator: Evaluator | None = None,
 ) -> dict[str, float]:
     """Evaluates the best state and reports: the end of a run."""
     state = restore.best_of_run(run.folder, run.experiment, devices)
@@ -203,7 +218,14 @@ def finish(
         own = hyperparameters.arrays(run.experiment.config, paths)
         state = state.replace(hyperparameters=devices.replicate(own))
     trained = Trained(run.folder, run.experiment, devices, state)
-    values = evaluate.evaluate(trained, "validation", evaluator)
+    step = int(state.step)
+    with watchdog:
+        values = evaluate.evaluate(
+            trained,
+            "validation",
+            evaluator,
+            each_part=lambda: watchdog.passed(step, "part of the evaluation at step"),
+        )
     processes.wait()  # what process 0 wrote is there for all
     report.write(run.folder, trained, ended=True)
     if processes.is_first():

@@ -16,7 +16,8 @@ from segjax.inference.open import Trained, load_trained, open_parts
 from segjax.launch import job, status
 from segjax.pipelines.definition import NAME, Definition
 from segjax.tasks.base import Task
-from segjax.train import checkpoint, holder, workdir
+from segjax.train import checkpoint, holder, limits, workdir
+from segjax.train.watchdog import Watchdog
 
 FOLDER = "stages"
 
@@ -50,7 +51,7 @@ def train(definition: Definition, folder: pathlib.Path, say: Callable[[str], obj
                 continue
             say(f"{head}: {place}")
             with _naming(name):
-                job.train(config, place)
+                job.train(config, place, Watchdog(limits.WATCHDOG))
             gc.collect()  # photographs of one stage go before those of the next come
 
 

@@ -27,6 +27,7 @@ from segjax.train.logs import Log
 from segjax.train.loop import Loop, Stop
 from segjax.train.runs import Run
 from segjax.train.state import State
+from segjax.train.watchdog import Watchdog
 
 
 def fit(
@@ -38,6 +39,7 @@ def fit(
     evaluator: Evaluator | None = None,
     stop: Stop | None = None,
     failed: Callable[[Run], None] | None = None,
+    watchdog: Watchdog | None = None,
 ) -> None:
     """Trains runs to their ends, or on from the newest step that all have.
 
@@ -49,6 +51,7 @@ def fit(
         evaluator: of the validation split, where there is one already.
         stop: asked at every step.
         failed: called with a run whose loss is not finite any more; None raises FloatingPointError.
+        watchdog: told of all that ends.
     """
     source = experiment.task.source(experiment)
     write_baselines(experiment, [run.folder for run in runs], lambda: source)
@@ -78,7 +81,7 @@ def fit(
         program = programs.make(runs, devices)
         # Once for all runs, whatever the order in which each draws from them
         arrays = devices.replicate(source.arrays)
-        loop = Loop(runs, program, evaluator, arrays, failed)
+        loop = Loop(runs, program, evaluator, arrays, failed, watchdog or Watchdog())
         loop.pending = programs.joined([run.memory.pending for run in runs])
         # Again: opening the splits takes each process its own time, and a collective that the
         # others reach 30 s later fails.

@@ -30,6 +30,7 @@ from segjax.train.programs import Program
 from segjax.train.progress import Progress
 from segjax.train.runs import Run
 from segjax.train.state import State
+from segjax.train.watchdog import Watchdog
 
 
 class Stop:
@@ -86,6 +87,7 @@ class Loop:
         arrays: of the sources, on the devices.
         failed: called with a run whose loss is not finite any more; the others go on. None: the
             FloatingPointError ends the loop.
+        watchdog: told of all that ends.
     """
 
     runs: Sequence[Run]
@@ -93,6 +95,7 @@ class Loop:
     evaluator: Evaluator
     arrays: Any
     failed: Callable[[Run], None] | None = None
+    watchdog: Watchdog = field(default_factory=Watchdog)
     pending: dict[str, list] = field(default_factory=dict)
 
     @property
@@ -142,6 +145,7 @@ class Loop:
                 with first, jax.profiler.StepTraceAnnotation("train", step_num=done):
                     state, sums = self.program.step(state, self.arrays, batch)
                 done += 1
+                self.watchdog.passed(done)
                 progress.stepped()
                 # Arrays on the devices still: to read them here would wait for every step
                 for name, pair in sums.items():
@@ -150,6 +154,7 @@ class Loop:
                     # The rate of images is that of the steps behind the first, which compiles
                     jax.block_until_ready(sums)
                     compiled, began, logged = True, time.perf_counter(), done
+                    self.watchdog.passed(done)
                 if done % made.log_every == 0 or done >= made.total_steps or self._rests(done):
                     self._log(done, logged, state, began, progress)
                     # The clock starts after the log, which has waited for the devices
@@ -175,6 +180,7 @@ class Loop:
             run.checkpoints.wait()
 
     def _save(self, done: int, state: State) -> None:
+        self.watchdog.require_unbroken()
         if len(self.runs) > 1:
             # All have finished the round before: killed anywhere, the runs share a checkpoint.
             self._wait()
@@ -184,17 +190,24 @@ class Loop:
                 run.memory.sampler = json.loads(json.dumps(run.source.remembered()))
                 pending = self.program.pending_of(self.pending, place)
                 run.save(done, self.program.state_of(state, place), pending)
+                self.watchdog.passed(done, "save at step")
 
     def _evaluate(self, done: int, state: State, progress: Progress, stop: Stop) -> float:
         """Evaluates the runs whose turn it is; returns the seconds it took."""
         began = time.perf_counter()
         final = done >= self.experiment.total_steps
+
+        def asked() -> bool:
+            self.watchdog.passed(done, "part of the evaluation at step")
+            return stop.now()
+
         for place, run in self.live:
             if not run.due(done, final) or stop.now():
                 continue
             alone = self.program.state_of(state, place)
-            evaluation = self.evaluator(alone, stop=stop.now)
+            evaluation = self.evaluator(alone, stop=asked)
             if evaluation is not None:
+                self.watchdog.passed(done, "evaluation at step")
                 with progress.speaking():
                     run.validated(done, alone, evaluation)
         return time.perf_counter() - began
@@ -204,6 +217,7 @@ class Loop:
         # Looked at only here, where the host waits for the devices anyway: a halted state stays
         # that of the last good step, however many steps come after.
         halted = self.program.halted(state)
+        self.watchdog.require_unbroken()
         images = (done - logged) * self.experiment.config.data.batch_size
         rate = images / max(time.perf_counter() - began, 1e-9) if images else math.nan
         for place, run in self.live:

@@ -8,6 +8,8 @@ import contextlib
 import hashlib
 import itertools
 import json
+import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -16,23 +18,27 @@ import jax
 
 from segjax.config import files
 from segjax.errors import UserError
-
-HEARTBEAT = 20  # seconds: a process silent for so long is dead, and JAX ends the others
-LONGEST_WAIT = 24 * 3600  # seconds; a wait ends sooner when a process of the job dies
-FAREWELL = 5  # seconds that a failed process gives the others to fail by themselves
+from segjax.train.limits import FAREWELL, HEARTBEAT, LONGEST_WAIT
 
 _Made = TypeVar("_Made")
 _calls = itertools.count()  # every process comes by the same waits in the same order
 
 
-def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
-    """Joins the other processes of the job, before anything else touches a device."""
+def join(coordinator: str | None, processes: int | None, process: int | None, timeout: int) -> None:
+    """Joins the other processes of the job, before anything else touches a device.
+
+    Args:
+        coordinator, processes, process: HOST:PORT of the first process, how many there are and
+            which one this is; all None where JAX detects a job.
+        timeout: seconds that all have to join.
+    """
+    limits = {"heartbeat_timeout_seconds": HEARTBEAT, "initialization_timeout": timeout}
     if coordinator or processes:
-        named = coordinator, processes, process
-        jax.distributed.initialize(*named, heartbeat_timeout_seconds=HEARTBEAT)
+        _resolve(coordinator, timeout)
+        jax.distributed.initialize(coordinator, processes, process, **limits)
         return
     try:
-        jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT)
+        jax.distributed.initialize(**limits)
     except (KeyError, ValueError) as error:  # what JAX raises where it detects no job
         raise UserError(
             "--distributed: this process belongs to no job that JAX detects (Slurm, Open MPI, "
@@ -40,9 +46,56 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
         ) from error
 
 
+def _resolve(coordinator: str, timeout: int) -> None:
+    """Waits until the name of the first process's host is known, as that of a new pod may not be.
+
+    UserError when the time is over: JAX would say that the others are late.
+    """
+    host, began, told = coordinator.rpartition(":")[0].strip("[]"), time.monotonic(), False
+    while True:
+        try:
+            socket.getaddrinfo(host, None)
+            return
+        except OSError as error:
+            if time.monotonic() - began > timeout:
+                raise UserError(
+                    f"--coordinator {coordinator}: the name {host!r} has not resolved for "
+                    f"{timeout} s ({error.strerror or error})"
+                ) from error
+        if not told and time.monotonic() - began > 3:
+            print(f"segjax: waits for the name {host!r} to resolve", file=sys.stderr)
+            told = True
+        time.sleep(1)
+
+
 def is_first() -> bool:
     """Whether this is the process that prints and writes."""
     return jax.process_index() == 0
+
+
+def several() -> bool:
+    """Whether this process is one of several of a job."""
+    return jax.process_count() > 1
+
+
+def own() -> int:
+    """The number of this process."""
+    return jax.process_index()
+
+
+def publish(told: Mapping[str, Any]) -> None:
+    """Tells the others something of this process, in place of what it told before."""
+    if several():
+        # Errors are those of a process 0 that has gone, of which others take care
+        with contextlib.suppress(Exception):
+            key = f"segjax/told/{jax.process_index()}"
+            _service().key_value_set(key, json.dumps(told), allow_overwrite=True)
+
+
+def published() -> dict[int, dict]:
+    """What each process told last, by process; waits for as long as process 0 takes to answer."""
+    told = dict(_service().key_value_dir_get("segjax/told/"))
+    return {int(key.rpartition("/")[2]): json.loads(text) for key, text in told.items()}
 
 
 def wait() -> None:

@@ -153,7 +153,7 @@ def stop(*unused):
 signal.signal(signal.SIGTERM, stop)
 if number == "1":
     sys.exit("this one is wrong")
-if number in ("9", "11"):
+if number in ("9", "11", "19"):
     print("step 3: all is well", flush=True)
     os.kill(os.getpid(), int(number))
 (here / f"{number}.begun").write_text(str(len(os.sched_getaffinity(0))))
@@ -201,6 +201,13 @@ def test_a_killed_child_is_told_by_its_signal(tmp_path):
     }
     text = status.of_points(progress.workdir, progress.points)
     assert "seed 9: failed: killed by SIGKILL" in text
+
+
+def test_a_child_that_is_stopped_for_too_long_is_killed_and_the_rest_go_on(tmp_path):
+    assert signal.SIGSTOP == 19
+    progress, commands = children(tmp_path, [19, 2], wait=0)
+    local.Children(1, [], watchdog=0.5).run(progress, commands)
+    assert progress.ends == {19: "stopped for more than 0.5 s, so killed", 2: None}
 
 
 @pytest.mark.parametrize("sent", [(signal.SIGTERM,), (signal.SIGINT, signal.SIGHUP)])

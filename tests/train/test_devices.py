@@ -19,7 +19,7 @@ SETTINGS = {
 }
 
 
-def start_two(workdir, data_dir, own=None, folders=(None, None), **settings):
+def start_two(workdir, data_dir, own=None, folders=(None, None), flags=(), **settings):
     """A job of two processes, the second with settings of its own, each in a folder.
 
     Not optimised: what they compute is compared within a tolerance.
@@ -35,6 +35,7 @@ def start_two(workdir, data_dir, own=None, folders=(None, None), **settings):
             f"--coordinator=localhost:{port}",
             "--processes=2",
             f"--process={process}",
+            *flags,
             **(SETTINGS | settings | (own or {} if process else {})),
         )
         jobs.append(runs.start(words, 2, optimised=False, cwd=folders[process], merged=True))

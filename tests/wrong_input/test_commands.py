@@ -52,7 +52,7 @@ def test_words(refuses, words, names):
 
 def test_distributed_outside_a_cluster(refuses, monkeypatch):
     # As in a fresh process, where no device has been touched; JAX warns of a fork of this one.
-    monkeypatch.setattr("segjax.cli.guard.run", lambda work: work())
+    monkeypatch.setattr("segjax.cli.guard.run", lambda work, *unused: work(print))
     monkeypatch.setattr("jax._src.xla_bridge.backends_are_initialized", lambda: False)
     for name in [*os.environ]:
         if name.startswith(("SLURM_", "OMPI_", "PMIX_", "TPU_", "CLOUD_TPU_")):

@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 from segjax.config import files, sweeps
 from segjax.errors import Interrupted
 from segjax.launch import parent
-from segjax.launch.flags import Flag
+from segjax.launch.flags import WATCHDOG, Flag
 from segjax.launch.sweep import Progress, Sweep, last_line
 from segjax.train.sweepdir import folder_of, output_of
 
@@ -44,11 +44,13 @@ class Local:
     """Runs every point that is not done, `jobs` at once; a failed point does not stop the rest."""
 
     flags: ClassVar[Mapping[str, Flag]] = {
-        "jobs": Flag(1, "how many points run at the same time; cores are shared out", 1)
+        "jobs": Flag(1, "how many points run at the same time; cores are shared out", 1),
+        "watchdog": WATCHDOG,
     }
 
-    def __init__(self, *, jobs: int | None = None):
+    def __init__(self, *, jobs: int | None = None, watchdog: int | None = None):
         self.jobs = 1 if jobs is None else jobs
+        self.watchdog = WATCHDOG.default if watchdog is None else watchdog
 
     def check(self, configs: Sequence[ConfigDict]) -> None:
         """Whatever `segjax train` takes."""
@@ -58,19 +60,30 @@ class Local:
         commands = {}
         for point in sweep.progress.missing:
             folder = folder_of(sweep.workdir, point)
-            commands[sweeps.point_id(point)] = command_of(sweep.text, point, sweep.extra, folder)
+            words = command_of(sweep.text, point, sweep.extra, folder)
+            commands[sweeps.point_id(point)] = [*words, f"--watchdog={self.watchdog}"]
         with _signals() as asked:
-            Children(self.jobs, asked).run(sweep.progress, commands)
+            Children(self.jobs, asked, self.watchdog).run(sweep.progress, commands)
         return True
 
 
 @dataclass
 class Children:
-    """The subprocesses of a sweep, at most `jobs` at a time."""
+    """The subprocesses of a sweep, at most `jobs` at a time.
+
+    Attributes:
+        jobs: how many run at the same time.
+        asked: the signals that came.
+        watchdog: seconds after which one that is stopped, which cannot end itself, is killed.
+        running: points and their processes, by place.
+        stopped: since when processes are stopped, by place.
+    """
 
     jobs: int
-    asked: list[int]  # the signals that came
+    asked: list[int]
+    watchdog: float = 0
     running: dict[int, tuple[sweeps.Point, subprocess.Popen]] = field(default_factory=dict)
+    stopped: dict[int, float] = field(default_factory=dict)
 
     def run(self, progress: Progress, commands: Mapping[str, list[str]]) -> None:
         """Runs the missing points of a sweep, by their commands; raises Interrupted on a signal."""
@@ -82,25 +95,42 @@ class Children:
                 self._start(point, folder_of(progress.workdir, point), commands)
             for slot, (point, child) in list(self.running.items()):
                 if child.poll() is None:
+                    self._end_stopped(slot, child)
                     continue
                 del self.running[slot]
+                waited = self.stopped.pop(slot, None)
                 # This end of its pipe, which stays open for as long as the child may run
                 child.stdin.close()
                 if child.returncode == 0:
                     progress.ended(point)
                 # A child that was told to stop has not failed: its point stays begun
                 elif not self.asked:
-                    folder = folder_of(progress.workdir, point)
-                    progress.ended(point, failure(child.returncode, output_of(folder)))
+                    line = failure(child.returncode, output_of(folder_of(progress.workdir, point)))
+                    if self._is_over(waited):
+                        line = f"stopped for more than {self.watchdog:g} s, so killed"
+                    progress.ended(point, line)
             if len(self.asked) > told:
                 # Sent when signals come, not at every look: a second SIGTERM would keep a child
                 # from saving. Signals of one moment, as of a terminal that closes, are one.
                 again, told = told > 0, len(self.asked)
                 for _, child in self.running.values():
                     child.kill() if again else child.terminate()
+                    child.send_signal(signal.SIGCONT)  # one that is stopped takes no other
             if self.asked and not self.running:
                 raise Interrupted("stopped by a signal, points saved; the same command goes on")
             time.sleep(PAUSE)
+
+    def _end_stopped(self, slot: int, child: subprocess.Popen) -> None:
+        """Kills a child that was stopped for too long; its own watchdog is stopped with it."""
+        if not _is_stopped(child.pid):
+            self.stopped.pop(slot, None)
+        elif self._is_over(self.stopped.setdefault(slot, time.monotonic())):
+            child.kill()
+
+    def _is_over(self, since: float | None) -> bool:
+        return (
+            bool(self.watchdog) and since is not None and (time.monotonic() - since > self.watchdog)
+        )
 
     def _start(self, point: sweeps.Point, folder: pathlib.Path, commands: Mapping) -> None:
         slot = next(slot for slot in range(self.jobs) if slot not in self.running)
@@ -127,6 +157,15 @@ def failure(status: int, output: pathlib.Path) -> str:
     name = signal.Signals(-status).name if -status in {*signal.Signals} else f"signal {-status}"
     memory = " (out of memory?)" if -status == signal.SIGKILL else ""
     return f"killed by {name}{memory}; what it printed is in {output}"
+
+
+def _is_stopped(child: int) -> bool:
+    """Whether a child is stopped by a signal."""
+    try:
+        # It stays to be waited for, and to be asked again
+        return os.waitid(os.P_PID, child, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    except (AttributeError, OSError):  # not POSIX; or it has ended
+        return False
 
 
 def cores_of(slot: int, jobs: int) -> set[int]:

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from segjax.config import sweeps
 from segjax.errors import Interrupted, UserError
-from segjax.launch.flags import Flag
+from segjax.launch.flags import WATCHDOG, Flag
 from segjax.launch.sweep import Progress, Sweep
 from segjax.train.sweepdir import failure_of, folder_of, output_of
 
@@ -25,11 +25,13 @@ class Population:
     """Trains every point that is not done, `members` at once; one that fails leaves the rest be."""
 
     flags: ClassVar[Mapping[str, Flag]] = {
-        "members": Flag(8, "how many points train in one program; 16 on accelerators", 1)
+        "members": Flag(8, "how many points train in one program; 16 on accelerators", 1),
+        "watchdog": WATCHDOG,
     }
 
-    def __init__(self, *, members: int | None = None):
+    def __init__(self, *, members: int | None = None, watchdog: int | None = None):
         self.members = members
+        self.watchdog = WATCHDOG.default if watchdog is None else watchdog
 
     def check(self, configs: Sequence[ConfigDict]) -> None:
         """UserError for what a population does not do."""
@@ -48,7 +50,7 @@ class Population:
         members = self.members or (8 if jax.default_backend() == "cpu" else 16)
         with Stop() as stop:
             for group in _to_run(grouping.groups(sweep.configs, members), sweep.progress):
-                _run(group, sweep, stop)
+                _run(group, sweep, stop, self.watchdog)
         return True
 
 
@@ -83,9 +85,10 @@ def _to_run(made: list, progress: Progress) -> Iterator:
             yield grouping.Group((place,), ())
 
 
-def _run(group: Any, sweep: Sweep, stop: Any) -> None:
+def _run(group: Any, sweep: Sweep, stop: Any, limit: float) -> None:
     """Trains one group; an error that is not one member's fails all that are not done."""
     from segjax.launch import job
+    from segjax.train.watchdog import Watchdog
 
     jobs, points = [], {}
     for place in group.places:
@@ -102,7 +105,7 @@ def _run(group: Any, sweep: Sweep, stop: Any) -> None:
         sweep.progress.ended(points.pop(one.folder), error)
 
     try:
-        job.train_together(jobs, group.paths, stop, finished)
+        job.train_together(jobs, group.paths, stop, finished, Watchdog(limit))
     # Not the fault of a point: it ends the sweep
     except Interrupted:
         raise

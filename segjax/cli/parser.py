@@ -287,7 +287,10 @@ def _add_engine_flags(parser: Parser, engines: Mapping[str, type]) -> None:
         for flag, about in engine.flags.items():
             flags.setdefault(flag, {})[name] = about
     for flag, owners in flags.items():
-        described = "; ".join(f"{name}: {about.described}" for name, about in owners.items())
+        texts: dict[str, list[str]] = {}
+        for name, about in owners.items():
+            texts.setdefault(about.described, []).append(name)
+        described = "; ".join(f"{', '.join(names)}: {text}" for text, names in texts.items())
         # None where it was not given: the engine's own default then, for engines may differ in
         # theirs.
         settings = list(owners.values())[-1].settings | {"default": None, "help": described}

@@ -25,8 +25,9 @@ class Flag:
     def described(self) -> str:
         """The help, with the default."""
         written = " ".join(map(str, self.default)) if self.nargs is not None else self.default
+        default = f"; default: {written}" if written != "" else ""
         # argparse fills in what follows a percent sign
-        return f"{self.help}; default: {written}".replace("%", "%%")
+        return f"{self.help}{default}".replace("%", "%%")
 
     @property
     def settings(self) -> dict[str, object]:

@@ -1,0 +1,25 @@
+"""A point of a sweep as a job: its id and its command."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from segjax.launch.cluster import Cluster
+
+
+@dataclass(frozen=True)
+class Task:
+    """One point.
+
+    Attributes:
+        id: of the point, which is the name of its folder.
+        words: of its `segjax train`, without what concerns several processes.
+    """
+
+    id: str
+    words: Sequence[str]
+
+    def command(self, cluster: Cluster, *more: str) -> str:
+        """As a line of shell, with the limits of a cluster and further words."""
+        limits = f"--watchdog={cluster.watchdog}", f"--start_timeout={cluster.start_timeout}"
+        return shlex.join([*self.words, *limits, *more])

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 
 from segjax.config import files, sweeps
 from segjax.errors import UserError
+from segjax.launch import slurm
 from segjax.launch.sweep import describe, identity, last_line, load_points
 from segjax.train import workdir as workdirs
 from segjax.train.logs import parse_rows
 from segjax.train.sweepdir import MANIFEST, failure_of, folder_of, read_manifest
 from segjax.train.workdir import is_fresh
 
-STATES = ("done", "failed", "begun", "missing")
+STATES = ("done", "running", "queued", "failed", "begun", "missing")
 
 
 def told(workdir: pathlib.Path, text: str | None, extra: Mapping[str, str]) -> str:
@@ -74,12 +75,38 @@ def _check_named(
 def of_points(workdir: pathlib.Path, points: Sequence[sweeps.Point]) -> str:
     """The state of each point, a line each, and a line of totals."""
     lines, totals = [], Counter()
+    queue, remark = _queue(workdir)
     for point in points:
-        kind, shown = state_of(folder_of(workdir, point))
+        name = sweeps.point_id(point)
+        kind, shown = _with_queue(*state_of(folder_of(workdir, point)), queue.get(name))
         totals[kind] += 1
-        lines.append(f"{sweeps.point_id(point)}  {describe(point)}: {shown}")
+        lines.append(f"{name}  {describe(point)}: {shown}")
     counts = ", ".join(f"{totals[kind]} {kind}" for kind in STATES if totals[kind])
-    return "\n".join([*lines, f"{len(points)} points: {counts}"])
+    return "\n".join([*lines, f"{len(points)} points: {counts}", *remark])
+
+
+def _queue(workdir: pathlib.Path) -> tuple[dict[str, slurm.State], list[str]]:
+    """What Slurm says of points that were submitted to it, or a line why it says nothing."""
+    made = slurm.submissions(workdir)
+    if not made:
+        return {}, []
+    try:
+        return slurm.states(made), []
+    except slurm.Unavailable as error:
+        return {}, [f"Slurm could not be asked ({error}): this is what the folder says"]
+
+
+def _with_queue(kind: str, shown: str, state: slurm.State | None) -> tuple[str, str]:
+    """A point's state by its folder, and that by Slurm, where it adds something."""
+    if state is None or kind == "done":
+        return kind, shown
+    place, told = state.shown()
+    if state.is_live:
+        # What it failed with before is over
+        return place, told if kind != "begun" else f"{told}, {shown}"
+    if kind == "failed" or state.name in ("COMPLETED", "FAILED"):
+        return kind, shown
+    return kind, f"{shown} ({told})"
 
 
 def state_of(folder: pathlib.Path) -> tuple[str, str]:

@@ -15,7 +15,7 @@ import json
 import pathlib
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,20 +150,31 @@ def check_data(
 
 @contextlib.contextmanager
 def open_folder(
-    text: str, points: list[sweeps.Point], extra: Mapping, workdir: pathlib.Path
-) -> Iterator[None]:
+    text: str,
+    points: list[sweeps.Point],
+    extra: Mapping,
+    workdir: pathlib.Path,
+    busy: Callable[[pathlib.Path], set[str]] = lambda workdir: set(),
+) -> Iterator[set[str]]:
     """Writes the manifest, or checks that the folder holds this very sweep; holds the folder.
+
+    Gives the ids of the points that are `busy`: another machine may be training them.
 
     UserError, with nothing changed, if the folder holds something else, or if another process runs
     this sweep, or trains a point of it (as the children of a sweep that was killed do).
     """
     manifest = manifest_of(text, points, extra)
-    _check_folder(workdir, points, manifest)
+    _check_folder(workdir, manifest)
     with holder.hold(workdir):
-        _check_folder(workdir, points, manifest)  # another sweep may have begun here since
+        _check_folder(workdir, manifest)  # another sweep may have begun here since
+        at_work = busy(workdir)
+        for point in points:
+            if sweeps.point_id(point) not in at_work:
+                # Children of a sweep that was killed may be saving still
+                holder.check_free(folder_of(workdir, point))
         if not (workdir / MANIFEST).exists():
             write_text(workdir / MANIFEST, json.dumps(manifest, indent=2) + "\n")
-        yield
+        yield at_work
 
 
 def manifest_of(text: str, points: list[sweeps.Point], extra: Mapping[str, str]) -> dict:
@@ -183,17 +194,14 @@ def _check_manifest(workdir: pathlib.Path, manifest: dict) -> None:
         )
 
 
-def _check_folder(workdir: pathlib.Path, points: list[sweeps.Point], manifest: dict) -> None:
-    """UserError unless the folder holds this sweep, or nothing, and no point is being trained."""
+def _check_folder(workdir: pathlib.Path, manifest: dict) -> None:
+    """UserError unless the folder holds this sweep, or nothing."""
     if (workdir / MANIFEST).exists():
         _check_manifest(workdir, manifest)
     elif workdir.exists() and not (workdir.is_dir() and is_fresh(workdir, MANIFEST)):
         raise UserError(f"--workdir {workdir}: occupied by other files; take another folder")
     else:
         check_writable(workdir, "--workdir")
-    for point in points:
-        # Children of a sweep that was killed may be saving still
-        holder.check_free(folder_of(workdir, point))
 
 
 def identity(manifest: dict) -> dict:
@@ -293,6 +301,7 @@ class Sweep:
         workdir: its folder, which this process holds.
         configs: of the points, in their order.
         progress: over its points.
+        busy: ids of points that are being trained, or wait for it, by an engine that submits.
     """
 
     text: str
@@ -300,6 +309,7 @@ class Sweep:
     workdir: pathlib.Path
     configs: Sequence[ConfigDict]
     progress: "Progress"
+    busy: Set[str] = frozenset()
 
     @property
     def points(self) -> Sequence[sweeps.Point]:
@@ -317,6 +327,10 @@ def run(text: str, extra: Mapping[str, str], workdir: pathlib.Path, engine: Any)
     configs = check_points(text, points, extra)
     engine.check(configs)
     check_data(workdir, points, configs)
-    with open_folder(text, points, extra, workdir), Progress(workdir, points) as progress:
-        if engine.run(Sweep(text, extra, workdir, configs, progress)):
+    asked = [engine.busy] if hasattr(engine, "busy") else []
+    with (
+        open_folder(text, points, extra, workdir, *asked) as busy,
+        Progress(workdir, points) as progress,
+    ):
+        if engine.run(Sweep(text, extra, workdir, configs, progress, busy)):
             progress.conclude()

@@ -14,6 +14,10 @@ class Engine(Protocol):
 
     It is made with the values of its flags, by name; those that were not given are None.
 
+    One that submits, to machines that train later, may have a method `busy(workdir)` as well, which
+    gives the ids of the points that it has submitted and that have not ended; it comes to `run` as
+    `sweep.busy`.
+
     Attributes:
         flags: of the command `segjax sweep`, beside those that all engines have.
     """

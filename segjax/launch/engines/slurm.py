@@ -1,0 +1,101 @@
+"""Submits the points of a sweep to Slurm, as one array job.
+
+Plain sbatch: what is submitted is a text that one can read, and that --engine render writes, too.
+What is missing is submitted again by the same command; points that Slurm has already are left be.
+"""
+
+import pathlib
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from ml_collections import ConfigDict
+
+from segjax.config import sweeps
+from segjax.errors import UserError
+from segjax.launch import cluster, slurm
+from segjax.launch.engines.local import command_of
+from segjax.launch.flags import Flag
+from segjax.launch.rendering.task import Task
+from segjax.launch.sweep import Sweep
+from segjax.train.sweepdir import folder_of
+
+UNKEPT = 600  # seconds after which a submission without a number is taken for broken off
+ENDING = 60  # seconds that tasks have to end when they are cancelled
+
+
+class Slurm:
+    """Submits every point that is not done as one array job; ends when Slurm has taken it."""
+
+    flags: ClassVar[Mapping[str, Flag]] = cluster.FLAGS
+
+    def __init__(self, **values: object):
+        self.cluster = cluster.made(values)
+
+    def check(self, configs: Sequence[ConfigDict]) -> None:
+        """UserError where there is no Slurm, or it would refuse such a job."""
+        for config in configs:
+            if config.parallel == "pmap" and self.cluster.processes > 1:
+                raise UserError(
+                    "config.parallel='pmap': runs in one process; several take 'sharding'"
+                )
+        slurm.check(self.cluster, pathlib.Path.cwd())
+
+    def busy(self, workdir: pathlib.Path) -> set[str]:
+        """Ids of points that Slurm has in its queue, or runs; waits for those that are ending."""
+        until = time.monotonic() + ENDING
+        while True:
+            states = self._states(workdir)
+            ending = [state for state in states.values() if state.name in slurm.ENDING]
+            if not ending or time.monotonic() > until:
+                return {name for name, state in states.items() if state.is_live}
+            time.sleep(1)
+
+    def _states(self, workdir: pathlib.Path) -> dict[str, slurm.State]:
+        try:
+            made = slurm.submissions(workdir)
+            return slurm.states([self._found(one, workdir) for one in made])
+        except slurm.Unavailable as error:
+            raise UserError(f"--engine slurm: {error}") from error
+
+    def _found(self, one: slurm.Submission, workdir: pathlib.Path) -> slurm.Submission:
+        """A submission with its number: one that was broken off is looked up by its name."""
+        if one.job is not None:
+            return one
+        job = slurm.named(slurm.job_name(workdir.resolve(), one.folder, self.cluster))
+        if job is not None:
+            return slurm.keep(slurm.Submission(one.folder, job, one.points))
+        age = time.time() - one.folder.stat().st_mtime
+        if age < UNKEPT:
+            raise UserError(
+                f"{one.folder}: another process has begun to submit {age:.0f} s ago; if it was "
+                "ended, remove this folder"
+            )
+        return one
+
+    def run(self, sweep: Sweep) -> bool:
+        """Submits what is missing; when all are done already, the report follows."""
+        if not sweep.progress.missing:
+            return True
+        waiting = [p for p in sweep.progress.missing if sweeps.point_id(p) not in sweep.busy]
+        workdir = sweep.workdir.resolve()
+        tasks = [_task(sweep, point, workdir) for point in waiting]
+        size = slurm.largest_array() - 1 if tasks else 1
+        for start in range(0, len(tasks), size):
+            part = tasks[start : start + size]
+            made = slurm.submit(workdir, part, self.cluster)
+            print(f"submitted {len(part)} points as job {made.job} ({made.folder}/{slurm.SCRIPT})")
+        busy = len(sweep.progress.missing) - len(waiting)
+        if busy:
+            print(f"{busy} points are in Slurm's queue already, or run")
+        print(
+            f"`segjax sweep --status --workdir {shlex.quote(str(sweep.workdir))}` says where they "
+            "are; when all are done, the same command as now writes the report"
+        )
+        return False
+
+
+def _task(sweep: Sweep, point: sweeps.Point, workdir: pathlib.Path) -> Task:
+    words = command_of(sweep.text, point, sweep.extra, folder_of(workdir, point))
+    return Task(sweeps.point_id(point), words)

@@ -14,7 +14,7 @@ WORK ?= work
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 
-.PHONY: demo test test-slow test-kills test-browser test-browser-kills lint bench bench-losses bench-device docs clean
+.PHONY: demo test test-slow test-kills test-browser test-browser-kills test-slurm lint bench bench-losses bench-device docs clean
 
 $(VENV)/ready: setup.cfg $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +43,10 @@ test-browser: $(VENV)/ready
 # A hundred kills of the server or the browser between clicks: four minutes.
 test-browser-kills: $(VENV)/ready
 	$(BIN)/python -m tests.annotate.kills
+
+# Under a Slurm of this machine alone: Debian's packages munge, slurmctld, slurmd and slurm-client.
+test-slurm: $(VENV)/ready
+	SEGJAX_REQUIRE=slurm $(BIN)/pytest tests/launch/test_slurm.py
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -176,6 +176,9 @@ def test_preempted_points_are_queued_again_and_go_on(sweep):
     sweep.wait(lambda: "queued as job " in sweep.status() or "done" in sweep.status())
     (printed,) = sweep.printed().values()
     assert "stopped by a signal at step " in printed
+    # Slurm lets two minutes pass before a job begins once more
+    (job,) = sweep.jobs()
+    sweep.asked("scontrol", "update", f"JobId={job}_0", "StartTime=now")
     sweep.wait(sweep.idle)
     (printed,) = sweep.printed().values()
     assert "1 points: 1 done" in sweep.status() and printed.count("compiled the training") == 2

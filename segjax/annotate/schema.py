@@ -24,9 +24,11 @@ STEPS: list[tuple[str, ...]] = [
         " previous INTEGER REFERENCES states, reading TEXT NOT NULL, saved TEXT NOT NULL,"
         " crc INTEGER NOT NULL) STRICT",
         "CREATE INDEX next_states ON states (image, annotator, previous)",
-        # The state that holds of each image and annotator; null: the empty one, all undone
+        # The state that holds of each image and annotator; null: the empty one, all undone. Since
+        # when it holds, and the edit that led to it, by which its repetition is known
         "CREATE TABLE heads (image TEXT NOT NULL REFERENCES images,"
         " annotator INTEGER NOT NULL REFERENCES annotators, state INTEGER REFERENCES states,"
+        " saved TEXT NOT NULL, edit TEXT,"
         " crc INTEGER NOT NULL, PRIMARY KEY (image, annotator)) STRICT",
     ),
 ]

@@ -142,23 +142,29 @@ class Server:
             return JSONResponse(_shown(self._edited(opened, annotator, edit), opened))
         except OtherState:
             current = _shown(self._file.held(opened.id, annotator), opened)
-            message = "changed meanwhile, in another window; this is what holds now"
+            message = "Changed meanwhile, in another window; this is what holds now."
             return JSONResponse({"message": message, "current": current}, 409)
 
     def _edited(self, opened: Opened, annotator: int, edit: object) -> Held:
-        """Applies an edit to the state that it names; one without any to whichever holds."""
+        """Applies an edit to the state that it names; one without any to whichever holds.
+
+        An edit that its page calls as the last one (`id`) is that one again, whose answer was lost.
+        """
         edit = dict(edit) if isinstance(edit, Mapping) else {}
-        kind, state = edit.get("kind"), edit.pop("state", None)
+        kind, state, name = edit.get("kind"), edit.pop("state", None), edit.pop("id", None)
         if type(state) not in (int, type(None)):
             raise UserError("state: takes the number of the state that is shown")
+        if not (name is None or (isinstance(name, str) and re.fullmatch(r"[\w-]{1,64}", name))):
+            raise UserError("id: takes up to 64 letters, digits, - and _")
         if kind in ("undo", "redo"):
             if {*edit} != {"kind"} or state is None:
                 raise UserError(f"{kind!r} takes the state that is shown")
-            return self._file.step(opened.id, annotator, state, forward=kind == "redo")
+            forward = kind == "redo"
+            return self._file.step(opened.id, annotator, state, forward=forward, name=name)
         listed = findings.kept(self._file) or findings.standard()
         allowed = reading.Allowed(listed, opened.width, opened.height)
         change = functools.partial(reading.edited, edit=edit, allowed=allowed)
-        return self._file.edit(opened, annotator, change, state)
+        return self._file.edit(opened, annotator, change, state, name)
 
     # --- pictures and predictions --------------------------------------------------------------
 

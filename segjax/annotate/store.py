@@ -51,7 +51,8 @@ class Held:
         state: its number; 0 for none.
         undo: whether there is a state before it.
         redo: whether there is one after it.
-        saved: when it was committed, ISO 8601 in UTC; None for none.
+        saved: when the last edit, undo or redo was committed, ISO 8601 in UTC; None for none.
+        edit: what its page calls the last edit; None where it has no name.
     """
 
     reading: Reading = EMPTY
@@ -59,6 +60,7 @@ class Held:
     undo: bool = False
     redo: bool = False
     saved: str | None = None
+    edit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -152,18 +154,18 @@ class AnnotationFile:
         """The reading that holds; the empty one where there is none."""
         with self._lock:
             found = self._all(
-                "SELECT s.id, s.previous, s.reading, s.saved FROM heads h LEFT JOIN states s"
+                "SELECT s.id, s.reading, h.saved, h.edit FROM heads h LEFT JOIN states s"
                 " ON s.id = h.state WHERE h.image = ? AND h.annotator = ?",
                 image,
                 annotator,
             )
             if not found:
                 return Held()
-            state, _, text, saved = found[0]
+            state, text, saved, edit = found[0]
             redo = self._next(image, annotator, state) is not None
         if state is None:
-            return Held(redo=redo)
-        return Held(from_json(text), state, True, redo, saved)
+            return Held(redo=redo, saved=saved, edit=edit)
+        return Held(from_json(text), state, True, redo, saved, edit)
 
     def edit(
         self,
@@ -171,6 +173,7 @@ class AnnotationFile:
         annotator: int,
         change: Callable[[Reading], Reading],
         state: int | None = None,
+        name: str | None = None,
     ) -> Held:
         """Applies a change to the reading that holds; committed when it returns.
 
@@ -179,6 +182,7 @@ class AnnotationFile:
             annotator: whose reading it is.
             change: from reading to reading.
             state: the one that has to hold; None for whichever does.
+            name: of the edit; the one that was committed last is not done again.
 
         Raises: OtherState where another one holds; NotSaved where the file takes nothing; UserError
             as `change`, and for a photograph that is another one than was annotated under its name.
@@ -186,21 +190,27 @@ class AnnotationFile:
         with self.writing():
             self._remember(image)
             before = self.held(image.id, annotator)
+            if name is not None and before.edit == name:
+                return before
             if state not in (None, before.state):
                 raise OtherState
             after = change(before.reading)
             if after != before.reading:
-                self._add(image.id, annotator, before.state or None, after)
+                self._add(image.id, annotator, before.state or None, after, edit=name)
         return self.held(image.id, annotator)
 
-    def step(self, image: str, annotator: int, state: int, *, forward: bool) -> Held:
-        """Undo, or redo (`forward`), of the state that is shown.
+    def step(
+        self, image: str, annotator: int, state: int, *, forward: bool, name: str | None = None
+    ) -> Held:
+        """Undo, or redo (`forward`), of the state that is shown; `name` as for `edit`.
 
         Raises: OtherState where another one holds by now; UserError where there is nothing to go
             to; NotSaved.
         """
         with self.writing():
             held = self.held(image, annotator)
+            if name is not None and held.edit == name:
+                return held
             if held.state != state:
                 raise OtherState
             if not (held.redo if forward else held.undo):
@@ -209,7 +219,7 @@ class AnnotationFile:
                 target = self._next(image, annotator, state or None)
             else:
                 target = self._all("SELECT previous FROM states WHERE id = ?", state)[0][0]
-            schema.put(self._db, "heads", image, annotator, target)
+            schema.put(self._db, "heads", image, annotator, target, now(), name)
         return self.held(image, annotator)
 
     def ever_marked(self) -> list[str]:
@@ -291,11 +301,11 @@ class AnnotationFile:
         previous: int | None,
         reading: Reading,
         saved: str | None = None,
+        edit: str | None = None,
     ) -> None:
-        state = self._after("states")
-        cells = image, annotator, previous, reading.to_json(), saved or now()
-        schema.put(self._db, "states", state, *cells)
-        schema.put(self._db, "heads", image, annotator, state)
+        state, saved = self._after("states"), saved or now()
+        schema.put(self._db, "states", state, image, annotator, previous, reading.to_json(), saved)
+        schema.put(self._db, "heads", image, annotator, state, saved, edit)
 
     def _after(self, table: str) -> int:
         """The number of the next row."""

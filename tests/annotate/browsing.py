@@ -1,6 +1,7 @@
 """A headless Chromium at the page of `segjax annotate`."""
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -98,6 +99,25 @@ class Window:
         if self.js(there):
             self.find("continue").click()
         self.opened()
+
+    def online(self, is_on):
+        """Cuts the page off from its server, or brings it back."""
+        self.here().execute_cdp_cmd("Network.enable", {})
+        speed = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self.driver.execute_cdp_cmd(
+            "Network.emulateNetworkConditions", {"offline": not is_on, **speed}
+        )
+
+    def says(self, text):
+        """Until the line of messages has a text in it."""
+        self.wait(f"document.getElementById('message').textContent.includes({json.dumps(text)})")
+
+    def deaf(self):
+        """It does not look at the server when it is turned to again."""
+        self.here().execute_script(
+            "for (const name of ['focus', 'visibilitychange'])"
+            " window.addEventListener(name, (event) => event.stopImmediatePropagation(), true)"
+        )
 
     def find(self, id):
         return self.here().find_element("id", id)

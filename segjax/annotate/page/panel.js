@@ -50,13 +50,15 @@ export class Panel {
   }
 
   renderSaving() {
-    const { pending, queue, held } = this.bench;
+    const { pending, queue, held, draft } = this.bench;
     const box = byId("saving");
     const state = queue.trouble ? "trouble" : pending ? "waiting" : "saved";
     box.className = state;
     const at = held.saved && new Date(held.saved).toLocaleTimeString("en-GB");
     const saved = at ? `Saved ${at}` : "Nothing to save yet";
-    const texts = { trouble: `Not saved: ${pending}`, waiting: "Saving…", saved };
+    // A note that was refused waits for the next edit
+    const waiting = queue.length || draft === null ? "Saving…" : "Note not saved yet";
+    const texts = { trouble: `Not saved: ${pending}`, waiting, saved };
     setText(box.querySelector("span"), texts[state]);
     byId("banner").hidden = !queue.trouble;
     const what = pending === 1 ? "Your last action is" : `Your last ${pending} actions are`;
@@ -78,7 +80,8 @@ export class Panel {
     setText(byId("hint"), placing ? `Click the ${POINT_LABELS[placing]}` : "");
     byId("hint").hidden = !placing;
     byId("normal").checked = reading.normal;
-    if (bench.draft === null && this.note.value !== reading.note) this.note.value = reading.note;
+    const note = bench.draft ?? reading.note;
+    if (this.note.value !== note) this.note.value = note;
     byId("done-badge").hidden = !reading.done;
     byId("reopen").hidden = !reading.done;
     setText(byId("finish").firstElementChild, reading.done ? "Next unfinished" : "Done & next");

@@ -8,13 +8,12 @@ export class Queue {
   /**
    * @param {(edit: object) => Promise<object>} send resolves once the edit is on the disk
    * @param {(answer: object, edit: object) => void} answered
-   * @param {(error: Refusal, edit: object, attempts: number) => Promise<void>} refused
+   * @param {(error: Refusal, edit: object) => Promise<void>} refused
    * @param {() => void} changed
    */
   constructor(send, answered, refused, changed) {
     Object.assign(this, { send, answered, refused, changed });
     this.items = [];
-    this.attempts = 0;
     /** Why the first edit has not gone through yet; null where nothing is wrong. */
     this.trouble = null;
     this.waiters = [];
@@ -43,9 +42,11 @@ export class Queue {
     return new Promise((resolve) => this.waiters.push(resolve));
   }
 
-  /** Drops what waits behind the edit that is being answered. */
+  /** Drops what waits behind the edit that is being answered; returns it. */
   clear() {
-    for (const { settle } of this.items.splice(0)) settle(false);
+    const dropped = this.items.splice(0);
+    for (const { settle } of dropped) settle(false);
+    return dropped.map(({ edit }) => edit);
   }
 
   async run() {
@@ -65,7 +66,6 @@ export class Queue {
 
   async deliverFirst() {
     const { edit, settle } = this.items[0];
-    this.attempts = 0;
     try {
       const answer = await this.persist(() => this.send(edit));
       this.items.shift();
@@ -73,10 +73,10 @@ export class Queue {
       settle(true);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      const { attempts } = this;
       this.items.shift();
+      const dealt = this.refused(error, edit);
       this.changed(); // what was refused is no longer shown, whatever comes next
-      await this.refused(error, edit, attempts);
+      await dealt;
       settle(false);
     }
     this.changed();
@@ -85,7 +85,6 @@ export class Queue {
   /** Repeats a request until the server has answered it, one way or the other. */
   async persist(ask) {
     for (;;) {
-      this.attempts += 1;
       try {
         const answer = await ask();
         this.trouble = null;

@@ -52,15 +52,6 @@ export function applied(reading, edit) {
 export const regionsOf = (reading, finding) =>
   Object.hasOwn(reading.findings, finding) ? reading.findings[finding] : [];
 
-/** Whether a reading has already what an edit would make of it. */
-export function holds(reading, edit) {
-  const sorted = ({ findings, ...rest }) => [
-    Object.entries(findings).map(([name, regions]) => [name, [...regions].sort()]).sort(),
-    Object.entries(rest).sort(),
-  ];
-  return JSON.stringify(sorted(applied(reading, edit))) === JSON.stringify(sorted(reading));
-}
-
 function withFinding(reading, finding, regions) {
   const findings = { ...reading.findings, [finding]: regions };
   if (!regions.length) delete findings[finding];

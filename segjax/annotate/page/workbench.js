@@ -11,7 +11,6 @@ import {
   consequence,
   described,
   EMPTY,
-  holds,
   POINT_LABELS,
   POINTS,
   regionsOf,
@@ -46,7 +45,7 @@ export class Workbench {
     this.queue = new Queue(
       (edit) => this.send(edit),
       (answer, edit) => this.answered(answer, edit),
-      (error, edit, attempts) => this.refused(error, edit, attempts),
+      (error, edit) => this.refused(error, edit),
       () => this.follow(),
     );
     this.proposals = new Proposals(this);
@@ -150,8 +149,9 @@ export class Workbench {
   }
 
   send(edit) {
-    // Of the state that is on the disk by then; the same with each attempt
+    // Of the state that is on the disk by then, and of one name: the same with each attempt
     edit.state ??= this.held.state;
+    edit.id ??= crypto.randomUUID();
     const { id, version } = this.image;
     const path = `${imagePath(this.annotator.id, id)}/edits?version=${version}`;
     return request(path, { body: edit });
@@ -173,15 +173,13 @@ export class Workbench {
     this.say("Changed in another window; this is what holds now.");
   }
 
-  async refused(error, edit, attempts) {
+  async refused(error, edit) {
     const current = error.body.current;
-    // A second attempt finds what the first has done
-    const isStep = edit.kind === "undo" || edit.kind === "redo";
-    if (current && attempts > 1 && (isStep || holds(current.reading, edit))) {
-      return this.answered(current, edit);
+    // What waits was meant for what is shown, which does not hold; a note is what was typed
+    if (current) {
+      const dropped = [edit, ...this.queue.clear()];
+      this.draft ??= dropped.findLast(({ kind }) => kind === "note")?.note ?? null;
     }
-    // What waits was meant for what is shown, which does not hold
-    if (current) this.queue.clear();
     const path = imagePath(this.annotator.id, this.image.id);
     try {
       const found = current ?? (await this.queue.persist(() => request(path)));
@@ -191,7 +189,8 @@ export class Workbench {
     } catch (second) {
       this.problem = second.message;
     }
-    return this.say(error.message, { isError: true });
+    const kept = current && this.draft !== null ? " Your note is kept, and not saved yet." : "";
+    return this.say(`${error.message}${kept}`, { isError: true });
   }
 
   /** Takes what the server holds. */

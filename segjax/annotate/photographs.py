@@ -80,9 +80,11 @@ class Folder:
     def __init__(self, path: pathlib.Path):
         self.path = path
         self._root = path.resolve()
+        _check_text(str(path), "folder")
+        _check_text(self._root.name, "folder")
         found = listing.pictures(path, "FOLDER")
         for name in found:
-            _check_text(name)
+            _check_text(name, "file")
         self.outside = [name for name, file in found.items() if not self._holds(file)]
         inside = {name: file for name, file in found.items() if self._holds(file)}
         if not inside:
@@ -148,11 +150,13 @@ class Folder:
         return path.resolve().is_relative_to(self._root)
 
 
-def _check_text(name: str) -> None:
+def _check_text(name: str, what: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise UserError(f"FOLDER: the name {ascii(name)} is not UTF-8; rename the file") from error
+        raise UserError(
+            f"FOLDER: the name {ascii(name)} is not UTF-8; rename the {what}"
+        ) from error
 
 
 def id_of(name: str) -> str:

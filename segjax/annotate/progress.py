@@ -24,11 +24,10 @@ def progress(
         findings: labels by name.
         listed: the photographs of the folder.
     """
-    records = file.records()
+    records = [record for record in file.records() if record.image.id in listed]
     counts = {who.name: {"done": 0, "begun": 0} for who in file.annotators()}
     for record in records:
-        if record.image.id in listed:
-            counts[record.annotator]["done" if record.reading.done else "begun"] += 1
+        counts[record.annotator]["done" if record.reading.done else "begun"] += 1
     finished = [record for record in records if record.reading.done]
     names = {each.name for each in listed.values()}
     return {

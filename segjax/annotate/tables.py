@@ -93,7 +93,9 @@ def _rows(path: pathlib.Path) -> list[tuple[int, dict[str, str]]]:
             if lacking := [name for name in NEEDED if name not in headers]:
                 raise UserError(f"{path}: has no column {lacking[0]!r}; takes {', '.join(NEEDED)}")
             rows = list(enumerate(reader, 2))  # as a spreadsheet numbers them
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a table: {error}") from error
     for number, row in rows:
         if None in row or None in row.values():

@@ -15,6 +15,7 @@ from segjax.data.folders.listing import counted, shown
 from segjax.errors import UserError
 
 KINDS = (".csv", ".json")
+SQLITES = ("-wal", "-shm", "-journal")  # what it adds to a file's name for its own
 
 
 def export(file: AnnotationFile, path: pathlib.Path) -> str:
@@ -62,8 +63,10 @@ def export_table(file: AnnotationFile, folder: Folder, path: pathlib.Path) -> li
 
 def import_(
     file: AnnotationFile, folder: Folder, path: pathlib.Path, listed: pathlib.Path | None
-) -> str:
+) -> list[str]:
     """Adds the readings of an export, or of a table of findings: all of them or none.
+
+    Says what was added, and which list holds where neither the file nor the export has one.
 
     Readings that the file has already in the same words stay as they are.
 
@@ -82,6 +85,7 @@ def import_(
     else:
         records, labels = coco.read(path)
     with file.writing():
+        is_default = not (listed or labels or findings.kept(file))
         chosen = dict(findings.chosen(file, listed, labels))
         for name in dict.fromkeys(n for record in records for n in record.reading.findings):
             if name != identifier(name):
@@ -90,7 +94,13 @@ def import_(
         findings.keep(file, chosen)
         added = _add(file, folder, path, records, chosen)
     there = f"{len(records) - len(added)} there already"
-    return f"{path}: {_sum(added)} added, {there}" if added else f"{path}: nothing new, {there}"
+    said = [f"{path}: {_sum(added)} added, {there}" if added else f"{path}: nothing new, {there}"]
+    if is_default:
+        said.append(
+            "a CSV has no list of findings: segjax's own is taken, with what is marked besides; "
+            f"{findings.FLAG} LIST gives one's own"
+        )
+    return said
 
 
 def check_apart(folder: pathlib.Path, path: pathlib.Path, flag: str) -> None:
@@ -107,8 +117,14 @@ def check_apart(folder: pathlib.Path, path: pathlib.Path, flag: str) -> None:
         )
 
 
-def check_new(path: pathlib.Path, flag: str) -> None:
-    """UserError for a file that is there already, or whose folder is not."""
+def check_new(path: pathlib.Path, flag: str, annotations: pathlib.Path) -> None:
+    """UserError for a file that is there, or SQLite's own beside FILE, or whose folder is not."""
+    place = path.parent.resolve() / path.name
+    for file in (annotations.parent.resolve() / annotations.name, annotations.resolve()):
+        if place in [file.with_name(file.name + ending) for ending in SQLITES]:
+            raise UserError(
+                f"{flag} {path}: is SQLite's own beside {annotations}; take another name"
+            )
     if path.exists() or path.is_symlink():
         raise UserError(f"{flag} {path}: exists; take another name, or remove it")
     if not path.parent.is_dir():

@@ -108,13 +108,14 @@ def annotate(args: argparse.Namespace) -> None:
     for flag, path in outputs.items():
         if path is not None:
             transfer.check_apart(args.folder, path, flag)
-            transfer.check_new(path, flag)
+            transfer.check_new(path, flag, args.annotations)
             for line in _written(args, flag, path):
                 print(line)
     if args.import_ is not None:
         folder = Folder(args.folder)
         with made(args.annotations) as file:
-            print(transfer.import_(file, folder, args.import_, args.findings))
+            for line in transfer.import_(file, folder, args.import_, args.findings):
+                print(line)
 
 
 def _written(args: argparse.Namespace, flag: str, path: pathlib.Path) -> list[str]:

@@ -61,6 +61,22 @@ def test_agreement_is_of_finished_readings(said):
     assert (drusen["jaccard_pairs"], drusen["present"]) == (6, 8)
 
 
+def test_all_figures_are_of_the_photographs_of_the_folder(tmp_path):
+    for name in ("a", "b"):
+        photograph(tmp_path / name / f"{name}.png", seed=ord(name))
+        with served(tmp_path / name, tmp_path / "f.sqlite") as page:
+            for who in map(page.annotator, NAMES):
+                image = who.images[0]["id"]
+                who.place(image)
+                who.mark(image, "drusen", "macula")
+                who.edit(image, "done", done=True)
+            found = page.get("api/progress").json
+    drusen = next(each for each in found["findings"] if each["name"] == "drusen")
+    assert (drusen["present"], drusen["fleiss_images"], drusen["jaccard_pairs"]) == (3, 1, 3)
+    assert {each["images"] for each in drusen["cohen"]} == {1}
+    assert found["missing"] == ["a.png"]
+
+
 def test_what_is_not_defined_is_null(said):
     other = next(each for each in said["findings"] if each["name"] == "membrane")
     assert other["cohen_mean"] is None and other["fleiss"] is None and other["jaccard"] is None

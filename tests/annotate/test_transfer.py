@@ -74,15 +74,28 @@ def test_what_is_exported_is_imported_the_same(file, photos, tmp_path, ending):
     other = AnnotationFile(tmp_path / "b.sqlite")
     folder = Folder(photos)
     said = transfer.import_(other, folder, tmp_path / f"out{ending}", None)
-    assert said.endswith("by 3 annotators added, 0 there already")
+    assert said[0].endswith("by 3 annotators added, 0 there already")
+    assert len(said) == 1 + (ending == ".csv")
     assert held(other) == held(file)
     again = transfer.import_(other, folder, tmp_path / f"out{ending}", None)
-    assert again.endswith("nothing new, 8 there already") and held(other) == held(file)
+    assert again[0].endswith("nothing new, 8 there already") and len(again) == 1
+    assert held(other) == held(file)
     if ending == ".json":
         assert findings.kept(other) == findings.kept(file)
         transfer.export(other, tmp_path / "again.json")
         assert (tmp_path / "again.json").read_text() == (tmp_path / "out.json").read_text()
     other.close()
+
+
+def test_of_a_csv_alone_the_list_is_segjax_s_which_is_said(file, photos, tmp_path):
+    transfer.export(file, tmp_path / "out.csv")
+    (tmp_path / "list.txt").write_text("Drusen\nHard exudate\nÄther\n")
+    for name, listed in (("b", None), ("c", tmp_path / "list.txt")):
+        other = AnnotationFile(tmp_path / f"{name}.sqlite")
+        said = transfer.import_(other, Folder(photos), tmp_path / "out.csv", listed)
+        assert ("--findings LIST" in said[-1]) == (listed is None)
+        assert (findings.kept(other) == findings.kept(file)) == (listed is not None)
+        other.close()
 
 
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # of pycocotools

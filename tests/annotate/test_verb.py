@@ -1,5 +1,6 @@
 """The verb `annotate`: how it starts, ends, and refuses."""
 
+import os
 import re
 import shutil
 import signal
@@ -139,6 +140,41 @@ def test_what_is_refused_leaves_no_file(folder, file, tmp_path, capsys):
     assert "circle" in refused(capsys, folder, "--annotations", tmp_path / "round")
     (tmp_path / "nowhere").symlink_to(tmp_path / "none" / "b.sqlite")
     assert "No such file" in refused(capsys, folder, "--annotations", tmp_path / "nowhere")
+
+
+def test_a_table_that_is_missing_is_named_once(folder, file, tmp_path, capsys):
+    for name in ("none.csv", "none.json"):
+        path = tmp_path / name
+        line = refused(capsys, folder, "--annotations", file, "--import", path)
+        assert line == f"segjax: {path}: No such file or directory\n"
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_refused(tmp_path, capsys):
+    name = os.fsencode(tmp_path) + b"/photos \xff"
+    try:
+        os.mkdir(name)
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    photograph(tmp_path / "a.png").rename(os.fsdecode(name + b"/a.png"))
+    (tmp_path / "link").symlink_to(os.fsdecode(name))
+    for folder in (os.fsdecode(name), tmp_path / "link"):
+        line = refused(capsys, folder, "--annotations", tmp_path / "a.sqlite")
+        assert "is not UTF-8; rename the folder" in line
+
+
+@pytest.mark.parametrize("flag", ["--backup", "--table"])
+def test_nothing_is_written_over_what_sqlite_has_beside_the_file(
+    folder, file, tmp_path, capsys, flag
+):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "b.sqlite").symlink_to(file)
+    Running(folder, file, "--port", "0").end(signal.SIGINT)
+    for ending in ("-wal", "-shm", "-journal"):
+        path = file.with_name(file.name + ending)
+        for annotations in (file, tmp_path / "there" / "b.sqlite"):
+            line = refused(capsys, folder, "--annotations", annotations, flag, path)
+            assert "SQLite's own" in line
+        assert not path.exists()
 
 
 def test_a_photograph_that_has_changed_is_named_at_the_start(folder, file):

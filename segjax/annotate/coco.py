@@ -18,6 +18,8 @@ from segjax.data import regions
 from segjax.data.regions.outlines import area
 from segjax.errors import UserError
 
+# Of a reading, beside its findings
+KEPT = (*POINTS, "normal", "ungradable", "note", "done")
 DIGITS = 2  # of a pixel, in polygons; points keep all
 
 
@@ -47,7 +49,7 @@ def document(records: Sequence[Record], findings: Mapping[str, str]) -> str:
         entry["readings"].append(
             {
                 "annotator": record.annotator,
-                **{name: getattr(given, name) for name in (*POINTS, "normal", "note", "done")},
+                **{name: getattr(given, name) for name in KEPT},
                 "saved": record.saved,
             }
         )
@@ -110,7 +112,7 @@ def read(path: pathlib.Path) -> tuple[list[Record], dict[str, str]]:
 def _record(image: Mapping, given: Mapping, marked: Mapping[str, list[str]]) -> Record:
     name, digest = _text(image["file_name"]), _text(image["sha256"])
     stored = StoredImage("", name, digest, _side(image["width"]), _side(image["height"]))
-    kept = {each: given[each] for each in (*POINTS, "normal", "note", "done")}
+    kept = {each: given[each] for each in KEPT}
     try:
         reading = from_mapping({**kept, "findings": marked})
     except UserError as error:

@@ -2,7 +2,7 @@
 
 import collections
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from segjax.annotate.photographs import Listed
 from segjax.annotate.store import AnnotationFile, Record
@@ -15,9 +15,9 @@ def progress(
 ) -> dict[str, object]:
     """What the page of progress shows.
 
-    Agreement is of finished readings alone. Fleiss' kappa wants as many annotators for every
-    photograph: it is of those that the most frequent number of annotators, at least two, has
-    finished.
+    Agreement is of finished readings of what can be graded alone. Fleiss' kappa wants as many
+    annotators for every photograph: it is of those that the most frequent number of annotators, at
+    least two, has finished.
 
     Args:
         file: the annotation file.
@@ -25,25 +25,32 @@ def progress(
         listed: the photographs of the folder.
     """
     records = [record for record in file.records() if record.image.id in listed]
-    counts = {who.name: {"done": 0, "begun": 0} for who in file.annotators()}
+    counts = {who.name: {"done": 0, "begun": 0, "ungradable": 0} for who in file.annotators()}
     for record in records:
-        counts[record.annotator]["done" if record.reading.done else "begun"] += 1
-    finished = [record for record in records if record.reading.done]
+        of, given = counts[record.annotator], record.reading
+        of["done" if given.done else "begun"] += 1
+        of["ungradable"] += given.done and given.ungradable
+    finished = [r for r in records if r.reading.done and not r.reading.ungradable]
     names = {each.name for each in listed.values()}
     return {
         "images": len(listed),
         "annotators": [{"name": name, **count} for name, count in counts.items()],
         "findings": [
-            {"name": name, "label": label, **_agreement(finished, name)}
+            {"name": name, "label": label, **_agreement(finished, name, [*counts])}
             for name, label in findings.items()
         ],
         "missing": [name for name in file.images() if name not in names],
     }
 
 
-def _agreement(finished: Iterable[Record], name: str) -> dict[str, object]:
+def _agreement(finished: Iterable[Record], name: str, people: Sequence[str]) -> dict[str, object]:
+    """Figures of a finding; pairs stand in the order of `people`."""
     found = _annotations(finished, name)
-    pairs = agreement.cohen_pairs(found, name)
+    pairs = {
+        tuple(sorted(pair, key=people.index)): value
+        for pair, value in agreement.cohen_pairs(found, name).items()
+    }
+    ranked = sorted(pairs.items(), key=lambda item: [people.index(who) for who in item[0]])
     mean, count = agreement.cohen(found, name)
     same, compared = agreement.same_regions(found.findings[name])
     most = _most_frequent(len(who) for who in found.annotators.values() if len(who) > 1)
@@ -52,8 +59,7 @@ def _agreement(finished: Iterable[Record], name: str) -> dict[str, object]:
     return {
         "present": sum(len(marks) for marks in found.findings[name].marks.values()),
         "cohen": [
-            {"a": a, "b": b, "images": images, "kappa": kappa}
-            for (a, b), (images, kappa) in pairs.items()
+            {"a": a, "b": b, "images": images, "kappa": kappa} for (a, b), (images, kappa) in ranked
         ],
         "cohen_mean": mean,
         "cohen_pairs": count,

@@ -25,21 +25,24 @@ class Reading:
         fovea: (x, y) of the fovea.
         findings: the regions in which each finding was marked, in the order of `REGIONS`.
         normal: whether the eye was marked as normal: no findings then.
+        ungradable: whether the photograph was marked as one that cannot be graded: neither normal
+            nor findings then.
         note: free text.
-        done: whether the annotator has finished; never without findings or `normal`.
+        done: whether the annotator has finished; never without findings, `normal` or `ungradable`.
     """
 
     disc: Point | None = None
     fovea: Point | None = None
     findings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     normal: bool = False
+    ungradable: bool = False
     note: str = ""
     done: bool = False
 
     @property
     def is_complete(self) -> bool:
-        """Whether it says something: of findings, or that there are none."""
-        return self.normal or bool(self.findings)
+        """Whether it says something: of findings, that there are none, or that none can be told."""
+        return self.normal or self.ungradable or bool(self.findings)
 
     def to_json(self) -> str:
         """As a line of text."""
@@ -71,7 +74,7 @@ def edited(reading: Reading, edit: object, allowed: Allowed) -> Reading:
     """A reading after an edit.
 
     Edits set values, they change nothing relative to the reading: one that arrives twice does no
-    harm. A finding takes the mark `normal` away, and `normal` all findings.
+    harm. Of findings, `normal` and `ungradable` each takes the others away.
 
     Args:
         reading: before.
@@ -105,13 +108,14 @@ def from_mapping(given: Mapping) -> Reading:
         _check_regions(marked)
         if not marked:
             raise UserError(f"{name!r} is marked without regions")
-    for name in ("normal", "done"):
+    for name in ("normal", "ungradable", "done"):
         checks.require(name, given[name], checks.switch())
     _check_note(given["note"])
     return Reading(
         **{name: None if given[name] is None else _place(name, given[name]) for name in POINTS},
         findings={name: _in_order(marked) for name, marked in findings.items()},
         normal=given["normal"],
+        ungradable=given["ungradable"],
         note=given["note"],
         done=given["done"],
     )
@@ -138,6 +142,8 @@ def checked(reading: Reading, allowed: Allowed) -> Reading:
         raise UserError("regions follow from the disc and the fovea: place both first")
     if reading.findings and reading.normal:
         raise UserError("an eye with findings is not normal")
+    if reading.ungradable and (reading.findings or reading.normal):
+        raise UserError("a photograph that cannot be graded is not normal, and has no findings")
     return reading if reading.is_complete else replace(reading, done=False)
 
 
@@ -173,12 +179,21 @@ def _finding(reading: Reading, allowed: Allowed, finding: object, marked: object
     # stays: another server, or an import, may have marked it.
     names = [*allowed.findings, *(name for name in found if name not in allowed.findings)]
     kept = {name: found[name] for name in names if found.get(name)}
-    return replace(reading, findings=kept, normal=reading.normal and not kept)
+    if not kept:
+        return replace(reading, findings=kept)
+    return replace(reading, findings=kept, normal=False, ungradable=False)
 
 
 def _normal(reading: Reading, allowed: Allowed, normal: object) -> Reading:
     checks.require("normal", normal, checks.switch())
-    return replace(reading, normal=normal, findings={} if normal else reading.findings)
+    others = {"findings": {}, "ungradable": False} if normal else {}
+    return replace(reading, normal=normal, **others)
+
+
+def _ungradable(reading: Reading, allowed: Allowed, ungradable: object) -> Reading:
+    checks.require("ungradable", ungradable, checks.switch())
+    others = {"findings": {}, "normal": False} if ungradable else {}
+    return replace(reading, ungradable=ungradable, **others)
 
 
 def _note(reading: Reading, allowed: Allowed, note: object) -> Reading:
@@ -189,7 +204,10 @@ def _note(reading: Reading, allowed: Allowed, note: object) -> Reading:
 def _done(reading: Reading, allowed: Allowed, done: object) -> Reading:
     checks.require("done", done, checks.switch())
     if done and not reading.is_complete:
-        raise UserError("nothing is marked: mark a finding in a region, or the eye as normal")
+        raise UserError(
+            "nothing is marked: mark a finding in a region, the eye as normal, or the photograph "
+            "as one that cannot be graded"
+        )
     return replace(reading, done=done)
 
 
@@ -199,6 +217,7 @@ KINDS: dict[str, tuple[Callable[..., Reading], tuple[str, ...]]] = {
     "region": (_region, ("finding", "region", "marked")),
     "finding": (_finding, ("finding", "regions")),
     "normal": (_normal, ("normal",)),
+    "ungradable": (_ungradable, ("ungradable",)),
     "note": (_note, ("note",)),
     "done": (_done, ("done",)),
 }

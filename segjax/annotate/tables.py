@@ -6,6 +6,7 @@ import math
 import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,7 +18,8 @@ from segjax.data.tables import number_of
 from segjax.errors import UserError
 
 NEEDED = ("image", "annotator", "finding", "regions", *CELLS)
-COLUMNS = (*NEEDED, "status", "normal", "note", "saved", "digest", "width", "height")
+ANSWERS = ("normal", "ungradable")
+COLUMNS = (*NEEDED, "status", *ANSWERS, "note", "saved", "digest", "width", "height")
 
 
 # --- all that there is -------------------------------------------------------------------------
@@ -33,7 +35,7 @@ def readings(records: Iterable[Record]) -> str:
             "annotator": record.annotator,
             **_cells(given.disc, given.fovea),
             "status": "done" if given.done else "begun",
-            "normal": int(given.normal),
+            **{name: int(getattr(given, name)) for name in ANSWERS},
             "note": given.note,
             "saved": record.saved,
             "digest": image.digest,
@@ -115,16 +117,21 @@ def _record(row: Mapping[str, str]) -> Record:
         raise UserError(f"there is no region {unknown[0]!r}; takes {', '.join(REGIONS)}")
     if bool(marked) != bool(row["finding"]):
         raise UserError("a finding takes regions, and regions a finding")
-    status, normal = row.get("status", "done"), row.get("normal", "01"[not marked])
+    status = row.get("status", "done")
+    # A table of findings has neither: there a row without finding is of a normal eye
+    said = {name: row.get(name, "0") for name in ANSWERS}
+    if "normal" not in row and not marked:
+        said["normal"] = "1"
     if status not in ("done", "begun"):
         raise UserError(f"status {status!r}: takes done or begun")
-    if normal not in ("0", "1"):
-        raise UserError(f"normal {normal!r}: takes 0 or 1")
+    for name, cell in said.items():
+        if cell not in ("0", "1"):
+            raise UserError(f"{name} {cell!r}: takes 0 or 1")
     given = {
         "disc": _point(row, "disc"),
         "fovea": _point(row, "fovea"),
         "findings": {row["finding"]: marked} if marked else {},
-        "normal": normal == "1",
+        **{name: cell == "1" for name, cell in said.items()},
         "note": row.get("note", ""),
         "done": status == "done",
     }
@@ -141,13 +148,11 @@ def _joined(where: str, before: Record, after: Record) -> Record:
     """Two rows of one reading."""
     one, other = before.reading, after.reading
     both = {**one.findings, **other.findings}
-    same = (one.disc, one.fovea, one.normal, one.note, one.done, before.image)
-    if same != (other.disc, other.fovea, other.normal, other.note, other.done, after.image):
+    if (replace(one, findings={}), before.image) != (replace(other, findings={}), after.image):
         raise UserError(f"{where}: contradicts another row of {before.annotator}")
     if len(both) != len(one.findings) + len(other.findings) or not other.findings:
         raise UserError(f"{where}: says twice what {before.annotator} marked")
-    reading = Reading(one.disc, one.fovea, both, one.normal, one.note, one.done)
-    return Record(before.image, before.annotator, reading, before.saved)
+    return Record(before.image, before.annotator, replace(one, findings=both), before.saved)
 
 
 def _point(row: Mapping[str, str], name: str) -> tuple[float, float] | None:
@@ -172,7 +177,7 @@ def findings(records: Sequence[Record]) -> str:
     """
     finished = [record for record in records if record.reading.done]
     if not finished:
-        raise UserError("no reading is finished yet, so that there is nothing to train on")
+        raise UserError("no reading with findings or of a normal eye is finished yet")
     points = {name: _median(every) for name, every in _by_image(finished).items()}
     for name, (disc, fovea) in points.items():
         if disc is not None and disc == fovea:

@@ -44,15 +44,19 @@ def export_table(file: AnnotationFile, folder: Folder, path: pathlib.Path) -> li
     for image in {record.image.id: record.image for record in finished}.values():
         if folder.digest(image.id) != image.digest:
             raise UserError(other_picture(image.name))
-    files.write_text(path, tables.findings(records))
-    said = [f"{path}: {_sum(finished)}"]
+    gradable = [record for record in finished if not record.reading.ungradable]
+    files.write_text(path, tables.findings(gradable))
+    said = [f"{path}: {_sum(gradable)}"]
+    if len(gradable) < len(finished):
+        some = counted(finished[len(gradable) :], "reading is", "readings are")
+        said.append(f"{some} of photographs that cannot be graded, and left out")
     if len(finished) < len(records):
         some = counted(records[len(finished) :], "reading is", "readings are")
         said.append(f"{some} not finished, and left out")
     if len(records) < len(every):
         some = counted(every[len(records) :], "reading is", "readings are")
         said.append(f"{some} of photographs that {folder.path} lacks, and left out")
-    if (furthest := tables.spread(records)) is not None:
+    if (furthest := tables.spread(gradable)) is not None:
         image, apart = furthest
         said.append(
             "disc and fovea are medians over annotators; furthest apart they are on "

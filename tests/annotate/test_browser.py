@@ -1,5 +1,7 @@
 """The page in a browser: what annotators do, and where a click comes to lie."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -113,7 +115,7 @@ def test_what_is_missing_is_said(window):
     window.keys("w")
     assert "first" in window.text("message")
     window.keys(ENTER)
-    window.wait("document.getElementById('message').textContent.includes('nothing is marked')")
+    window.wait("document.getElementById('message').textContent.includes('Nothing is marked')")
 
 
 def zoom_in(window, point, scale):
@@ -399,6 +401,97 @@ def test_the_page_measures_itself(window):
     window.begin("Kim")
     assert 0 < window.js("Number(document.documentElement.dataset.openMs)") < 5000
     assert 0 <= window.js("segjax.redraw()") < 500
+
+
+def test_what_cannot_be_graded_finishes_an_image_and_asks_for_no_points(window, page):
+    window.begin("Kim")
+    window.click(*DISC)
+    window.click(*FOVEA)
+    window.keys("5", "w", "N")
+    window.says("1 mark taken away, u brings it back")
+    assert window.reading["ungradable"] and not window.reading["findings"]
+    window.keys("u", "s")
+    assert window.reading["findings"] == {"drusen": ["macula", "temporal"]}
+    window.find("ungradable").click()
+    assert window.reading["ungradable"]
+    window.keys("n")
+    window.says("it can be graded")
+    assert window.reading["normal"] and not window.reading["ungradable"]
+    window.keys("N", ENTER)
+    window.says("a spot.png finished, saved; now b ")
+    found = held(page, "Kim")["reading"]
+    assert found["ungradable"] and found["done"] and not found["normal"]
+    window.opened()
+    assert window.text("hint") == "Click the optic disc"
+    window.keys("n")
+    assert window.reading["normal"] and "leave it out" in window.text("hint")
+    window.keys(ENTER)
+    window.wait("document.getElementById('position').textContent.startsWith('3 of 3')")
+    window.keys(",")
+    window.wait("document.getElementById('position').textContent.startsWith('2 of 3')")
+    window.opened()
+    assert window.js("document.getElementById('hint').hidden")
+    window.keys("n")
+    window.says("; the image is no longer finished")
+    assert not held(page, "Kim", 1)["reading"]["done"]
+
+
+def test_it_is_said_when_all_images_are_finished(browser, tmp_path):
+    photograph(tmp_path / "photos" / "a.png", size=(300, 200))
+    with served(tmp_path / "photos", tmp_path / "a.sqlite") as page:
+        window = browser.window(page)
+        window.begin("Kim")
+        assert window.js("document.getElementById('all-done').hidden")
+        window.keys("n", ENTER)
+        window.says("All 1 images are finished.")
+        assert window.text("all-done") == "All 1 images are finished. Progress"
+        assert not window.find("finish").is_enabled()
+        assert not window.find("next-unfinished").is_enabled()
+    browser.close_windows()
+
+
+def test_keys_mark_nothing_while_marks_are_hidden(window):
+    window.begin("Kim")
+    window.click(*FOVEA)
+    window.click(*DISC)
+    window.saved()
+    assert window.text("eye").startswith("Right eye") is (FOVEA[0] > DISC[0])
+    window.keys("5", "v")
+    for key in ("w", "n", "N", "y"):
+        window.keys("l", key)
+        window.says("Marks are hidden")
+    assert window.reading["findings"] == {} and not window.reading["normal"]
+    window.keys("v", "m")
+    window.says("There is no map")
+
+
+def test_the_banner_does_not_cover_the_hint(window):
+    window.begin("Kim")
+    window.online(False)
+    window.click(*DISC)
+    window.wait("!document.getElementById('banner').hidden")
+    boxes = "['banner', 'hint'].map((id) => document.getElementById(id).getBoundingClientRect())"
+    assert window.js(f"(([a, b]) => a.bottom <= b.top)({boxes})")
+    window.online(True)
+    window.saved()
+
+
+def test_the_list_of_images_is_walked_by_arrows(window):
+    window.begin("Kim")
+    window.keys("i", "\ue015", "\ue015", ENTER)
+    window.wait("document.getElementById('position').textContent.startsWith('3 of 3')")
+
+
+def test_saved_never_runs_back(window):
+    window.begin("Kim")
+    window.click(*DISC)
+    window.click(*FOVEA)
+    window.saved()
+    before = window.text("saving")
+    window.wait(f"!{json.dumps(before)}.includes(new Date().toLocaleTimeString('en-GB'))")
+    window.keys("u", "u")
+    window.saved()
+    assert window.text("saving") > before
 
 
 def test_progress_is_shown(window):

@@ -42,6 +42,23 @@ def test_who_is_how_far(said):
     assert said["images"] == 4 and said["missing"] == []
 
 
+def test_what_cannot_be_graded_is_counted_and_out_of_the_figures(tmp_path):
+    photograph(tmp_path / "photos" / "a.png")
+    with served(tmp_path / "photos", tmp_path / "f.sqlite") as page:
+        for name, kind in (("Lee", "normal"), ("Kim", "normal"), ("Park", "ungradable")):
+            who = page.annotator(name)
+            image = who.images[0]["id"]
+            who.edit(image, kind, **{kind: True})
+            who.edit(image, "done", done=True)
+        found = page.get("api/progress").json
+    assert [a["ungradable"] for a in found["annotators"]] == [0, 0, 1]
+    assert [a["done"] for a in found["annotators"]] == [1, 1, 1]
+    # As the table of annotators has them: in the order of their coming
+    pairs = [(pair["a"], pair["b"]) for pair in found["findings"][0]["cohen"]]
+    assert pairs == [("Lee", "Kim")]
+    assert found["findings"][0]["fleiss_annotators"] == 2
+
+
 def test_agreement_is_of_finished_readings(said):
     drusen = next(each for each in said["findings"] if each["name"] == "drusen")
     marked = [[None if m is None else bool(m) for m in row] for row in MARKS]

@@ -54,6 +54,19 @@ def test_normal_takes_findings_away_and_a_finding_takes_normal_away():
     assert not marked(normal).normal
 
 
+def test_what_cannot_be_graded_is_neither_normal_nor_has_findings():
+    normal = after(EMPTY, "normal", normal=True)
+    for before in (marked(), normal):
+        found = after(before, "ungradable", ungradable=True)
+        assert found.ungradable and not found.findings and not found.normal
+        assert after(found, "done", done=True).done
+        assert not after(after(found, "done", done=True), "ungradable", ungradable=False).done
+    blurred = after(PLACED, "ungradable", ungradable=True)
+    assert not marked(blurred).ungradable
+    assert marked(blurred, marked=False).ungradable
+    assert not after(blurred, "normal", normal=True).ungradable
+
+
 def test_what_says_nothing_is_not_done():
     with pytest.raises(UserError, match="nothing is marked"):
         after(PLACED, "done", done=True)
@@ -98,6 +111,7 @@ def test_a_reading_survives_its_text():
         ({"kind": "finding", "finding": "drusen", "regions": "macula"}, "list of names"),
         ({"kind": "finding", "finding": "drusen", "regions": [["macula"]]}, "regions="),
         ({"kind": "normal", "normal": None}, "normal=None"),
+        ({"kind": "ungradable", "ungradable": 1}, "ungradable=1"),
     ],
 )
 def test_wrong_edits_are_refused(edit, says):

@@ -71,6 +71,19 @@ def test_edits_are_kept_and_seen_by_their_annotator_alone(page, kim):
     assert {each["status"] for each in lee.images} == {"new"}
 
 
+def test_what_cannot_be_graded_finishes_an_image(page, kim):
+    image = named(kim, "plain.png")
+    kim.place(image)
+    kim.mark(image, "drusen", "macula")
+    said = kim.edit(image, "ungradable", ungradable=True, id="an-edit").json
+    again = kim.edit(image, "ungradable", ungradable=True, id="an-edit", state=0).json
+    assert said == again and said["reading"]["ungradable"] and not said["reading"]["findings"]
+    assert kim.edit(image, "done", done=True).json["reading"]["done"]
+    counts = page.get("api/progress").json["annotators"]
+    assert counts == [{"name": "Kim", "done": 1, "begun": 0, "ungradable": 1}]
+    assert kim.edit(image, "note", note="", id="a b").status == 422
+
+
 def test_undo_of_another_window_is_refused_with_what_holds(page, kim):
     image = named(kim, "plain.png")
     state = kim.edit(image, "note", note="a").json["state"]

@@ -114,6 +114,14 @@ def test_spellings_of_a_name_are_one_annotator(file, kim, other):
     assert file.annotator(other, make=True).id == kim and len(file.annotators()) == 1
 
 
+def test_what_cannot_be_graded_survives_another_opening(file, kim):
+    file.edit(Image(), kim, lambda before: replace(before, ungradable=True, done=True))
+    again = AnnotationFile(file.path)
+    assert again.held("a1", kim).reading == replace(EMPTY, ungradable=True, done=True)
+    assert again.statuses(kim) == {"a1": "done"}
+    again.close()
+
+
 def test_asking_for_an_annotator_makes_none(file):
     assert file.annotator("Kim") is None and file.annotators() == []
 

@@ -28,14 +28,14 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def path(photos, tmp_path_factory):
-    """Three annotators: findings, a normal eye, one begun, points that differ."""
+    """Three annotators: findings, a normal eye, one begun, one ungradable, points that differ."""
     made = tmp_path_factory.mktemp("file") / "a.sqlite"
     listed = made.with_name("list.txt")
     listed.write_text("Drusen\nHard exudate\nÄther\n")
     with served(photos, made, listed) as page:
         for k, name in enumerate(("Kim", "Lee", "Pär")):
             who = page.annotator(name)
-            a, b, d, _ = (each["id"] for each in who.images)
+            a, b, d, e = (each["id"] for each in who.images)
             who.place(a, (30 + k, 40), (80.123456789, 44 + k / 3))
             who.mark(a, "hard_exudate", "macula")
             if k < 2:
@@ -48,6 +48,9 @@ def path(photos, tmp_path_factory):
             if k == 0:
                 who.place(d)
                 who.mark(d, "drusen", "macula")
+            if k == 2:
+                who.edit(e, "ungradable", ungradable=True)
+                who.edit(e, "done", done=True)
             if k == 1:
                 who.edit(d, "point", point="fovea", at=[1.5, 2])
     return made
@@ -70,7 +73,7 @@ def held(file):
 @pytest.mark.parametrize("ending", [".csv", ".json"])
 def test_what_is_exported_is_imported_the_same(file, photos, tmp_path, ending):
     said = transfer.export(file, tmp_path / f"out{ending}")
-    assert said.endswith("8 readings of 3 photographs by 3 annotators")
+    assert said.endswith("9 readings of 4 photographs by 3 annotators")
     other = AnnotationFile(tmp_path / "b.sqlite")
     folder = Folder(photos)
     said = transfer.import_(other, folder, tmp_path / f"out{ending}", None)
@@ -78,7 +81,7 @@ def test_what_is_exported_is_imported_the_same(file, photos, tmp_path, ending):
     assert len(said) == 1 + (ending == ".csv")
     assert held(other) == held(file)
     again = transfer.import_(other, folder, tmp_path / f"out{ending}", None)
-    assert again[0].endswith("nothing new, 8 there already") and len(again) == 1
+    assert again[0].endswith("nothing new, 9 there already") and len(again) == 1
     assert held(other) == held(file)
     if ending == ".json":
         assert findings.kept(other) == findings.kept(file)
@@ -136,8 +139,9 @@ def test_regions_outside_the_photograph_are_an_empty_mask(photos, tmp_path):
 def test_the_data_reader_takes_the_table(file, photos, tmp_path):
     said = transfer.export_table(file, Folder(photos), tmp_path / "table.csv")
     assert said[0].endswith("6 readings of 2 photographs by 3 annotators")
-    assert said[1] == "2 readings are not finished, and left out"
-    assert said[2].startswith("disc and fovea are medians") and "a.png, by 0.04 of" in said[2]
+    assert said[1] == "1 reading is of photographs that cannot be graded, and left out"
+    assert said[2] == "2 readings are not finished, and left out"
+    assert said[3].startswith("disc and fovea are medians") and "a.png, by 0.04 of" in said[3]
     images = listing.by_stem(listing.pictures(photos, "--images"), "--images")
     with pytest.raises(UserError, match=r"2 images have no row: d\.png, e\.png"):
         annotations.read(tmp_path / "table.csv", images)
@@ -179,6 +183,8 @@ def test_a_table_of_findings_of_elsewhere_is_imported(photos, tmp_path):
         ({"disc_x": "inf"}, "disc is no point"),
         ({"disc_x": "500"}, "outside the photograph of 120x90"),
         ({"normal": "1"}, "an eye with findings is not normal"),
+        ({"ungradable": "1"}, "cannot be graded is not normal, and has no findings"),
+        ({"ungradable": ""}, "ungradable '': takes 0 or 1"),
         ({"note": "other"}, "contradicts another row of Kim"),
         ({"normal": "TRUE"}, "normal 'TRUE': takes 0 or 1"),
         ({"width": "1e400"}, "'1e400' is no size in pixels"),
@@ -193,7 +199,7 @@ def test_a_table_of_findings_of_elsewhere_is_imported(photos, tmp_path):
 )
 def test_wrong_tables_are_refused_whole(file, photos, tmp_path, change, says):
     rows = list(csv.DictReader(tables.readings(file.records()).splitlines(keepends=True)))
-    alone = ("digest", "image", "disc_x", "normal", "status")
+    alone = ("digest", "image", "disc_x", "normal", "ungradable", "status")
     if {*change} & {*alone}:  # one row, so that it contradicts no other
         rows = [row for row in rows[:1]]
     rows[0] |= change
@@ -226,6 +232,7 @@ def test_files_that_are_no_export_are_refused(photos, tmp_path, text):
     [
         (lambda c: c["images"][0]["readings"][0].update(normal="false"), "normal='false'"),
         (lambda c: c["images"][0]["readings"][0].update(done=1), "done=1"),
+        (lambda c: c["images"][0]["readings"][0].update(ungradable=1), "ungradable=1"),
         (lambda c: c["images"][0]["readings"][0].update(disc="12"), "disc: takes (x, y)"),
         (lambda c: c["images"][0]["readings"][0].update(disc=[1]), "disc: takes (x, y)"),
         (lambda c: c["images"][0]["readings"][0].update(note=None), "note: takes text"),

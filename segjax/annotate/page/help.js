@@ -4,7 +4,7 @@ import { byId, make } from "./dom.js";
 
 const SHOWN = {
   ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc",
-  U: "Shift+u", B: "Shift+b", C: "Shift+c", "Ctrl+Z": "Ctrl+Shift+z",
+  N: "Shift+n", U: "Shift+u", B: "Shift+b", C: "Shift+c", "Ctrl+Z": "Ctrl+Shift+z",
   PageUp: "Page up", PageDown: "Page down",
 };
 

@@ -12,6 +12,7 @@ export class ImageList {
     this.filter = byId("image-filter");
     this.list = byId("image-list");
     this.filter.addEventListener("input", () => this.fill());
+    this.dialog.addEventListener("keydown", (event) => this.move(event));
     byId("images-close").addEventListener("click", () => this.dialog.close());
   }
 
@@ -19,7 +20,19 @@ export class ImageList {
     this.filter.value = "";
     this.fill();
     this.dialog.showModal();
-    this.list.querySelector("[aria-current]")?.scrollIntoView({ block: "center" });
+    const current = this.list.querySelector("[aria-current]");
+    current?.focus();
+    current?.scrollIntoView({ block: "center" });
+  }
+
+  /** Arrows go from row to row, from the filter to the first. */
+  move(event) {
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!by) return;
+    const rows = [...this.list.querySelectorAll("button")];
+    const next = rows[rows.indexOf(document.activeElement) + by] ?? (by < 0 ? this.filter : null);
+    if (next) event.preventDefault();
+    next?.focus();
   }
 
   fill() {

@@ -21,6 +21,8 @@ export function bindings(bench, sheets) {
   const pan = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
   const regionOf = Object.fromEntries(bench.session.regions.map(({ name, key }) => [key, name]));
   const bind = (keys, text, run) => ({ keys: keys.split(" "), text, run, repeats: false });
+  // What is hidden is not marked unseen
+  const mark = (keys, text, run) => bind(keys, text, (key) => bench.marksAreShown() && run(key));
   const hold = (keys, text, run) => ({ ...bind(keys, text, run), repeats: true });
   return {
     Findings: [
@@ -28,17 +30,18 @@ export function bindings(bench, sheets) {
       hold("[", "previous finding", () => bench.pickBeside(-1)),
       hold("]", "next finding", () => bench.pickBeside(1)),
       bind("/", "filter the findings", () => focusOn("filter", "finding-list")),
-      bind(Object.keys(regionOf).join(" "), "mark a region, or take its mark away", (key) =>
+      mark(Object.keys(regionOf).join(" "), "mark a region, or take its mark away", (key) =>
         bench.toggleRegion(regionOf[key]),
       ),
-      bind("n", "eye is normal, or not", () => bench.toggleNormal()),
+      mark("n", "eye is normal, or not", () => bench.toggleNormal()),
+      mark("N", "cannot be graded, or can", () => bench.toggleUngradable()),
       bind("t", "write a note", () => byId("note").focus()),
       bind("u Ctrl+z", "undo", () => bench.undo()),
       bind("U Ctrl+Z Ctrl+y", "redo", () => bench.redo()),
     ],
     "Points and proposals": [
       bind("p", "place the disc and the fovea again", () => bench.placeAgain(POINTS)),
-      bind("y", "accept what is proposed", () => bench.proposals.acceptNext()),
+      mark("y", "accept what is proposed", () => bench.proposals.acceptNext()),
     ],
     Images: [
       bind("Enter", "finish this image, go to the next unfinished", () => bench.finish()),
@@ -65,7 +68,7 @@ export function bindings(bench, sheets) {
       bind("x", "photograph as it is", () => bench.neutral()),
       bind("v", "marks", () => bench.toggle("marks")),
       bind("l", "names of regions", () => bench.toggle("names")),
-      bind("m", "map of the model", () => bench.toggle("map")),
+      bind("m", "map of the model", () => bench.toggleMap()),
     ],
     "This page": [
       bind("?", "this sheet", sheets.help),

@@ -2,6 +2,7 @@
 
 import { byId, setText } from "./dom.js";
 import { POINTS, POINT_LABELS } from "./reading.js";
+import { capital, eyeOf } from "./words.js";
 
 export class Panel {
   /** @param {import("./workbench.js").Workbench} bench */
@@ -20,6 +21,7 @@ export class Panel {
       click(`${point}-again`, () => bench.placeAgain([point]));
     }
     byId("normal").addEventListener("change", () => [bench.toggleNormal(), this.render()]);
+    byId("ungradable").addEventListener("change", () => [bench.toggleUngradable(), this.render()]);
     this.note.addEventListener("input", () => bench.writeNote(this.note.value));
     this.note.addEventListener("blur", () => bench.sendNote());
     bench.onChange(() => this.render());
@@ -42,6 +44,9 @@ export class Panel {
     byId("image-name").title = name;
     setText(byId("image-size"), image ? `${image.width} × ${image.height} pixels` : "");
     setText(byId("position"), `${index + 1} of ${images.length}, ${bench.done} finished`);
+    byId("all-done").hidden = !bench.allFinished;
+    setText(byId("all-done-text"), bench.allFinished);
+    byId("next-unfinished").disabled = Boolean(bench.allFinished);
     byId("previous").disabled = index <= 0;
     byId("next").disabled = index >= images.length - 1;
     byId("opening").hidden = Boolean(image || bench.problem || index < 0);
@@ -69,24 +74,36 @@ export class Panel {
   renderReading() {
     const { bench } = this;
     const { reading, held, image, placing } = bench;
-    for (const point of POINTS) {
-      const at = reading[point];
-      const here = placing === point;
-      const place = at ? `set at ${at.map((value) => value.toFixed(0)).join(", ")}` : "not set";
-      setText(byId(`${point}-state`), here ? "click on the photograph" : place);
-      byId(`${point}-row`).classList.toggle("placing", here);
-      byId(`${point}-again`).hidden = !at;
-    }
-    setText(byId("hint"), placing ? `Click the ${POINT_LABELS[placing]}` : "");
+    for (const point of POINTS) this.renderPoint(point);
+    const eye = capital(eyeOf(reading));
+    setText(byId("eye"), eye && `${eye}: the disc is ${eye.slice(0, -4).toLowerCase()} of the fovea`);
+    const optional = bench.needsPoints || bench.again.length ? "" : ", or leave it out";
+    setText(byId("hint"), placing ? `Click the ${POINT_LABELS[placing]}${optional}` : "");
     byId("hint").hidden = !placing;
     byId("normal").checked = reading.normal;
+    byId("ungradable").checked = reading.ungradable;
     const note = bench.draft ?? reading.note;
     if (this.note.value !== note) this.note.value = note;
     byId("done-badge").hidden = !reading.done;
     byId("reopen").hidden = !reading.done;
-    setText(byId("finish").firstElementChild, reading.done ? "Next unfinished" : "Done & next");
+    const next = bench.allFinished ? "All finished" : "Next unfinished";
+    setText(byId("finish").firstElementChild, reading.done ? next : "Done & next");
     byId("undo").disabled = !image || (!held.undo && !bench.pending);
     byId("redo").disabled = !image || !held.redo;
-    for (const id of ["normal", "note", "finish", "reopen"]) byId(id).disabled = !image;
+    for (const id of ["normal", "ungradable", "note", "reopen"]) byId(id).disabled = !image;
+    byId("finish").disabled = !image || (reading.done && Boolean(bench.allFinished));
+  }
+
+  renderPoint(point) {
+    const { reading, image, placing, needsPoints } = this.bench;
+    const at = reading[point];
+    const here = placing === point;
+    const missing = needsPoints ? "not set" : "not set, optional";
+    const place = at ? `set at ${at.map((value) => value.toFixed(0)).join(", ")}` : missing;
+    setText(byId(`${point}-state`), here ? "click on the photograph" : place);
+    byId(`${point}-row`).classList.toggle("placing", here);
+    const again = byId(`${point}-again`);
+    again.hidden = !image || here;
+    setText(again, at ? "place again" : "place");
   }
 }

@@ -108,15 +108,13 @@ export class Pointer {
       bench.place(at);
       return;
     }
-    if (!bench.settings.marks) {
-      bench.say("Marks are hidden: v shows them.", { isError: true });
-      return;
-    }
+    if (!bench.marksAreShown()) return;
     // Regions that are drawn are not those of a point that is on its way
     const isOld = moved(bench.queue.edits).size > 0;
     const region = isOld ? null : bench.shapes?.at(...at);
     if (region) bench.toggleRegion(region);
-    else if (isOld || !bench.shapes) bench.say("The regions are being worked out; click again.");
+    else if (isOld) bench.say("The regions are being worked out; click again.");
+    else if (!bench.shapes) bench.say("Regions follow from disc and fovea: p places them.");
   }
 
   wheel(event) {

@@ -14,10 +14,10 @@ const count = (number, one) => `${number} ${one}${number === 1 ? "" : "s"}`;
 const name = (text) => make("th", { scope: "row" }, text);
 const number = (value) => make("td", { class: "number" }, String(value));
 
-function annotatorRow({ name: who, done, begun }, images) {
+function annotatorRow({ name: who, done, begun, ungradable }, images) {
   const share = Math.round((100 * done) / images);
   const bar = make("progress", { max: images, value: done, "aria-label": `${who}: ${share} %` });
-  const cells = [done, begun, images].map(number);
+  const cells = [done, ungradable, begun, images].map(number);
   return make("tr", {}, name(who), ...cells, make("td", {}, bar, ` ${share} %`));
 }
 

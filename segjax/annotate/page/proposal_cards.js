@@ -35,19 +35,20 @@ export class ProposalCards {
     const { proposals } = this.bench;
     const names = Object.keys(proposals.points).map((name) => POINT_LABELS[name]);
     if (!names.length) return [];
+    const what = names.length > 1 ? "points" : names[0];
     const accept = () => proposals.acceptPoints();
     return [{
       text: `Model: ${names.join(" and ")} predicted; drawn dashed. Or click to place.`,
-      buttons: [{ text: "Accept predicted points", key: "y", run: accept }],
+      buttons: [{ text: `Accept predicted ${what}`, key: "y", run: accept }],
     }];
   }
 
   findingCard(each) {
     const { proposals, labels } = this.bench;
     const label = labels[each.finding];
-    const [probability, threshold] = [each.probability, each.threshold].map((p) => p.toFixed(2));
+    const [probability, threshold] = apart(each.probability, each.threshold);
     if (!proposals.isPresent(each)) {
-      const why = `probability ${probability}, present from ${threshold}`;
+      const why = `probability ${probability}, present from ${threshold} on`;
       return { text: `${label}: not present (${why})`, quiet: true };
     }
     if (proposals.isDecided(each)) {
@@ -56,8 +57,8 @@ export class ProposalCards {
     }
     const regions = each.regions?.map((name) => labels[name]).join(", ") || "none";
     const where = each.regions ? `regions: ${regions}` : "regions follow from disc and fovea";
-    const sure = `probability ${probability} (present from ${threshold})`;
-    const text = `Model: ${label}, ${sure}, ${where}`;
+    const sure = `probability ${probability}, present from ${threshold} on`;
+    const text = `Model: ${label} present (${sure}), ${where}`;
     const isNext = proposals.open[0] === each && !Object.keys(proposals.points).length;
     return {
       text,
@@ -65,13 +66,20 @@ export class ProposalCards {
         {
           text: "Accept",
           key: isNext ? "y" : "",
-          disabled: !each.regions?.length,
+          disabled: !proposals.isAcceptable(each),
           run: () => proposals.acceptFinding(each),
         },
         { text: "Dismiss", run: () => proposals.dismiss(each) },
       ],
     };
   }
+}
+
+/** Two numbers with as many digits as tell them apart. */
+function apart(a, b) {
+  let digits = 2;
+  while (digits < 12 && a !== b && a.toFixed(digits) === b.toFixed(digits)) digits += 1;
+  return [a.toFixed(digits), b.toFixed(digits)];
 }
 
 function cardOf({ text, quiet = false, buttons = [] }) {

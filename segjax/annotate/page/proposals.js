@@ -110,15 +110,20 @@ export class Proposals {
   }
 
   acceptPoints() {
-    const { reading } = this.bench;
-    const { disc, fovea } = { ...reading, ...this.points };
-    if (disc && fovea) return this.bench.edit({ kind: "points", disc, fovea });
-    const [[point, at]] = Object.entries(this.points);
+    const [[point, at], other] = Object.entries(this.points);
+    if (other) return this.bench.edit({ kind: "points", ...this.points });
     return this.bench.edit({ kind: "point", point, at });
   }
 
-  acceptFinding({ finding, regions }) {
-    if (!regions?.length) {
+  /** Whether a finding's regions may be marked: they follow from points that are placed. */
+  isAcceptable({ regions }) {
+    const { disc, fovea } = this.bench.reading;
+    return Boolean(regions?.length && disc && fovea);
+  }
+
+  acceptFinding(each) {
+    const { finding, regions } = each;
+    if (!this.isAcceptable(each)) {
       return this.bench.say("Set the optic disc and the fovea first: regions follow from them.");
     }
     this.bench.pick(finding);

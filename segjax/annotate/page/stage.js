@@ -3,7 +3,8 @@
 import { byId, setText } from "./dom.js";
 import { drawMarks } from "./marks.js";
 import { Paper } from "./paper.js";
-import { moved, summary, touched } from "./reading.js";
+import { moved, touched } from "./reading.js";
+import { summary } from "./words.js";
 
 export class Stage {
   /** @param {import("./workbench.js").Workbench} bench */

@@ -6,18 +6,11 @@ import { Overviews } from "./overviews.js";
 import { Photograph } from "./photograph.js";
 import { Proposals } from "./proposals.js";
 import { Queue } from "./queue.js";
-import {
-  applied,
-  consequence,
-  described,
-  EMPTY,
-  POINT_LABELS,
-  POINTS,
-  regionsOf,
-} from "./reading.js";
+import { applied, EMPTY, POINT_LABELS, POINTS, regionsOf } from "./reading.js";
 import { LIMITS, loadSettings, saveSettings } from "./settings.js";
 import { Shapes } from "./shapes.js";
 import { View } from "./view.js";
+import { capital, consequence, described } from "./words.js";
 
 const NOTHING = { reading: EMPTY, state: 0, undo: false, redo: false, saved: null, regions: null };
 const RETRY = 1000; // ms after which an image is asked for again
@@ -84,8 +77,8 @@ export class Workbench {
     await this.open(wanted >= 0 ? wanted : Math.max(first, 0));
   }
 
-  /** Opens an image once everything of the one before is saved. */
-  async open(index) {
+  /** Opens an image once everything of the one before is saved; `before` is said first. */
+  async open(index, before = "") {
     const turn = (this.turn += 1);
     do await this.settled();
     while (this.pending);
@@ -95,7 +88,7 @@ export class Workbench {
     this.index = index;
     delete document.documentElement.dataset.openMs;
     const started = performance.now();
-    this.say(`${listed.name}, ${index + 1} of ${this.images.length}`);
+    this.say(`${before}${listed.name}, ${index + 1} of ${this.images.length}`);
     try {
       const opened = await request(imagePath(this.annotator.id, listed.id));
       const overview = await this.overviews.get(opened.image);
@@ -125,18 +118,27 @@ export class Workbench {
     return this.say(by > 0 ? "This is the last image." : "This is the first image.");
   }
 
-  nextUnfinished() {
+  nextUnfinished(before = "") {
     const { images, index } = this;
     const order = images.map((_, i) => (index + 1 + i) % images.length);
     const next = order.find((i) => images[i].status !== "done");
-    if (next === undefined) return this.say(`All ${images.length} images are finished.`);
+    if (next === undefined) return this.say(this.allFinished);
     if (next === index) return this.say("All other images are finished.");
-    return this.open(next);
+    return this.open(next, before);
+  }
+
+  /** What is said once all images are finished; nothing before. */
+  get allFinished() {
+    const { length } = this.images;
+    return length && this.done === length ? `All ${length} images are finished.` : "";
   }
 
   /** Marks the image as finished and goes on; stays where the server says that something lacks. */
   async finish() {
-    if (await this.edit({ kind: "done", done: true })) await this.nextUnfinished();
+    const name = this.image?.name;
+    if (await this.edit({ kind: "done", done: true })) {
+      await this.nextUnfinished(`${name} finished, saved; now `);
+    }
   }
 
   // --- edits ----------------------------------------------------------------------------------
@@ -190,7 +192,9 @@ export class Workbench {
       this.problem = second.message;
     }
     const kept = current && this.draft !== null ? " Your note is kept, and not saved yet." : "";
-    return this.say(`${error.message}${kept}`, { isError: true });
+    const { name } = this.images[this.index];
+    const text = error.message.startsWith(name) ? error.message : capital(error.message);
+    return this.say(`${text}${kept}`, { isError: true });
   }
 
   /** Takes what the server holds. */
@@ -210,15 +214,29 @@ export class Workbench {
 
   // --- what the annotator does ----------------------------------------------------------------
 
-  /** The point that the next click places; null where both are set. */
+  /** The point that the next click places; null where both are set, or nobody asks for one. */
   get placing() {
     if (!this.image) return null;
-    return this.again[0] ?? POINTS.find((name) => !this.reading[name]) ?? null;
+    if (this.again.length) return this.again[0];
+    if (this.reading.done && !this.needsPoints) return null;
+    return POINTS.find((name) => !this.reading[name]) ?? null;
+  }
+
+  /** Whether points are more than optional: regions follow from them. */
+  get needsPoints() {
+    return !this.reading.normal && !this.reading.ungradable;
+  }
+
+  /** Whether what is marked would be seen; says so where it would not. */
+  marksAreShown() {
+    if (!this.settings.marks) this.say("Marks are hidden: v shows them.", { isError: true });
+    return this.settings.marks;
   }
 
   placeAgain(points) {
     this.again = points;
-    this.say(`Click the ${POINT_LABELS[points[0]]}; Esc keeps it where it is.`);
+    const keeps = this.reading[points[0]] ? "keeps it where it is" : "leaves it out";
+    this.say(`Click the ${POINT_LABELS[points[0]]}; Esc ${keeps}.`);
   }
 
   place(at) {
@@ -252,6 +270,10 @@ export class Workbench {
 
   toggleNormal() {
     return this.edit({ kind: "normal", normal: !this.reading.normal });
+  }
+
+  toggleUngradable() {
+    return this.edit({ kind: "ungradable", ungradable: !this.reading.ungradable });
   }
 
   undo() {
@@ -305,6 +327,12 @@ export class Workbench {
     }
     saveSettings(this.settings);
     this.changed();
+  }
+
+  toggleMap() {
+    const { findings } = this.session.proposals;
+    if (!findings.length) return this.say("There is no map: --run gives trained networks.");
+    return this.toggle("map");
   }
 
   toggle(name) {

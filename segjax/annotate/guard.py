@@ -1,10 +1,11 @@
 """What every request passes before it is answered: host, token, size; and what answers carry."""
 
+import html
 import secrets
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -21,11 +22,20 @@ HEADERS = {
 }
 
 
-def refusal(status: int, message: str) -> JSONResponse:
+def refusal(status: int, message: str, **more: object) -> JSONResponse:
     """An answer that says in one line why there is none."""
     # Or the rest of a large body would still be received, and thrown away
     headers = {"Connection": "close"} if status == 413 else None
-    return JSONResponse({"message": message}, status, headers)
+    return JSONResponse({"message": message, **more}, status, headers)
+
+
+def page_of(status: int, sentence: str) -> HTMLResponse:
+    """The same for a person, who has opened an address."""
+    return HTMLResponse(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>segjax</title>'
+        f"<p>{html.escape(sentence)}</p></html>\n",
+        status,
+    )
 
 
 class Guard:
@@ -59,7 +69,7 @@ class Guard:
         inner["raw_path"] = inner["path"].encode()
         await self._app(inner, receive, with_headers)
 
-    def _refused(self, scope: Scope) -> JSONResponse | None:
+    def _refused(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if len(hosts) != 1 or _name_of(hosts[0]) not in HOSTS:
@@ -69,6 +79,8 @@ class Guard:
             return refusal(403, "takes requests of its own page only")
         first = scope["path"][1:].partition("/")[0]
         if not secrets.compare_digest(first.encode(), self._token.encode()):
+            if "/api/" not in scope["path"]:
+                return page_of(403, "Open the whole address that `segjax annotate` printed.")
             return refusal(403, "takes the whole address that `segjax annotate` printed")
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > LARGEST_BODY:

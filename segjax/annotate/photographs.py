@@ -1,17 +1,21 @@
 """The photographs of a folder: which they are, and pictures of them for the page."""
 
 import collections
+import contextlib
 import hashlib
 import os
 import pathlib
 import threading
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from segjax.data.folders import listing
-from segjax.data.images import read_image
+from segjax.data.images import MOST_PIXELS, check_one_page, read_image
 from segjax.errors import UserError
 
 TILE = 512
@@ -69,10 +73,16 @@ class Opened:
         return levels
 
 
+class Unreadable(UserError):
+    """A photograph that cannot be opened."""
+
+
 class Folder:
     """The photographs of a folder, which is only read.
 
     The list is made once. Files that lead out of the folder are left out, and named in `outside`.
+    `unreadable` says by id why photographs cannot be opened: those whose header tells, and others
+    once they were tried.
 
     Raises: UserError as `data prepare folder` does of its images.
     """
@@ -82,7 +92,7 @@ class Folder:
         self._root = path.resolve()
         _check_text(str(path), "folder")
         _check_text(self._root.name, "folder")
-        found = listing.pictures(path, "FOLDER")
+        found = listing.pictures(path, "FOLDER", lambda file: None)
         for name in found:
             _check_text(name, "file")
         self.outside = [name for name, file in found.items() if not self._holds(file)]
@@ -94,6 +104,9 @@ class Folder:
         listing.by_stem(inside, "FOLDER")
         every = [Listed(id_of(name), name, file) for name, file in inside.items()]
         self.listed = {each.id: each for each in every}
+        self.unreadable: dict[str, str] = {}
+        for each in every:
+            self._look(each, _check_header)
         self._opened: collections.OrderedDict = collections.OrderedDict()
         self._lock, self._reading = threading.Lock(), collections.defaultdict(threading.Lock)
         # Many at once, as of someone who leafs through them, would all come late
@@ -102,9 +115,32 @@ class Folder:
     def open(self, id: str) -> Opened:
         """A photograph with its pixels; read again where the file has changed.
 
-        Raises: UserError naming the file that cannot be read, or leads out of the folder.
+        Raises: Unreadable naming the file that cannot be read, or leads out of the folder.
         """
         listed = self.listed[id]
+        made: list[Opened] = []
+        self._look(listed, lambda path: made.append(self._open(listed)))
+        if not made:
+            raise Unreadable(self.unreadable[id])
+        return made[0]
+
+    @property
+    def readable(self) -> dict[str, Listed]:
+        """The photographs of the list that can be opened, as far as is known."""
+        return {id: each for id, each in self.listed.items() if id not in self.unreadable}
+
+    def _look(self, listed: Listed, work: Callable[[pathlib.Path], None]) -> None:
+        """Notes whether work on a photograph's file succeeds."""
+        try:
+            work(listed.path)
+        except UserError as error:
+            # By its name in the folder: where that lies is not the page's business
+            self.unreadable[listed.id] = str(error).replace(str(listed.path), listed.name)
+        else:
+            self.unreadable.pop(listed.id, None)
+
+    def _open(self, listed: Listed) -> Opened:
+        id = listed.id
         # Another link may have taken the file's place since the list was made
         if not self._holds(listed.path):
             raise UserError(f"{listed.name}: leads out of the folder")
@@ -137,17 +173,26 @@ class Folder:
 
     def _read(self, listed: Listed) -> Opened:
         try:
+            check_one_page(listed.path)
             pixels = read_image(listed.path)
             digest = hashlib.sha256(listed.path.read_bytes()).hexdigest()
-        except UserError as error:
-            # By its name in the folder: where that lies is not the page's business
-            raise UserError(str(error).replace(str(listed.path), listed.name)) from error
         except OSError as error:
             raise UserError(f"{listed.name}: {error.strerror}") from error
         return Opened(listed.id, listed.name, digest, pixels)
 
     def _holds(self, path: pathlib.Path) -> bool:
         return path.resolve().is_relative_to(self._root)
+
+
+def _check_header(path: pathlib.Path) -> None:
+    """UserError for a file that cannot be opened, as far as its header tells."""
+    check_one_page(path)
+    with contextlib.suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path) as picture:
+            if picture.width * picture.height <= MOST_PIXELS:
+                return
+    read_image(path)  # which says what is wrong, or knows better than Pillow
 
 
 def _check_text(name: str, what: str) -> None:

@@ -4,14 +4,14 @@ import collections
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from segjax.annotate.photographs import Listed
+from segjax.annotate.photographs import Folder
 from segjax.annotate.store import AnnotationFile, Record
 from segjax.data.folders import agreement
 from segjax.data.folders.annotations import Annotations, Finding
 
 
 def progress(
-    file: AnnotationFile, findings: Mapping[str, str], listed: Mapping[str, Listed]
+    file: AnnotationFile, findings: Mapping[str, str], folder: Folder
 ) -> dict[str, object]:
     """What the page of progress shows.
 
@@ -22,23 +22,25 @@ def progress(
     Args:
         file: the annotation file.
         findings: labels by name.
-        listed: the photographs of the folder.
+        folder: of the photographs; those that cannot be opened count for nothing.
     """
-    records = [record for record in file.records() if record.image.id in listed]
+    readable = folder.readable
+    records = [record for record in file.records() if record.image.id in readable]
     counts = {who.name: {"done": 0, "begun": 0, "ungradable": 0} for who in file.annotators()}
     for record in records:
         of, given = counts[record.annotator], record.reading
         of["done" if given.done else "begun"] += 1
         of["ungradable"] += given.done and given.ungradable
     finished = [r for r in records if r.reading.done and not r.reading.ungradable]
-    names = {each.name for each in listed.values()}
+    names = {each.name for each in folder.listed.values()}
     return {
-        "images": len(listed),
+        "images": len(readable),
         "annotators": [{"name": name, **count} for name, count in counts.items()],
         "findings": [
             {"name": name, "label": label, **_agreement(finished, name, [*counts])}
             for name, label in findings.items()
         ],
+        "unreadable": [folder.listed[id].name for id in folder.unreadable],
         "missing": [name for name in file.images() if name not in names],
     }
 

@@ -49,6 +49,9 @@ def serve(
     Raises: UserError before anything is served.
     """
     photographs = Folder(folder)
+    if not photographs.readable:
+        first = next(iter(photographs.unreadable.values()))
+        raise UserError(f"FOLDER {folder}: none of its photographs can be opened: {first}")
     # Bound first: what is refused leaves no annotation file behind
     with contextlib.closing(_bound(port)) as bound:
         with made(annotations) as file:
@@ -119,13 +122,17 @@ def _tell(photographs: Folder, file: AnnotationFile, bound: socket.socket) -> No
     if outside := photographs.outside:
         line = counted(outside, "link leads", "links lead")
         print(f"segjax: left out: {line} out of the folder: {shown(outside)}", file=sys.stderr)
+    if unreadable := photographs.unreadable.values():
+        line = counted(unreadable, "photograph", "photographs")
+        print(f"segjax: {line} cannot be opened: {shown(unreadable)}", file=sys.stderr)
     if gone := [name for name in file.images() if name not in names]:
         line = counted(gone, "annotated photograph is", "annotated photographs are")
         print(f"segjax: {line} not in the folder: {shown(gone)}", file=sys.stderr)
     if changed := _changed(photographs, file):
         line = counted(changed, "photograph is another file", "photographs are other files")
         print(f"segjax: {line} than annotated, and refused: {shown(changed)}", file=sys.stderr)
-    print(f"{counted(names, 'photograph', 'photographs')} of {photographs.path}, {_sum(file)}")
+    readable = photographs.readable
+    print(f"{counted(readable, 'photograph', 'photographs')} of {photographs.path}, {_sum(file)}")
     print(f"open   http://{HOST}:{port}/{_token(file)}/")
     print(f"from elsewhere: ssh -L {port}:{HOST}:{port} THIS_MACHINE, then the same address")
     print("Ctrl-C ends it; what pages show as saved is in the file", flush=True)

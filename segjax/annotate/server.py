@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 import segjax
 from segjax.annotate import findings, photographs, progress, reading
-from segjax.annotate.guard import LARGEST_BODY, Guard, body_of, refusal
-from segjax.annotate.photographs import Folder, Opened
+from segjax.annotate.guard import LARGEST_BODY, Guard, body_of, page_of, refusal
+from segjax.annotate.photographs import Folder, Opened, Unreadable
 from segjax.annotate.proposals import Proposals
 from segjax.annotate.store import AnnotationFile, Held, NotSaved, OtherState, other_picture
 from segjax.data import regions
@@ -67,8 +67,7 @@ class Server:
             Route(f"{image}/tiles/{{level}}/{{row}}/{{column}}", _answer(self._tile)),
             Route(f"{image}/activation/{{finding}}", _answer(self._activation)),
         ]
-        handlers = {404: lambda request, error: refusal(404, "there is nothing here")}
-        return Guard(Starlette(routes=routes, exception_handlers=handlers), token)
+        return Guard(Starlette(routes=routes, exception_handlers={404: _nothing}), token)
 
     # --- what there is -------------------------------------------------------------------------
 
@@ -77,7 +76,7 @@ class Server:
         return JSONResponse(
             {
                 "folder": self._folder.path.resolve().name,
-                "images": len(self._folder.listed),
+                "images": len(self._folder.readable),
                 "version": segjax.__version__,
                 "regions": [
                     {"name": name, "label": label, "key": REGION_KEYS[name]}
@@ -102,7 +101,7 @@ class Server:
                 "name": who.name if who else given["name"],
                 "known": known is not None,
                 "done": sum(status == "done" for status in statuses.values()),
-                "images": len(self._folder.listed),
+                "images": len(self._folder.readable),
             }
         )
 
@@ -110,13 +109,18 @@ class Server:
         statuses = self._statuses(self._person(request))
         return JSONResponse(
             [
-                {"id": each.id, "name": each.name, "status": statuses.get(each.id, "new")}
+                {
+                    "id": each.id,
+                    "name": each.name,
+                    "status": statuses.get(each.id, "new"),
+                    "unreadable": each.id in self._folder.unreadable,
+                }
                 for each in self._folder.listed.values()
             ]
         )
 
     def _progress(self, request: Request) -> Response:
-        found = progress.progress(self._file, self._findings, self._folder.listed)
+        found = progress.progress(self._file, self._findings, self._folder)
         return JSONResponse(_without_nan(found))
 
     # --- readings ------------------------------------------------------------------------------
@@ -213,7 +217,14 @@ class Server:
 
     def _statuses(self, annotator: int) -> dict[str, str]:
         found = self._file.statuses(annotator)
-        return {id: status for id, status in found.items() if id in self._folder.listed}
+        readable = self._folder.readable
+        return {id: status for id, status in found.items() if id in readable}
+
+
+def _nothing(request: Request, error: Exception) -> Response:
+    if request.url.path.startswith("/api/"):
+        return refusal(404, "there is nothing here")
+    return page_of(404, "There is nothing at this address; open the one that was printed.")
 
 
 def _number(request: Request, name: str) -> int:
@@ -283,6 +294,8 @@ def _answer(work: Callable[..., Response]) -> Callable:
             return refusal(404, "there is nothing here")
         except NotSaved as error:
             return refusal(503, f"not saved: {error}")
+        except Unreadable as error:
+            return refusal(422, str(error), unreadable=True)
         except UserError as error:
             return refusal(422, str(error))
 

@@ -436,6 +436,35 @@ def test_what_cannot_be_graded_finishes_an_image_and_asks_for_no_points(window, 
     assert not held(page, "Kim", 1)["reading"]["done"]
 
 
+def test_images_that_cannot_be_opened_are_passed_over(browser, tmp_path):
+    for k, name in enumerate(("a.png", "c.png", "d.png")):
+        photograph(tmp_path / "photos" / name, size=(300, 200), seed=k)
+    (tmp_path / "photos" / "b.jpg").write_bytes(b"nothing")
+    cut = tmp_path / "photos" / "c.png"
+    cut.write_bytes(cut.read_bytes()[:2000])
+    with served(tmp_path / "photos", tmp_path / "a.sqlite") as page:
+        window = browser.window(page)
+        window.begin("Kim")
+        assert window.text("position").startswith("1 of 3")
+        window.keys(".")
+        window.wait("!document.getElementById('problem').hidden")
+        assert window.text("position").startswith("cannot be opened")
+        window.keys(".")
+        window.wait("document.getElementById('problem').textContent.startsWith('c.png')")
+        window.keys(",", ",")
+        window.opened()
+        window.keys("n", ENTER)
+        window.says("a.png finished, saved; now d.png, 2 of 2")
+        window.opened()
+        window.keys("i")
+        assert window.text("image-list").count("cannot be opened") == 2
+        window.keys(ESCAPE)
+        window.wait("!document.querySelector('dialog[open]')")
+        window.keys("n", ENTER)
+        window.says("All 2 images are finished.")
+    browser.close_windows()
+
+
 def test_it_is_said_when_all_images_are_finished(browser, tmp_path):
     photograph(tmp_path / "photos" / "a.png", size=(300, 200))
     with served(tmp_path / "photos", tmp_path / "a.sqlite") as page:

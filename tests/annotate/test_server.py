@@ -45,7 +45,7 @@ def named(person, name):
 
 def test_the_session_says_what_there_is(page, photos):
     said = page.get("api/session").json
-    assert said["folder"] == photos.name and said["images"] == 4
+    assert said["folder"] == photos.name and said["images"] == 3
     assert len({region["key"] for region in said["regions"]}) == 8
     assert {"name": "rnfl_defect", "label": "RNFL defect"} in said["findings"]
 
@@ -181,6 +181,34 @@ def test_ugly_names_and_damaged_photographs_are_said(page, kim):
     assert kim.mark(named(kim, "damaged.jpg"), "drusen", "macula").status == 422
 
 
+def test_what_cannot_be_opened_is_known_and_not_counted(tmp_path):
+    folder = tmp_path / "photos"
+    photograph(folder / "a.png")
+    frames = [Image.new("L", (50, 40), level) for level in (0, 200)]
+    frames[0].save(folder / "b.gif", save_all=True, append_images=frames[1:])
+    photograph(folder / "c.png", seed=1)
+    (folder / "d.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    cut = (folder / "c.png").read_bytes()
+    (folder / "c.png").write_bytes(cut[: len(cut) // 2])
+    with served(folder, tmp_path / "a.sqlite") as page:
+        kim = page.annotator("Kim")
+
+        def unreadable():
+            return [each["name"] for each in kim.images if each["unreadable"]]
+
+        assert unreadable() == ["b.gif", "d.jpg"] and page.get("api/session").json["images"] == 2
+        said = [kim.open(each["id"]).json for each in kim.images[1:]]
+        assert [each["unreadable"] for each in said] == [True] * 3
+        assert said[0]["message"].startswith("b.gif: holds 2 frames")
+        assert str(tmp_path) not in said[1]["message"]
+        assert unreadable() == ["b.gif", "c.png", "d.jpg"]
+        found = page.get("api/progress").json
+        assert found["images"] == 1 and found["unreadable"] == ["b.gif", "d.jpg", "c.png"]
+        (folder / "c.png").write_bytes(cut)
+        assert kim.open(kim.images[2]["id"]).status == 200
+        assert unreadable() == ["b.gif", "d.jpg"]
+
+
 def test_a_photograph_that_was_replaced_is_not_annotated(tmp_path):
     folder = tmp_path / "photos"
     photograph(folder / "a.png")
@@ -275,7 +303,21 @@ def test_two_hosts_are_refused(page):
 def test_paths_lead_nowhere(page, path):
     answer = page.get(path)
     assert answer.status in (403, 404) and b"root:" not in answer.body
-    assert answer.json["message"]
+    if path.startswith("api/"):
+        assert answer.json["message"]
+    else:
+        assert b"<p>" in answer.body
+
+
+def test_people_get_a_sentence_and_programs_json(page):
+    for path, status in (("/", 403), (f"/{TOKEN[:-1]}/", 403), (f"/{TOKEN}/progres", 404)):
+        answer = page.raw("GET", path)
+        assert answer.status == status and b"address" in answer.body and b"printed" in answer.body
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    for path, status in (("/x/api/session", 403), (f"/{TOKEN}/api/none", 404)):
+        answer = page.raw("GET", path)
+        assert answer.status == status and answer.json["message"]
 
 
 def test_a_link_out_of_the_folder_is_not_served(tmp_path):

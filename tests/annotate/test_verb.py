@@ -187,6 +187,19 @@ def test_a_photograph_that_has_changed_is_named_at_the_start(folder, file):
     assert err == "segjax: 1 photograph is another file than annotated, and refused: 0.png\n"
 
 
+def test_photographs_that_cannot_be_opened_are_named_at_the_start(folder, file, capsys):
+    (folder / "z.jpg").write_bytes(b"nothing")
+    running = Running(folder, file, "--port", "0")
+    assert running.said[0].startswith("2 photographs of")
+    _, _, err = running.end(signal.SIGINT)
+    what = "z.jpg: is not a PNG, JPEG, TIFF, BMP or GIF image"
+    assert err == f"segjax: 1 photograph cannot be opened: {what}\n"
+    for k in range(2):
+        (folder / f"{k}.png").unlink()
+    line = refused(capsys, folder, "--annotations", file)
+    assert "none of its photographs can be opened" in line and what in line
+
+
 def test_two_photographs_of_one_name_are_refused(folder, file, capsys):
     shutil.copy(folder / "0.png", folder / "0.bmp")
     assert "two images are called '0'" in refused(capsys, folder, "--annotations", file)

@@ -3,6 +3,7 @@
 import { byId, make, setText } from "./dom.js";
 
 const STATUS = { new: "new", begun: "begun", done: "finished" };
+const statusOf = ({ status, unreadable }) => (unreadable ? "cannot be opened" : STATUS[status]);
 
 export class ImageList {
   /** @param {import("./workbench.js").Workbench} bench */
@@ -40,7 +41,7 @@ export class ImageList {
     const wanted = this.filter.value.trim().toLowerCase();
     const numbered = images.map((image, i) => ({ image, i }));
     const found = numbered.filter(({ image }) =>
-      `${image.name} ${STATUS[image.status]}`.toLowerCase().includes(wanted),
+      `${image.name} ${statusOf(image)}`.toLowerCase().includes(wanted),
     );
     this.list.replaceChildren(...found.map(({ image, i }) => this.rowOf(image, i, i === index)));
     setText(byId("image-count"), `${found.length} of ${images.length}`);
@@ -49,10 +50,10 @@ export class ImageList {
   rowOf(image, index, isShown) {
     const button = make(
       "button",
-      { type: "button", class: `image ${image.status}` },
+      { type: "button", class: `image ${image.unreadable ? "unreadable" : image.status}` },
       make("span", { class: "number" }, String(index + 1)),
       make("span", { class: "name" }, image.name),
-      make("span", { class: "status" }, STATUS[image.status]),
+      make("span", { class: "status" }, statusOf(image)),
     );
     if (isShown) button.setAttribute("aria-current", "true");
     button.addEventListener("click", () => {

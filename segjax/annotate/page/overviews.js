@@ -21,12 +21,15 @@ export class Overviews {
     return found;
   }
 
-  /** Loads one that will presumably be asked for, once there is nothing else to do. */
-  prefetch(annotator, id) {
+  /**
+   * Loads one that will presumably be asked for, once there is nothing else to do; `failed` hears
+   * what is wrong with it.
+   */
+  prefetch(annotator, id, failed) {
     const load = () =>
       request(imagePath(annotator, id))
         .then(({ image }) => this.get(image))
-        .catch(() => {});
+        .catch(failed);
     // Safari has no idle callbacks
     if (window.requestIdleCallback) requestIdleCallback(load);
     else setTimeout(load, 300);

@@ -43,7 +43,7 @@ export class Panel {
     setText(byId("image-name"), name);
     byId("image-name").title = name;
     setText(byId("image-size"), image ? `${image.width} × ${image.height} pixels` : "");
-    setText(byId("position"), `${index + 1} of ${images.length}, ${bench.done} finished`);
+    setText(byId("position"), `${bench.position}, ${bench.done} finished`);
     byId("all-done").hidden = !bench.allFinished;
     setText(byId("all-done-text"), bench.allFinished);
     byId("next-unfinished").disabled = Boolean(bench.allFinished);
@@ -51,7 +51,7 @@ export class Panel {
     byId("next").disabled = index >= images.length - 1;
     byId("opening").hidden = Boolean(image || bench.problem || index < 0);
     setText(byId("opening"), `Opening ${name}…`);
-    document.title = name ? `${name} (${index + 1} of ${images.length}) – segjax` : "segjax";
+    document.title = name ? `${name} (${bench.position}) – segjax` : "segjax";
   }
 
   renderSaving() {

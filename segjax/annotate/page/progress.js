@@ -15,8 +15,8 @@ const name = (text) => make("th", { scope: "row" }, text);
 const number = (value) => make("td", { class: "number" }, String(value));
 
 function annotatorRow({ name: who, done, begun, ungradable }, images) {
-  const share = Math.round((100 * done) / images);
-  const bar = make("progress", { max: images, value: done, "aria-label": `${who}: ${share} %` });
+  const share = images ? Math.round((100 * done) / images) : 0;
+  const bar = make("progress", { max: images || 1, value: done, "aria-label": `${who}: ${share} %` });
   const cells = [done, ungradable, begun, images].map(number);
   return make("tr", {}, name(who), ...cells, make("td", {}, bar, ` ${share} %`));
 }
@@ -46,7 +46,7 @@ function showPairs(findings) {
   byId("pairs-none").hidden = pairs.length > 0;
 }
 
-function show({ images, annotators, findings, missing }) {
+function show({ images, annotators, findings, missing, unreadable }) {
   byId("annotators").replaceChildren(...annotators.map((each) => annotatorRow(each, images)));
   byId("findings").replaceChildren(...findings.map(findingRow));
   const select = byId("finding");
@@ -56,6 +56,8 @@ function show({ images, annotators, findings, missing }) {
   if (findings.some((each) => each.name === chosen)) select.value = chosen;
   select.onchange = () => showPairs(findings);
   showPairs(findings);
+  byId("unreadable").hidden = !unreadable.length;
+  setText(byId("unreadable"), `Cannot be opened, and not counted: ${unreadable.join(", ")}`);
   byId("missing").hidden = !missing.length;
   setText(byId("missing"), `Annotated, and no longer in the folder: ${missing.join(", ")}`);
 }

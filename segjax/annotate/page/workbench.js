@@ -16,6 +16,8 @@ const NOTHING = { reading: EMPTY, state: 0, undo: false, redo: false, saved: nul
 const RETRY = 1000; // ms after which an image is asked for again
 const NOTE_PAUSE = 1000; // ms without a key after which a note is sent
 
+const isUnfinished = ({ status, unreadable }) => status !== "done" && !unreadable;
+
 export class Workbench {
   constructor(session) {
     this.session = session;
@@ -73,7 +75,7 @@ export class Workbench {
     this.images = await request(`api/annotators/${annotator.id}/images`);
     this.annotator = annotator;
     const wanted = this.images.findIndex((image) => image.id === id);
-    const first = this.images.findIndex((image) => image.status !== "done");
+    const first = this.images.findIndex(isUnfinished);
     await this.open(wanted >= 0 ? wanted : Math.max(first, 0));
   }
 
@@ -88,7 +90,7 @@ export class Workbench {
     this.index = index;
     delete document.documentElement.dataset.openMs;
     const started = performance.now();
-    this.say(`${before}${listed.name}, ${index + 1} of ${this.images.length}`);
+    this.say(`${before}${listed.name}, ${this.position}`);
     try {
       const opened = await request(imagePath(this.annotator.id, listed.id));
       const overview = await this.overviews.get(opened.image);
@@ -99,8 +101,10 @@ export class Workbench {
       this.openedAt = started;
       this.take(opened);
       const next = this.images[index + 1];
-      if (next) this.overviews.prefetch(this.annotator.id, next.id);
+      const failed = (error) => this.noteUnreadable(next, error);
+      if (next) this.overviews.prefetch(this.annotator.id, next.id, failed);
     } catch (error) {
+      this.noteUnreadable(listed, error);
       if (turn !== this.turn) return;
       this.problem = error.message;
       if (error.isTemporary) setTimeout(() => turn === this.turn && this.open(index), RETRY);
@@ -108,8 +112,27 @@ export class Workbench {
     this.changed();
   }
 
+  /** What the server cannot open counts for nothing from then on. */
+  noteUnreadable(listed, error) {
+    if (!error.body?.unreadable) return;
+    listed.unreadable = true;
+    this.changed();
+  }
+
+  /** The images that can be opened. */
+  get readable() {
+    return this.images.filter((image) => !image.unreadable);
+  }
+
   get done() {
-    return this.images.filter((image) => image.status === "done").length;
+    return this.readable.filter((image) => image.status === "done").length;
+  }
+
+  /** Which of the images that can be opened is shown. */
+  get position() {
+    const { readable } = this;
+    const place = readable.indexOf(this.images[this.index]);
+    return place < 0 ? "cannot be opened" : `${place + 1} of ${readable.length}`;
   }
 
   step(by) {
@@ -121,7 +144,7 @@ export class Workbench {
   nextUnfinished(before = "") {
     const { images, index } = this;
     const order = images.map((_, i) => (index + 1 + i) % images.length);
-    const next = order.find((i) => images[i].status !== "done");
+    const next = order.find((i) => isUnfinished(images[i]));
     if (next === undefined) return this.say(this.allFinished);
     if (next === index) return this.say("All other images are finished.");
     return this.open(next, before);
@@ -129,7 +152,7 @@ export class Workbench {
 
   /** What is said once all images are finished; nothing before. */
   get allFinished() {
-    const { length } = this.images;
+    const { length } = this.readable;
     return length && this.done === length ? `All ${length} images are finished.` : "";
   }
 
@@ -201,6 +224,7 @@ export class Workbench {
   take(held) {
     this.held = held;
     this.shapes = held.regions && new Shapes(held.regions);
+    this.images[this.index].unreadable = false;
     this.images[this.index].status = held.reading.done ? "done" : held.state ? "begun" : "new";
     this.follow();
     this.proposals.ask();

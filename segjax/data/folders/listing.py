@@ -1,7 +1,7 @@
 """The files of a folder, and how messages list some of them."""
 
 import pathlib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from segjax.data import images as read
 from segjax.data import names as naming
@@ -11,8 +11,17 @@ DICOM = (".dcm", ".dicom", ".ima")
 MOST_SHOWN = 10
 
 
-def pictures(folder: pathlib.Path, flag: str) -> dict[str, pathlib.Path]:
+def pictures(
+    folder: pathlib.Path,
+    flag: str,
+    check: Callable[[pathlib.Path], None] = read.check_one_page,
+) -> dict[str, pathlib.Path]:
     """Every picture below a folder, by its path there; hidden files are passed over.
+
+    Args:
+        folder: to look through.
+        flag: that named it.
+        check: of each picture; raises UserError where it is refused.
 
     Raises: UserError where the folder is missing, holds none, or holds DICOM files, volumes, or
         files of several pages or frames.
@@ -26,7 +35,7 @@ def pictures(folder: pathlib.Path, flag: str) -> dict[str, pathlib.Path]:
             continue
         _refuse_others(path, flag)
         if path.suffix.lower() in naming.PICTURES:
-            read.check_one_page(path)
+            check(path)
             name = naming.composed(inside.as_posix())
             if name in found:
                 raise UserError(f"{flag}: two files are called {name!r}, in different letters")

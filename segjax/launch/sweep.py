@@ -164,14 +164,20 @@ def open_folder(
     this sweep, or trains a point of it (as the children of a sweep that was killed do).
     """
     manifest = manifest_of(text, points, extra)
-    _check_folder(workdir, manifest)
-    with holder.hold(workdir):
-        _check_folder(workdir, manifest)  # another sweep may have begun here since
+
+    def check() -> set[str]:
+        _check_folder(workdir, manifest)
         at_work = busy(workdir)
         for point in points:
             if sweeps.point_id(point) not in at_work:
                 # Children of a sweep that was killed may be saving still
                 holder.check_free(folder_of(workdir, point))
+        return at_work
+
+    # Before the folder is held, which writes there; and after, for another may have begun since
+    check()
+    with holder.hold(workdir):
+        at_work = check()
         if not (workdir / MANIFEST).exists():
             write_text(workdir / MANIFEST, json.dumps(manifest, indent=2) + "\n")
         yield at_work

@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
+import segjax
 from segjax.train import processes
 
 TICK = 1.0  # seconds between two looks
 INQUIRY = 8 * TICK  # at most for so long the others are asked who is behind, before the limit
-PACKAGE = f"segjax{os.sep}"
+PACKAGE = os.path.dirname(segjax.__file__) + os.sep
 
 
 class Watchdog:
@@ -175,13 +176,13 @@ def _line_of(thread: int) -> str | None:
     """The innermost line of segjax, or of any code, that a thread is at."""
     frame = sys._current_frames().get(thread)
     innermost = frame
-    while frame is not None and PACKAGE not in frame.f_code.co_filename:
+    while frame is not None and not frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
     frame = frame or innermost
     if frame is None:
         return None
     name = frame.f_code.co_filename
-    short = name[name.rfind(PACKAGE) :] if PACKAGE in name else name
+    short = f"segjax{os.sep}{name.removeprefix(PACKAGE)}" if name.startswith(PACKAGE) else name
     return f"{short}:{frame.f_lineno} ({frame.f_code.co_name})"
 
 

@@ -25,7 +25,7 @@ class Killed(BaseException):
 def trained_now(monkeypatch):
     """The stages that a command trains, none of which is: their names."""
     found = []
-    monkeypatch.setattr(job, "train", lambda config, place: found.append(place.name))
+    monkeypatch.setattr(job, "train", lambda config, place, watchdog: found.append(place.name))
     return found
 
 
@@ -155,7 +155,7 @@ def test_killed_between_stages_the_next_ones_are_trained(copied, monkeypatch, ca
     shutil.rmtree(copied.stage("prn"))
     found = []
 
-    def train(config, place):
+    def train(config, place, watchdog):
         if place.name == "prn" and len(found) < 2:
             found.append("killed")
             raise KeyboardInterrupt

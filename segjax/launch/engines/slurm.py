@@ -22,6 +22,7 @@ from segjax.launch.sweep import Sweep
 from segjax.train.sweepdir import folder_of
 
 UNKEPT = 600  # seconds after which a submission without a number is taken for broken off
+NEW, RETRIES = 60, 5  # seconds for which a submission is new, and how often it is asked for
 ENDING = 60  # seconds that tasks have to end when they are cancelled
 
 
@@ -54,8 +55,16 @@ class Slurm:
 
     def _states(self, workdir: pathlib.Path) -> dict[str, slurm.State]:
         try:
-            made = slurm.submissions(workdir)
-            return slurm.states([self._found(one, workdir) for one in made])
+            made = [self._found(one, workdir) for one in slurm.submissions(workdir)]
+            states = slurm.states(made)
+            # A job of this minute that Slurm does not list is asked for again before its points
+            # are submitted twice
+            for _ in range(RETRIES):
+                if all(set(one.points) & states.keys() for one in made if _age(one) < NEW):
+                    break
+                time.sleep(1)
+                states = slurm.states(made)
+            return states
         except slurm.Unavailable as error:
             raise UserError(f"--engine slurm: {error}") from error
 
@@ -66,7 +75,7 @@ class Slurm:
         job = slurm.named(slurm.job_name(workdir.resolve(), one.folder, self.cluster))
         if job is not None:
             return slurm.keep(slurm.Submission(one.folder, job, one.points))
-        age = time.time() - one.folder.stat().st_mtime
+        age = _age(one)
         if age < UNKEPT:
             raise UserError(
                 f"{one.folder}: another process has begun to submit {age:.0f} s ago; if it was "
@@ -94,6 +103,11 @@ class Slurm:
             "are; when all are done, the same command as now writes the report"
         )
         return False
+
+
+def _age(one: slurm.Submission) -> float:
+    """Seconds since a submission began."""
+    return time.time() - one.folder.stat().st_mtime
 
 
 def _task(sweep: Sweep, point: sweeps.Point, workdir: pathlib.Path) -> Task:

@@ -11,7 +11,7 @@ from segjax.checks import nearest
 from segjax.config import files, sweeps
 from segjax.errors import UserError
 from segjax.files import write_text
-from segjax.launch import cluster
+from segjax.launch import cluster, slurm
 from segjax.launch.engines.local import command_of
 from segjax.launch.flags import Flag
 from segjax.launch.rendering import (
@@ -140,7 +140,7 @@ class Render:
         tasks = [_task(sweep, point, workdir) for point in sweep.progress.missing]
         script = sbatch.script(
             self.cluster,
-            name=f"{self.cluster.name}-{workdir.name}",
+            name=slurm.job_name(workdir, folder, self.cluster),
             count=len(tasks),
             sweep=workdir,
             folder=folder,

@@ -6,17 +6,18 @@ from segjax.launch.rendering import accelerators
 FILE = "Dockerfile"
 
 TEXT = """\
-# The image of `[cluster]`, built in the experiment's folder:
+# The image of `[cluster]`, built in a clone of segjax in which the experiment's folder lies:
 #   docker build --tag {image} --file {folder}/Dockerfile .
 # What is not to go into it, as data and results, is named in .dockerignore there.
-FROM python:3.12-slim
-
-# Which segjax: --build-arg AT===0.1.0, or AT=" @ git+https://…", which wants git installed
-ARG AT=""
-RUN pip install --no-cache-dir "{package}$AT"
-
-# The working folder, below which the machines look for relative paths
+FROM python:3.11-slim
 WORKDIR /experiment
+
+# Before the experiments, which change more often
+COPY setup.cfg pyproject.toml constraints.txt README.md LICENSE ./
+COPY segjax segjax
+RUN pip install --no-cache-dir --constraint constraints.txt "{package}"
+
+# Relative paths of a point are below this folder
 COPY . .
 
 # This user writes to the shared volume. SkyPilot sets up containers by itself: leave these two
@@ -34,5 +35,5 @@ CMD ["python", "-P", "-m", "segjax.cli", "--help"]
 def text(cluster: Cluster, folder: str) -> str:
     """The Dockerfile, as it lies in a folder."""
     extra = "tpu" if accelerators.is_tpu(cluster) else "cuda" if cluster.accelerators else ""
-    package = f"segjax[{extra}]" if extra else "segjax"
+    package = f".[{extra}]" if extra else "."
     return TEXT.format(image=cluster.image or "IMAGE", folder=folder, package=package)

@@ -170,9 +170,9 @@ def _task(sweep: Sweep, point: sweeps.Point, workdir: pathlib.PurePath) -> Task:
 
 def seen(workdir: pathlib.Path, mount: str) -> pathlib.PurePath:
     """A sweep's folder as the machines see it, which share `mount`."""
-    shared, resolved = pathlib.PurePosixPath(mount), workdir.resolve()
-    if resolved.is_relative_to(shared):
-        return resolved
+    shared, here = pathlib.PurePosixPath(mount), pathlib.Path(mount).resolve()
+    if workdir.resolve().is_relative_to(here):
+        return shared / workdir.resolve().relative_to(here)
     if not workdir.is_absolute() and ".." not in workdir.parts:
         return shared / workdir
     raise UserError(

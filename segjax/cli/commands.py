@@ -218,10 +218,12 @@ def sweep(args: argparse.Namespace) -> None:
     engines = sweep_engines([f"--engine={args.engine}"])
     if args.engine not in engines:
         lookup.find("engines", args.engine, "--engine")
-    for name, engine in engines.items():
-        for flag in engine.flags:
-            if getattr(args, flag) is not None and flag not in engines[args.engine].flags:
-                raise UserError(f"--{flag} {getattr(args, flag)}: goes with --engine {name}")
+    for flag in {flag: None for engine in engines.values() for flag in engine.flags}:
+        owners = [name for name, engine in engines.items() if flag in engine.flags]
+        if getattr(args, flag) is not None and args.engine not in owners:
+            raise UserError(
+                f"--{flag} {getattr(args, flag)}: goes with --engine {' or '.join(owners)}"
+            )
     if args.status:
         print(status.told(args.workdir, args.config, args.overrides))
         return

@@ -51,6 +51,7 @@ class Shared(ctypes.Structure):
         ending: the status that the child was leaving with, 0 for none.
         guarded: when the waiting process last looked, on the clock that both have.
         joined: whether the child has said anything, which it first does when it has joined the job.
+        follows: whether the child has stopped itself, for the waiting process is stopped.
         ticked: when the child last said where it is; 0 while it says nothing.
         place: where that was.
     """
@@ -58,6 +59,7 @@ class Shared(ctypes.Structure):
     _fields_: ClassVar = [
         ("ending", ctypes.c_int),
         ("joined", ctypes.c_bool),
+        ("follows", ctypes.c_bool),
         ("guarded", ctypes.c_double),
         ("ticked", ctypes.c_double),
         ("place", ctypes.c_char * 80),
@@ -87,6 +89,7 @@ def run(work: Callable[[Tell], int | None], limit: float = 0, joining: str = "")
     errors, errors_in = os.pipe()
     alive, alive_in = os.pipe()  # at its end when this process is
     shared = Shared.from_buffer(mmap.mmap(-1, ctypes.sizeof(Shared)))
+    shared.guarded = time.monotonic()
     # A thread takes them: a handler of Python's would wait until a blocking read is over, where the
     # signal comes right before it
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -136,7 +139,7 @@ def _watch(
     child: int, shared: Shared, limit: float, ended: threading.Event, killed: list[str]
 ) -> None:
     """Continues a child that was stopped with this process; kills one that is silent too long."""
-    before, running = time.monotonic(), time.monotonic()
+    before = running = shared.guarded
     while not ended.wait(TICK):
         shared.guarded = now = time.monotonic()
         gap, before = now - before, now
@@ -154,7 +157,8 @@ def _watch(
             )
             os.kill(child, signal.SIGKILL)
             return
-        if paused:
+        # The child takes this back itself: it may be about to stop
+        if paused or shared.follows:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGCONT)
 
@@ -185,7 +189,12 @@ def _stop_with_parent(shared: Shared) -> None:
         if time.monotonic() - shared.guarded < 2 * TICK:
             continue
         if _state(os.getppid()) == STOPPED:
+            shared.follows = True
             os.kill(os.getpid(), signal.SIGSTOP)
+            # This thread may run on for a moment
+            while time.monotonic() - shared.guarded >= 2 * TICK:
+                time.sleep(TICK / 10)
+            shared.follows = False
 
 
 def _lost(dump: str, place: str) -> str:
@@ -228,7 +237,6 @@ def _child(work: Callable[[Tell], int | None], errors_in: int, alive: int, share
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     os.dup2(errors_in, 2)
     os.close(errors_in)
-    shared.guarded = time.monotonic()
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
     threading.Thread(target=_stop_with_parent, args=(shared,), daemon=True).start()
     status, error = 1, None

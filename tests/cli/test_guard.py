@@ -132,7 +132,10 @@ def wait_for(condition, seconds):
 
 
 LINUX = pytest.mark.skipif(not pathlib.Path("/proc").exists(), reason="states are those of Linux")
-TELLING = "print(os.getpid(), flush=True); [(tell('after step 3'), time.sleep(0.1)) for _ in range"
+TELLING = (
+    "tell('after step 3'); print(os.getpid(), flush=True); "
+    "[(tell('after step 3'), time.sleep(0.1)) for _ in range"
+)
 
 
 @LINUX
@@ -140,11 +143,13 @@ def test_guarded_work_is_stopped_and_continued_with_the_process_that_was_started
     # A machine under load may take longer than the others would wait
     process = guarded(f"{TELLING}(100)]", limit=60, first="guard.HEARTBEAT = 60")
     child = int(process.stdout.readline())
-    process.send_signal(signal.SIGSTOP)
-    wait_for(lambda: state(child) == "T", 20)
-    time.sleep(3)
-    process.send_signal(signal.SIGCONT)
-    wait_for(lambda: state(child) != "T", 20)
+    # Also before the watching thread has begun, and for no longer than the child takes to see it
+    for seconds in (0, 3, 0):
+        process.send_signal(signal.SIGSTOP)
+        wait_for(lambda: state(child) == "T", 20)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGCONT)
+        wait_for(lambda: state(child) != "T", 20)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0 and errors == "", errors
 

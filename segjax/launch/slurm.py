@@ -9,9 +9,10 @@ DIR/slurm/0001/0.txt, …       what Slurm prints of each task of the array
 import json
 import pathlib
 import re
+import secrets
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from segjax.errors import UserError
@@ -28,7 +29,8 @@ LONGEST = 60  # seconds in which Slurm answers
 WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
 RUNNING = {"RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
 ENDING = {"COMPLETING"}
-SQUEUE = ("%F", "%K", "%T", "%r", "%N", "%M")  # job, place in the array, state, reason, nodes, time
+# Job, place in the array, state, reason, nodes, time, name
+SQUEUE = ("%F", "%K", "%T", "%r", "%N", "%M", "%j")
 
 
 class Unavailable(Exception):
@@ -42,12 +44,19 @@ class Submission:
     Attributes:
         folder: of the submission.
         job: Slurm's number of it; None while sbatch has not given it, or where that was not kept.
+        name: of the job, which no other one has; empty where none was submitted.
         points: ids, in the order of the array.
     """
 
     folder: pathlib.Path
     job: int | None
+    name: str
     points: Sequence[str]
+
+    @property
+    def number(self) -> int:
+        """Of the submission, from 1 on."""
+        return int(self.folder.name)
 
 
 @dataclass(frozen=True)
@@ -82,14 +91,21 @@ def submissions(sweep: pathlib.Path) -> list[Submission]:
     """All submissions of a sweep, the oldest first; UserError for a damaged record."""
     found = []
     for folder in sorted((sweep / FOLDER).glob("[0-9]*")):
-        path, tasks = folder / JOB, folder / sbatch.TASKS
+        path, tasks, script = folder / JOB, folder / sbatch.TASKS, folder / SCRIPT
         try:
             job = int(json.loads(path.read_text())["job"]) if path.exists() else None
             lines = tasks.read_text().splitlines() if tasks.exists() else []
+            name = _name_in(script.read_text()) if script.exists() else ""
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: damaged: not the record of a submission") from error
-        found.append(Submission(folder, job, [line.partition("\t")[0] for line in lines]))
+        found.append(Submission(folder, job, name, [line.partition("\t")[0] for line in lines]))
     return found
+
+
+def _name_in(script: str) -> str:
+    """The name of the job of a batch script."""
+    found = re.search(r"^#SBATCH --job-name=(\S+)$", script, re.M)
+    return found.group(1) if found else ""
 
 
 def states(made: Sequence[Submission]) -> dict[str, State]:
@@ -111,16 +127,17 @@ def states(made: Sequence[Submission]) -> dict[str, State]:
     return found
 
 
-def _asked(jobs: Sequence[int]) -> Iterator[tuple[int, int, State]]:
+def _asked(by_job: Mapping[int, Submission]) -> Iterator[tuple[int, int, State]]:
     """Job, place in the array and state of all tasks that squeue knows."""
     # One that has ended is known for some minutes; more is only in an accounting data base
     words = ["squeue", "--noheader", "--array", "--states=all", f"--format={'|'.join(SQUEUE)}"]
     text = ask([*words, "--me"])
     for line in text.splitlines():
-        job, place, name, reason, nodes, time = line.split("|")
-        if job.isdigit() and int(job) in jobs and place.isdigit():
-            state = State(name, f"{job}_{place}", reason, nodes, time)
-            yield int(job), int(place), state
+        job, place, state, reason, nodes, time, name = line.split("|", len(SQUEUE) - 1)
+        # Numbers begin again where Slurm was set up anew
+        one = by_job.get(int(job)) if job.isdigit() and place.isdigit() else None
+        if one is not None and name == one.name:
+            yield one.job, int(place), State(state, f"{job}_{place}", reason, nodes, time)
 
 
 def named(name: str) -> int | None:
@@ -169,10 +186,24 @@ def check(cluster: Cluster, folder: pathlib.Path) -> None:
         raise UserError(f"--engine slurm: {_refusal(done.stderr)}")
 
 
-def submit(sweep: pathlib.Path, tasks: Sequence[Task], cluster: Cluster) -> Submission:
-    """Submits one array job; UserError if Slurm refuses it, or another process is submitting."""
-    folder = _new_folder(sweep)
-    name = job_name(sweep, folder, cluster)
+def submit(sweep: pathlib.Path, number: int, tasks: Sequence[Task], cluster: Cluster) -> Submission:
+    """Submits one array job.
+
+    Args:
+        sweep: its folder.
+        number: of the submission, by those that there were when Slurm was asked.
+        tasks: the points.
+        cluster: what each point gets.
+
+    Raises: UserError if Slurm refuses it, or another process has submitted in the meantime.
+    """
+    folder = sweep / FOLDER / f"{number:04}"
+    try:
+        # Making a folder is exclusive, also where files cannot be locked
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise UserError(f"--workdir {sweep}: another process submits this sweep") from error
+    name = f"{job_name(sweep, cluster)}-{secrets.token_hex(4)}"
     write_text(folder / sbatch.TASKS, sbatch.tasks(tasks, cluster))
     places = {"sweep": sweep, "folder": folder, "here": pathlib.Path.cwd()}
     text = sbatch.script(cluster, name=name, count=len(tasks), **places)
@@ -183,7 +214,7 @@ def submit(sweep: pathlib.Path, tasks: Sequence[Task], cluster: Cluster) -> Subm
         shutil.rmtree(folder)
         raise UserError(f"--engine slurm: {_refusal(done.stderr)}")
     job = int(done.stdout.strip().partition(";")[0])
-    return keep(Submission(folder, job, [task.id for task in tasks]))
+    return keep(Submission(folder, job, name, [task.id for task in tasks]))
 
 
 def keep(one: Submission) -> Submission:
@@ -192,20 +223,9 @@ def keep(one: Submission) -> Submission:
     return one
 
 
-def job_name(sweep: pathlib.Path, folder: pathlib.Path, cluster: Cluster) -> str:
-    """A name by which a submission is found again when its number was not kept."""
-    return f"{cluster.name}-{sweep.name}-{folder.name}"
-
-
-def _new_folder(sweep: pathlib.Path) -> pathlib.Path:
-    numbers = [int(path.name) for path in (sweep / FOLDER).glob("[0-9]*")]
-    folder = sweep / FOLDER / f"{max(numbers, default=0) + 1:04}"
-    try:
-        # Making a folder is exclusive, also where files cannot be locked
-        folder.mkdir(parents=True)
-    except FileExistsError as error:
-        raise UserError(f"--workdir {sweep}: another process submits this sweep") from error
-    return folder
+def job_name(sweep: pathlib.Path, cluster: Cluster) -> str:
+    """A name by which a person knows the jobs of a sweep."""
+    return f"{cluster.name}-{re.sub(r'[^A-Za-z0-9._-]', '_', sweep.name)}"
 
 
 def _refusal(text: str) -> str:

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import os
 import socket
 import sys
 import time
@@ -34,6 +35,7 @@ def join(coordinator: str | None, processes: int | None, process: int | None, ti
     """
     limits = {"heartbeat_timeout_seconds": HEARTBEAT, "initialization_timeout": timeout}
     if coordinator or processes:
+        _check_tasks(processes or 0)
         _resolve(coordinator, timeout)
         jax.distributed.initialize(coordinator, processes, process, **limits)
         return
@@ -44,6 +46,17 @@ def join(coordinator: str | None, processes: int | None, process: int | None, ti
             "--distributed: this process belongs to no job that JAX detects (Slurm, Open MPI, "
             "TPU pods); name the processes by --coordinator, --processes and --process"
         ) from error
+
+
+def _check_tasks(processes: int) -> None:
+    """UserError for more processes than srun has started, which would wait for each other."""
+    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", 0))
+    # A step of one task may be a shell, in which a person starts them
+    if 1 < tasks < processes:
+        raise UserError(
+            f"--processes {processes}: this step of Slurm has {tasks} tasks; "
+            f"srun --ntasks={processes} starts as many"
+        )
 
 
 def _resolve(coordinator: str, timeout: int) -> None:

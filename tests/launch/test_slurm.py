@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -234,6 +235,21 @@ def test_what_slurm_refuses_is_told_before_anything_is_written(sweep):
     assert error == "segjax: --engine slurm: sbatch: invalid partition specified: nowhere\n"
     error = sweep.run(f"--tasks_per_node={slurm_cluster.CORES + 1}", status=2)
     assert error.startswith("segjax: --engine slurm: sbatch: ") and error.count("\n") == 1
+    assert not sweep.folder.exists()
+
+
+def test_more_processes_than_tasks_are_told(sweep):
+    words = runs.command(sweep.folder, sweep.data_dir, "--coordinator=localhost:1", "--processes=3")
+    process = '--process="$SLURM_PROCID"'
+    done = subprocess.run(
+        ["srun", "--ntasks=2", "bash", "-c", f"exec {shlex.join(words)} {process}"],
+        env=sweep.environment,
+        cwd=sweep.here,
+        capture_output=True,
+        text=True,
+    )
+    line = "segjax: --processes 3: this step of Slurm has 2 tasks; srun --ntasks=3 starts as many"
+    assert done.returncode == 2 and done.stderr.count(line) == 2, done.stderr
     assert not sweep.folder.exists()
 
 

@@ -4,7 +4,9 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import sys
+from collections.abc import Mapping, Sequence
 
 from tests import compiling, pictures
 from tests.train import forked
@@ -46,6 +48,44 @@ def start(
     """Starts a command, of `command` or like it, in a process of its own."""
     own = environment(devices, optimised=optimised)
     return forked.Forked(words[words.index("segjax.cli") + 1 :], own, cwd, merged=merged)
+
+
+def start_job(
+    workdir: pathlib.Path,
+    data_dir: pathlib.Path,
+    processes: int = 2,
+    devices: int = 2,
+    *,
+    own: Mapping[str, object] | None = None,
+    folders: Sequence[pathlib.Path] = (),
+    flags: Sequence[str] = (),
+    **settings,
+) -> list[forked.Forked]:
+    """Starts a job of several processes, each with so many devices.
+
+    Not optimised: what they compute is compared within a tolerance.
+
+    Args:
+        own: other settings of all but the first process.
+        folders: in which they run, when not in this process's.
+        flags: further ones.
+        settings: as `command` has them.
+    """
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    jobs = []
+    for process in range(processes):
+        named = (
+            f"--coordinator=localhost:{port}",
+            f"--processes={processes}",
+            f"--process={process}",
+        )
+        chosen = settings | (own or {} if process else {})
+        words = command(workdir, data_dir, *named, *flags, **chosen)
+        cwd = folders[process] if folders else None
+        jobs.append(start(words, devices, optimised=False, cwd=cwd, merged=True))
+    return jobs
 
 
 def environment(devices: int = 1, *, optimised: bool = True) -> dict[str, str]:

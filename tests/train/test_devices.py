@@ -1,7 +1,5 @@
 """One device, eight devices, mesh, pmap and two processes give the same numbers."""
 
-import socket
-
 import numpy as np
 import pytest
 
@@ -19,31 +17,8 @@ SETTINGS = {
 }
 
 
-def start_two(workdir, data_dir, own=None, folders=(None, None), flags=(), **settings):
-    """A job of two processes, the second with settings of its own, each in a folder.
-
-    Not optimised: what they compute is compared within a tolerance.
-    """
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    jobs = []
-    for process in range(2):
-        words = runs.command(
-            workdir,
-            data_dir,
-            f"--coordinator=localhost:{port}",
-            "--processes=2",
-            f"--process={process}",
-            *flags,
-            **(SETTINGS | settings | (own or {} if process else {})),
-        )
-        jobs.append(runs.start(words, 2, optimised=False, cwd=folders[process], merged=True))
-    return jobs
-
-
 def two_processes(workdir, data_dir):
-    for job in start_two(workdir, data_dir):
+    for job in runs.start_job(workdir, data_dir, **SETTINGS):
         output, _ = job.communicate(timeout=300)
         assert job.returncode == 0, output[-3000:]
 

@@ -5,13 +5,14 @@ import time
 import safetensors.numpy
 
 from segjax.train import model_init
-from tests.train.test_devices import start_two
+from tests.train import runs
+from tests.train.test_devices import SETTINGS
 
 
 def test_processes_with_different_configs_all_end(tmp_path, data_dir):
     began = time.monotonic()
     own = {"optimizer__learning_rate": 0.5}
-    for job in start_two(tmp_path / "run", data_dir, own):
+    for job in runs.start_job(tmp_path / "run", data_dir, own=own, **SETTINGS):
         output, _ = job.communicate(timeout=120)
         assert job.returncode == 2, output
         line = "config.optimizer.learning_rate: 0.0001 in process 0, 0.5 in process 1"
@@ -28,7 +29,7 @@ def test_processes_that_begin_with_different_parameters_all_end(trained, tmp_pat
         changed = {name: array * factor for name, array in arrays.items()}
         safetensors.numpy.save_file(changed, folder / "start.safetensors")
     given = {"model_init": "start.safetensors"}
-    for job in start_two(tmp_path / "run", data_dir, folders=folders, **given):
+    for job in runs.start_job(tmp_path / "run", data_dir, folders=folders, **(SETTINGS | given)):
         output, _ = job.communicate(timeout=120)
         assert job.returncode == 2, output
         assert "segjax: content.model_init: '" in output and "Traceback" not in output

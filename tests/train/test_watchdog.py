@@ -11,7 +11,6 @@ import pytest
 from segjax.train import watchdog
 from segjax.train.watchdog import Watchdog, behind
 from tests.train import hanging, runs
-from tests.train.test_devices import start_two
 
 SETTINGS = {"train__steps": 2000, "schedule__name": "tests.train.hanging:stuck"}
 
@@ -161,8 +160,7 @@ def test_one_process_alone_that_hangs_ends(tmp_path, data_dir, monkeypatch):
 def test_a_process_that_is_alive_and_stuck_ends_the_job(tmp_path, data_dir, monkeypatch):
     monkeypatch.setenv(hanging.HANGS, "0")
     workdir = tmp_path / "run"
-    more = {"flags": ["--watchdog=6"]}
-    jobs = start_two(workdir, data_dir, **more, **SETTINGS)
+    jobs = runs.start_job(workdir, data_dir, flags=["--watchdog=6"], **SETTINGS)
     outputs = [job.communicate(timeout=120)[0] for job in jobs]
     assert [job.returncode for job in jobs] == [1, 1], outputs
     lines = [output.splitlines()[-1] for output in outputs]
@@ -174,7 +172,8 @@ def test_a_process_that_is_alive_and_stuck_ends_the_job(tmp_path, data_dir, monk
 @pytest.mark.parametrize("stopped", [0, 1])
 def test_a_stopped_process_ends_the_other_and_writes_nothing(tmp_path, data_dir, stopped):
     workdir = tmp_path / "run"
-    jobs = start_two(workdir, data_dir, flags=["--watchdog=10"], train__steps=5000)
+    settings = {"train__steps": 5000, "evaluate__every_steps": 10}
+    jobs = runs.start_job(workdir, data_dir, flags=["--watchdog=10"], **settings)
     wait_for_rows(jobs, workdir)
     # Its child is stopped with it
     jobs[stopped].send_signal(signal.SIGSTOP)

@@ -140,7 +140,7 @@ class Render:
         tasks = [_task(sweep, point, workdir) for point in sweep.progress.missing]
         script = sbatch.script(
             self.cluster,
-            name=slurm.job_name(workdir, folder, self.cluster),
+            name=slurm.job_name(workdir, self.cluster),
             count=len(tasks),
             sweep=workdir,
             folder=folder,

@@ -4,6 +4,7 @@ Plain sbatch: what is submitted is a text that one can read, and that --engine r
 What is missing is submitted again by the same command; points that Slurm has already are left be.
 """
 
+import dataclasses
 import pathlib
 import shlex
 import time
@@ -33,6 +34,7 @@ class Slurm:
 
     def __init__(self, **values: object):
         self.cluster = cluster.made(values)
+        self.submitted = 0  # the number of the last submission, when Slurm was asked
 
     def check(self, configs: Sequence[ConfigDict]) -> None:
         """UserError where there is no Slurm, or it would refuse such a job."""
@@ -55,7 +57,8 @@ class Slurm:
 
     def _states(self, workdir: pathlib.Path) -> dict[str, slurm.State]:
         try:
-            made = [self._found(one, workdir) for one in slurm.submissions(workdir)]
+            made = [_found(one) for one in slurm.submissions(workdir)]
+            self.submitted = max((one.number for one in made), default=0)
             states = slurm.states(made)
             # A job of this minute that Slurm does not list is asked for again before its points
             # are submitted twice
@@ -68,21 +71,6 @@ class Slurm:
         except slurm.Unavailable as error:
             raise UserError(f"--engine slurm: {error}") from error
 
-    def _found(self, one: slurm.Submission, workdir: pathlib.Path) -> slurm.Submission:
-        """A submission with its number: one that was broken off is looked up by its name."""
-        if one.job is not None:
-            return one
-        job = slurm.named(slurm.job_name(workdir.resolve(), one.folder, self.cluster))
-        if job is not None:
-            return slurm.keep(slurm.Submission(one.folder, job, one.points))
-        age = _age(one)
-        if age < UNKEPT:
-            raise UserError(
-                f"{one.folder}: another process has begun to submit {age:.0f} s ago; if it was "
-                "ended, remove this folder"
-            )
-        return one
-
     def run(self, sweep: Sweep) -> bool:
         """Submits what is missing; when all are done already, the report follows."""
         if not sweep.progress.missing:
@@ -90,10 +78,11 @@ class Slurm:
         waiting = [p for p in sweep.progress.missing if sweeps.point_id(p) not in sweep.busy]
         workdir = sweep.workdir.resolve()
         tasks = [_task(sweep, point, workdir) for point in waiting]
-        size = slurm.largest_array() - 1 if tasks else 1
+        size = slurm.largest_array() if tasks else 1
         for start in range(0, len(tasks), size):
             part = tasks[start : start + size]
-            made = slurm.submit(workdir, part, self.cluster)
+            self.submitted += 1
+            made = slurm.submit(workdir, self.submitted, part, self.cluster)
             print(f"submitted {len(part)} points as job {made.job} ({made.folder}/{slurm.SCRIPT})")
         busy = len(sweep.progress.missing) - len(waiting)
         if busy:
@@ -103,6 +92,22 @@ class Slurm:
             "are; when all are done, the same command as now writes the report"
         )
         return False
+
+
+def _found(one: slurm.Submission) -> slurm.Submission:
+    """A submission with its number: one that was broken off is looked up by its name."""
+    if one.job is not None:
+        return one
+    job = slurm.named(one.name) if one.name else None
+    if job is not None:
+        return slurm.keep(dataclasses.replace(one, job=job))
+    age = _age(one)
+    if age < UNKEPT:
+        raise UserError(
+            f"{one.folder}: another process has begun to submit {age:.0f} s ago; if it was "
+            "ended, remove this folder"
+        )
+    return one
 
 
 def _age(one: slurm.Submission) -> float:

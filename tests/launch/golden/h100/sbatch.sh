@@ -1,5 +1,5 @@
 #!/bin/bash
-#SBATCH --job-name=fovea-fovea-render
+#SBATCH --job-name=fovea-fovea
 #SBATCH --array=0-1
 #SBATCH --chdir=/home/me
 #SBATCH --output=/home/me/runs/fovea/render/%a.txt

@@ -37,9 +37,11 @@ class Cluster:
     name: str = _set("segjax", "name of the jobs, of small letters, digits and hyphens")
     nodes: int = _set(1, "machines of a point", flag=True, least=1)
     tasks_per_node: int = _set(1, "processes of a point on each machine", flag=True, least=1)
-    cpus_per_task: int = _set(0, "processor cores of a process", flag=True, least=0)
+    cpus_per_task: int = _set(
+        0, "processor cores of a process; 0: as the cluster has it", flag=True, least=0
+    )
     memory: str = _set("", "memory of a machine, as 64G", flag=True)
-    accelerators: int = _set(0, "GPUs or TPU chips of a machine", flag=True, least=0)
+    accelerators: int = _set(0, "GPUs or TPU chips of a machine; 0: none", flag=True, least=0)
     accelerator: str = _set("", "their kind, as h100 or tpu-v5-lite-podslice", flag=True)
     topology: str = _set("", "shape of a TPU slice, as 16x16", flag=True)
     time: str = _set("", "limit of a point: minutes, H:MM:SS or D-HH:MM:SS", flag=True)
@@ -47,7 +49,12 @@ class Cluster:
     account: str = _set("", "whom Slurm charges", flag=True)
     qos: str = _set("", "Slurm's quality of service", flag=True)
     constraint: str = _set("", "features of machines that Slurm is to choose", flag=True)
-    array_limit: int = _set(0, "how many points run at the same time", flag=True, least=0)
+    array_limit: int = _set(
+        0,
+        "how many points run at the same time; 0: as many as there is room for",
+        flag=True,
+        least=0,
+    )
     requeue: bool = _set(
         True, "queue again what was preempted or came to its time limit", flag=True
     )

@@ -35,7 +35,7 @@ def join(coordinator: str | None, processes: int | None, process: int | None, ti
     """
     limits = {"heartbeat_timeout_seconds": HEARTBEAT, "initialization_timeout": timeout}
     if coordinator or processes:
-        _check_tasks(processes or 0)
+        _check_tasks(processes)
         _resolve(coordinator, timeout)
         jax.distributed.initialize(coordinator, processes, process, **limits)
         return

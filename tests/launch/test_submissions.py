@@ -98,6 +98,14 @@ def test_a_job_of_the_same_number_that_is_not_the_sweeps_is_no_state_of_it(queue
     assert slurm.states(made) == {}
 
 
+def test_what_is_not_slurms_is_refused(queue):
+    pod = {"accelerator": "tpu-v5-lite-podslice", "accelerators": 4, "topology": "2x2"}
+    with pytest.raises(UserError, match="--engine slurm: cluster.accelerator='tpu-v5.*not Slurm's"):
+        Slurm(**pod).check([])
+    with pytest.raises(UserError, match="--topology 2x2: is of TPUs"):
+        Slurm(topology="2x2").check([])
+
+
 def test_more_points_than_an_array_has_are_several_jobs(queue, tmp_path, capsys):
     submit(Slurm(), tmp_path, 8)
     # Places in an array are 0 to MaxArraySize - 1

@@ -114,10 +114,7 @@ class Render:
         return [name for name in FORMATS if not self._unfit(name)]
 
     def _unfit(self, name: str) -> str:
-        if name != SLURM:
-            return ELSEWHERE[name].unfit(self.cluster)
-        tpu = accelerators.is_tpu(self.cluster)
-        return f"cluster.accelerator={self.cluster.accelerator!r}: not Slurm's" if tpu else ""
+        return (sbatch if name == SLURM else ELSEWHERE[name]).unfit(self.cluster)
 
     def _lacking(self, name: str) -> list[str]:
         """The fields that a format needs, and that say nothing."""

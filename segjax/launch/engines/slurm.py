@@ -18,6 +18,7 @@ from segjax.errors import UserError
 from segjax.launch import cluster, slurm
 from segjax.launch.engines.local import command_of
 from segjax.launch.flags import Flag
+from segjax.launch.rendering import accelerators, sbatch
 from segjax.launch.rendering.task import Task
 from segjax.launch.sweep import Sweep
 from segjax.train.sweepdir import folder_of
@@ -43,6 +44,9 @@ class Slurm:
                 raise UserError(
                     "config.parallel='pmap': runs in one process; several take 'sharding'"
                 )
+        accelerators.check(self.cluster)
+        if why := sbatch.unfit(self.cluster):
+            raise UserError(f"--engine slurm: {why}")
         slurm.check(self.cluster, pathlib.Path.cwd())
 
     def busy(self, workdir: pathlib.Path) -> set[str]:

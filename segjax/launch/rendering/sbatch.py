@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Sequence
 
 from segjax.launch.cluster import Cluster
+from segjax.launch.rendering import accelerators
 from segjax.launch.rendering.task import Task
 
 TASKS = "points.txt"
@@ -41,6 +42,12 @@ elif [ -z "$cancelled" ]; then
 fi
 exit $status
 """
+
+
+def unfit(cluster: Cluster) -> str:
+    """Why the points do not fit; empty where they do."""
+    tpu = accelerators.is_tpu(cluster)
+    return f"cluster.accelerator={cluster.accelerator!r}: not Slurm's" if tpu else ""
 
 
 def script(

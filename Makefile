@@ -25,9 +25,11 @@ demo: $(VENV)/ready
 	$(BIN)/segjax train --config experiments/fovea/demo.py --workdir $(WORK)/demo
 	@echo "Report: $(WORK)/demo/report.md, pictures: $(WORK)/demo/figures"
 
-# Tests share out over the cores, whole files at a time, at most four.
+# Whole files at a time, over three processes: tests wait, for Slurm, browsers and what is to end, so
+# that two cores are busy with three.
+WORKERS ?= 3
 test: $(VENV)/ready lint
-	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/ready
 	$(BIN)/pytest -m slow

@@ -18,8 +18,6 @@ import hashlib
 import json
 import os
 import pathlib
-import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,7 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segjax.config import files, sweeps
+from segjax.config import sweeps
 from segjax.launch import slurm, sweep
 from segjax.launch.rendering import sbatch
 from segjax.train import logs
@@ -304,9 +302,7 @@ def timings(workdir: pathlib.Path, count: int, repeat: int) -> Iterator[str]:
     yield _line("`segjax sweep --status` with Slurm's word", status, repeat, programs)
 
 
-def _line(
-    name: str, words: Sequence[str], repeat: int, path: pathlib.Path | None = None
-) -> str:
+def _line(name: str, words: Sequence[str], repeat: int, path: pathlib.Path | None = None) -> str:
     best = min((run(words, path) for _ in range(repeat)), key=lambda taken: taken.seconds)
     said = best.output.strip().splitlines()[-1].replace(str(words[-1]), "DIR")
     return f"| {name} | {best.seconds:.2f} | {best.mebibytes:.0f} | {said} |"

@@ -11,6 +11,7 @@ and tasks, a file of the family's folder. `package.module:name` reaches code out
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
@@ -64,8 +65,8 @@ def find(family: str, name: str, path: str = "") -> object:
     # str: a config may hold anything where a name is wanted, which the look-up then refuses
     if ":" in str(name):
         return modules.find(name, where)
-    options = names(family)
-    if name not in options:
+    if not has(family, name):
+        options = names(family)
         raise UserError(
             f"{where}segjax has no such name among its {family}{nearest(name, options)} "
             f"It has: {', '.join(options)}"
@@ -73,6 +74,19 @@ def find(family: str, name: str, path: str = "") -> object:
     if family in FOLDERS:
         return _class_in(family, name)
     return getattr(importlib.import_module(FAMILIES[family]), name)
+
+
+def has(family: str, name: object) -> bool:
+    """Whether a family offers a name; does not look the others over, as `names` does."""
+    module = importlib.import_module(FAMILIES[family])
+    if family not in FOLDERS:
+        return name in module.__all__ and not inspect.ismodule(getattr(module, name))
+    if not isinstance(name, str) or not name.isidentifier():
+        return False
+    found = importlib.util.find_spec(f"{module.__name__}.{name}")
+    # As in `names`: a task is a folder
+    is_folder = found is not None and found.submodule_search_locations is not None
+    return found is not None and (is_folder or family != "tasks") and bool(_class_in(family, name))
 
 
 def options_of(target: Callable) -> dict[str, object]:

@@ -89,6 +89,8 @@ class _Search:
         self.file = file
         before, self.entries = self.entries, [str(path) for path in _folders(file)]
         there = [entry for entry in sys.path if isinstance(entry, _Entry)]
+        if before == there == self.entries and self.hook in sys.path_hooks:
+            return
         # Entries of the experiment before are taken out again: sys.path would grow, and its modules
         # go on being found.
         if not before == there == self.entries:

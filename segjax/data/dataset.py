@@ -36,7 +36,7 @@ class Dataset:
             self._made = store.builder(self.name, self.folder, path="config.data.name")
         except UserError as error:
             name = self.name.partition("/")[0]
-            known = name in lookup.names("datasets")
+            known = lookup.has("datasets", name)
             # Else it is there, and damaged, or has no such config
             there = own.folder_of(name, self.folder) or own.unnoted(name, self.folder)
             self._is_absent = not known and there is None

@@ -60,7 +60,7 @@ def builder(name: str, data_dir: str, *, path: str = "data.name") -> tfds.core.D
 
 def _found(name: str, data_dir: str, path: str) -> type:
     """The class of a set; UserError with own sets among what there is."""
-    if ":" not in name and name not in lookup.names("datasets") and (more := own.names(data_dir)):
+    if ":" not in name and not lookup.has("datasets", name) and (more := own.names(data_dir)):
         known = [*lookup.names("datasets"), *more]
         raise UserError(
             f"{path}={name!r}: no such data set{nearest(name, known)} There are: {', '.join(known)}"

@@ -19,6 +19,8 @@ LEVEL = 0.05
 FEWEST = 5
 # Of the best row's median: a model that ends below it counts as one that failed to converge.
 FAILED_SHARE = 0.75
+# Settings that are shown and tested: more are no table that is read, and take minutes
+MOST = 50
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,24 @@ class Comparison:
 def row_labels(sweep: Sweep) -> list[str]:
     """The labels of the rows that have a finished point."""
     return [row.label for row in sweep.rows]
+
+
+def foremost(sweep: Sweep, reference: str | None = None) -> Sweep:
+    """A sweep of too many settings, its best ones by the headline alone as `rows`.
+
+    Kept as well: the reference, which is the first row where none is named.
+    """
+    if len(sweep.rows) <= MOST:
+        return sweep
+    sign = -1 if sweep.headline.higher_is_better else 1
+    # nan, which no order holds, comes last
+    worth = {row.label: sign * float(np.mean(row.reached)) for row in sweep.rows}
+    ranked = sorted(worth, key=lambda label: (math.isnan(worth[label]), worth[label]))
+    kept = {*ranked[:MOST], sweep.rows[0].label if reference is None else reference}
+    rows, others = (
+        tuple(row for row in sweep.rows if (row.label in kept) == shown) for shown in (True, False)
+    )
+    return replace(sweep, rows=rows, others=others)
 
 
 def compare(
@@ -113,8 +133,10 @@ def _compare_rows(sweep: Sweep, metric: Metric, index: int) -> tuple[Summary, ..
             summaries[i] = replace(summaries[i], pairs=pairs, difference=difference, p=p)
     # Rows that were not tested are no comparisons, and must not make the correction stricter
     tested = [i for i, summary in enumerate(summaries) if math.isfinite(summary.p)]
-    corrected = stats.holm([summaries[i].p for i in tested])
-    for i, p in zip(tested, corrected, strict=True):
+    # Those that are not shown count, as if their p were 1: all were looked at to show the best
+    ones = [1.0] * len(sweep.others)
+    corrected = stats.holm([*(summaries[i].p for i in tested), *ones])
+    for i, p in zip(tested, corrected, strict=False):
         summaries[i] = replace(summaries[i], p_holm=float(p))
     best = _best([summary.mean for summary in summaries], metric.higher_is_better)
     return tuple(replace(summary, best=i == best) for i, summary in enumerate(summaries))
@@ -225,6 +247,8 @@ def summary_of(
     columns: Sequence[np.ndarray],
     paper: Mapping[str, tuple[float, float]] = MappingProxyType({}),
     patients: np.ndarray | None = None,
+    *,
+    interval: bool = True,
 ) -> Summary:
     """A metric of one row: its value, deviation and interval; nan where there is none.
 
@@ -233,6 +257,7 @@ def summary_of(
         columns: `[seeds, cases]` each.
         paper: the paper's own figures by the names of `Metric.keys`.
         patients: of each case, where some are of one: intervals draw whole patients.
+        interval: whether there is to be one, which is what takes time.
     """
     mean = sd = low = high = math.nan
     if metric.is_mean:
@@ -241,7 +266,7 @@ def summary_of(
         seed_values = statistics.mean(columns[0])
         if kept.any():
             mean = float(np.mean(cases[kept]))
-        if independent(kept, patients) >= FEWEST:
+        if interval and independent(kept, patients) >= FEWEST:
             low, high = stats.bootstrap_interval(cases[kept], clusters=_some(patients, kept))
         # A single case has no deviation
         if kept.sum() > 1:
@@ -256,7 +281,7 @@ def summary_of(
         # flatter it.
         if kept.any() and np.isfinite(seed_values).all():
             mean = float(np.mean(seed_values))
-            if independent(kept, patients) >= FEWEST:
+            if interval and independent(kept, patients) >= FEWEST:
                 low, high = _statistic_interval(metric, finite, _some(patients, kept))
     count = int(kept.sum())
     return Summary(
@@ -351,7 +376,7 @@ def failure_threshold(sweep: Sweep) -> float:
 
     Of a negative median, such as that of an R^2, the same distance on its worse side.
     """
-    known = [row.reached[np.isfinite(row.reached)] for row in sweep.rows]
+    known = [row.reached[np.isfinite(row.reached)] for row in sweep.all_rows]
     medians = [np.median(reached) for reached in known if reached.size]
     if not medians:
         return math.nan

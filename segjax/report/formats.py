@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from segjax.report import sweep_text
 from segjax.report import text as texts
-from segjax.report.comparison import Comparison
+from segjax.report.comparison import Comparison, summary_of, values_of
 from segjax.report.results import Row, Sweep
 from segjax.tasks.metric import Metric
 
@@ -63,7 +63,13 @@ def csv_text(compared: Sequence[tuple[Sweep, Comparison]]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for sweep, comparison, metric in ((s, c, m) for s, c in compared for m in s.metrics):
-        for row, summary in zip(sweep.rows, comparison.metrics[metric.name], strict=True):
+        # The others have their values alone
+        others = (
+            summary_of(metric, values_of(sweep, row, metric), row.paper, interval=False)
+            for row in sweep.others
+        )
+        summaries = [*comparison.metrics[metric.name], *others]
+        for row, summary in zip(sweep.all_rows, summaries, strict=True):
             paper = summary.paper or (math.nan, math.nan)
             values = {
                 "row": row.label,
@@ -125,7 +131,7 @@ def markdown_text(
         lines += [f"The first setting: {sweep.setting}.", ""]
     if sweep.versions:
         lines += [f"Trained with {', '.join(sweep.versions)}.", ""]
-    lines += _missing([sweep]) + _table(sweep, comparison)
+    lines += _missing([sweep]) + _foremost(sweep) + _table(sweep, comparison)
     told = texts.sentences(sweep_text.shown_metrics(sweep, curves))
     lines += [*(f"- {line}" for line in told), ""]
     lines += [*sweep_text.reach(sweep, comparison), ""]
@@ -166,7 +172,7 @@ def overview_text(
     ]
     lines += _missing([sweep for sweep, _ in compared.values()])
     for asked, (sweep, comparison) in compared.items():
-        lines += [f"## {asked}", "", *_table(sweep, comparison)]
+        lines += [f"## {asked}", "", *_foremost(sweep), *_table(sweep, comparison)]
         lines += [f"[Intervals, tests and figures, and what the metrics are]({places[asked]})", ""]
     return "\n".join(lines)
 
@@ -175,6 +181,11 @@ def _missing(sweeps: Sequence[Sweep]) -> list[str]:
     """A line on the points that are not done."""
     lacking = [words for sweep in sweeps for words in sweep_text.unfinished(sweep)]
     return ["**Not done yet: " + "; ".join(lacking) + ".**", ""] if lacking else []
+
+
+def _foremost(sweep: Sweep) -> list[str]:
+    """A line on the settings that are not shown."""
+    return [*sweep_text.foremost(sweep), ""] if sweep.others else []
 
 
 def _table(sweep: Sweep, comparison: Comparison) -> list[str]:

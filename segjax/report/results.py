@@ -1,6 +1,7 @@
 """The results of a sweep: what every finished point says of every case."""
 
 import dataclasses
+import json
 import pathlib
 from collections import Counter
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from ml_collections import ConfigDict
 
-from segjax.config import files, sweeps
+from segjax.config import sweeps
 from segjax.config.validation import paper_figures
 from segjax.errors import UserError
 from segjax.report.tables import (
@@ -24,9 +25,12 @@ from segjax.tasks.base import Task, explained, question, remarks
 from segjax.tasks.metric import Metric
 from segjax.train import experiment
 from segjax.train.sweepdir import MANIFEST, folder_of, is_done, is_sweep, read_manifest
-from segjax.train.workdir import ENVIRONMENT, TABLE, open_existing
+from segjax.train.workdir import CONFIG, ENVIRONMENT, TABLE, experiment_of, open_existing
 
 PREDICTIONS = "predictions_validation.csv"
+# Of a config, what its task and what a report says of a point are made of
+ASKED = ("task", "task_options", "data", "paper")
+Asked = tuple[ConfigDict, Task]
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Sweep:
     metrics: tuple[Metric, ...]
     cases: tuple[str, ...]
     dropped: int  # cases that only some points have
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...]  # that a report shows and tests
     done: dict[str, tuple[int, int]]  # label -> finished points and all points
     versions: tuple[str, ...] = ()  # of segjax, that trained the points
     patients: np.ndarray | None = None  # of each case, where some are of one
@@ -63,10 +67,19 @@ class Sweep:
     measured: str = ""  # on what validations during training are (`Task.explained`)
     known: tuple[Metric, ...] = ()  # all metrics of the task, reported or not
     question: str = ""  # what its trainings ask (`Task.question`)
+    others: tuple[Row, ...] = ()  # that are too many to be shown (`comparison.foremost`)
+
+    @property
+    def all_rows(self) -> tuple[Row, ...]:
+        """Those that are shown, and the others."""
+        return self.rows + self.others
 
 
 @dataclass(frozen=True)
 class _Point:
+    folder: pathlib.Path
+    question: str
+    data: tuple[str, str | None]  # name, and digest of its content
     label: str
     seed: int
     cases: list[str]
@@ -95,13 +108,14 @@ def read(workdir: pathlib.Path) -> dict[str, Sweep]:
     done = [point for point in points if is_done(workdir, point)]
     if not done:
         raise UserError(f"{workdir}: none of its {len(points)} points is done yet")
-    _check_data([folder_of(workdir, point) for point in done])
-    asked: dict[str, list[sweeps.Point]] = {}
-    for point in done:
-        task = experiment.make_task(open_existing(folder_of(workdir, point)))
-        asked.setdefault(question(task), []).append(point)
-    found = {words: _sweep(workdir, source, of) for words, of in asked.items()}
     given = source.partition(":")[2]
+    known: dict[str, Asked] = {}
+    read_points = [_read_point(folder_of(workdir, point), point, given, known) for point in done]
+    _check_data(read_points)
+    asked: dict[str, list[_Point]] = {}
+    for point in read_points:
+        asked.setdefault(point.question, []).append(point)
+    found = {words: _sweep(workdir, source, of) for words, of in asked.items()}
     total = Counter(sweeps.row_label(point, given) for point in points)
     first, counted = next(iter(found)), {row.label for each in found.values() for row in each.rows}
     for words, each in found.items():
@@ -112,13 +126,11 @@ def read(workdir: pathlib.Path) -> dict[str, Sweep]:
     return found
 
 
-def _sweep(workdir: pathlib.Path, source: str, done: list[sweeps.Point]) -> Sweep:
+def _sweep(workdir: pathlib.Path, source: str, read_points: list[_Point]) -> Sweep:
     """The finished points that ask one question."""
     # The metrics are those of one task, as far as all points have their columns
-    config = open_existing(folder_of(workdir, done[0]))
+    config = open_existing(read_points[0].folder)
     task = experiment.make_task(config)
-    given = source.partition(":")[2]
-    read_points = [_read_point(folder_of(workdir, point), point, task, given) for point in done]
     # Tests are paired by case: all rows have to be over the same ones
     cases, dropped = _common_cases(workdir, read_points)
     metrics = _reported(task, read_points, cases)
@@ -129,7 +141,7 @@ def _sweep(workdir: pathlib.Path, source: str, done: list[sweeps.Point]) -> Swee
     for point in read_points:
         groups.setdefault(point.label, []).append(point)
     columns = list(dict.fromkeys(name for metric in metrics for name in metric.columns))
-    first = read_json(folder_of(workdir, done[0]) / TABLE)
+    first = read_json(read_points[0].folder / TABLE)
     return Sweep(
         source,
         headline_of(task),
@@ -138,10 +150,10 @@ def _sweep(workdir: pathlib.Path, source: str, done: list[sweeps.Point]) -> Swee
         dropped,
         rows=tuple(_row(group, columns, cases) for group in groups.values()),
         done={},
-        versions=_versions([folder_of(workdir, point) for point in done]),
+        versions=_versions([point.folder for point in read_points]),
         patients=patients_of(first, cases),
         baseline=_baseline(first) if not dropped else {},
-        setting=_setting(config, folder_of(workdir, done[0])),
+        setting=_setting(config, read_points[0].folder),
         chosen_by=config.evaluate.best,
         measured=explained(task).get("validation", ""),
         known=tuple(task.metrics),
@@ -204,21 +216,17 @@ def _reported(task: Task, points: list[_Point], cases: tuple[str, ...]) -> tuple
     )
 
 
-def _check_data(folders: list[pathlib.Path]) -> None:
+def _check_data(points: list[_Point]) -> None:
     """UserError when two points were evaluated on different content of one data set."""
     seen: dict[str, tuple[str, pathlib.Path]] = {}
-    for folder in folders:
-        path, content = folder / "config.json", read_json(folder / TABLE)
-        data = files.from_json(path).get("data")
-        if not isinstance(data, ConfigDict):
-            raise UserError(f"{path}: damaged: no section 'data'")
-        name = data.name
-        digest = content.get("data_digest") if isinstance(content, dict) else None
+    for point in points:
+        name, digest = point.data
         # Results of older versions have no digest, and are compared with themselves
-        first, other = seen.setdefault(name, (digest, folder)) if digest else (digest, folder)
+        own = digest, point.folder
+        first, other = seen.setdefault(name, own) if digest else own
         if first != digest:
             raise UserError(
-                f"{folder}: was evaluated on other data ({digest[:12]}) than {other} "
+                f"{point.folder}: was evaluated on other data ({digest[:12]}) than {other} "
                 f"({first[:12]}); train the points again on the same"
             )
 
@@ -233,27 +241,42 @@ def _points_of(workdir: pathlib.Path) -> tuple[str, list[sweeps.Point]]:
         raise UserError(f"{workdir / MANIFEST}: damaged: not the manifest of a sweep") from error
 
 
-def _read_point(folder: pathlib.Path, point: sweeps.Point, task: Task, given: str) -> _Point:
-    path = folder / "config.json"
-    config = files.from_json(path)
+def _asked(folder: pathlib.Path, content: dict, known: dict[str, Asked]) -> Asked:
+    """The config and the task of a point; of thousands that differ in other things the first's."""
+    key = json.dumps([str(experiment_of(folder)), *map(content.get, ASKED)])
+    if key not in known:
+        config = open_existing(folder)
+        known[key] = config, experiment.make_task(config)
+    return known[key]
+
+
+def _read_point(
+    folder: pathlib.Path, point: sweeps.Point, given: str, known: dict[str, Asked]
+) -> _Point:
+    # Each file once, for there may be thousands of points
+    content = read_json(folder / CONFIG)
+    config, task = _asked(folder, content, known)
     cases, columns = read_table(folder / PREDICTIONS)
-    reached, step = _headline(folder / TABLE, task.headline)
+    result = read_json(folder / TABLE)
+    reached, step = _headline(folder / TABLE, result, task.headline)
     return _Point(
+        folder,
+        question(task),
+        (config.data.name, result.get("data_digest")),
         sweeps.row_label(point, given),
-        int(point.get("seed", config.get("seed", 0))),
+        int(point.get("seed", content.get("seed", 0))),
         cases,
         columns,
         reached,
         read_curves(folder / "metrics.jsonl"),
         step,
         tuple(remarks(task, columns)),
-        paper_figures(config, f"{path}: "),
+        paper_figures(config, f"{folder / CONFIG}: "),
     )
 
 
-def _headline(path: pathlib.Path, headline: str) -> tuple[float, int | None]:
+def _headline(path: pathlib.Path, content: dict, headline: str) -> tuple[float, int | None]:
     """The headline metric of a finished point, and the step of its checkpoint, if it is known."""
-    content = read_json(path)
     metrics, step = content.get("metrics"), content.get("step")
     value = read_numbers(metrics).get(headline) if isinstance(metrics, dict) else None
     if not isinstance(value, (int, float)):

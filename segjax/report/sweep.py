@@ -10,7 +10,13 @@ from collections.abc import Iterable, Mapping
 
 from segjax import checks, files
 from segjax.report import figures, formats, latex, results
-from segjax.report.comparison import Comparison, compare, failure_threshold, row_labels
+from segjax.report.comparison import (
+    Comparison,
+    compare,
+    failure_threshold,
+    foremost,
+    row_labels,
+)
 from segjax.report.convergence import convergence
 from segjax.report.formats import file_of
 from segjax.report.results import Sweep
@@ -38,7 +44,7 @@ def write(
     checks.require_flag("--failed-below", failed_below, checks.none_or(checks.number()))
     read = results.read(workdir)
     every = [label for sweep in read.values() for label in row_labels(sweep)]
-    compared = {asked: (sweep, _compared(sweep, against, every)) for asked, sweep in read.items()}
+    compared = {asked: _compared(sweep, against, every) for asked, sweep in read.items()}
     if len(compared) == 1:
         return _write(workdir, *next(iter(compared.values())), failed_below)
     places = _folders(compared)
@@ -47,10 +53,14 @@ def write(
     return _write_overview(workdir, compared, places)
 
 
-def _compared(sweep: Sweep, against: str | None, every: list[str]) -> Comparison:
-    """A comparison with a row of its own, where `against` is one of another question."""
-    elsewhere = against in every and against not in row_labels(sweep)
-    return compare(sweep, None if elsewhere else against, every)
+def _compared(sweep: Sweep, against: str | None, every: list[str]) -> tuple[Sweep, Comparison]:
+    """The rows that are shown, and their comparison with one of them.
+
+    With a row of its own, where `against` is one of another question.
+    """
+    own = None if against in every and against not in row_labels(sweep) else against
+    shown = foremost(sweep, own)
+    return shown, compare(shown, own, every)
 
 
 def _write(

@@ -3,10 +3,13 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from segjax.report import text as texts
 from segjax.report.comparison import (
     FEWEST,
     LEVEL,
+    MOST,
     Comparison,
     Summary,
     seed_differences,
@@ -115,8 +118,9 @@ def smallest_p(sweep: Sweep, comparison: Comparison) -> list[str]:
         pairs = [summary.pairs for summary in comparison.metrics[metric.name] if summary.pairs]
         # All 2^n ways of changing signs are equally likely, and two of them are the most extreme
         units = min(most, max(pairs, default=0))
-        if pairs and len(pairs) * 2.0 / 2**units >= LEVEL:
-            found.setdefault((units, len(pairs)), []).append(metric.heading)
+        tests = len(pairs) + len(sweep.others)
+        if pairs and tests * 2.0 / 2**units >= LEVEL:
+            found.setdefault((units, tests), []).append(metric.heading)
     lines = []
     for (units, tests), headings in found.items():
         least = min(tests * 2.0 / 2**units, 1)
@@ -197,7 +201,7 @@ def has_star(comparison: Comparison) -> bool:
 
 def tests(sweep: Sweep, comparison: Comparison) -> str:
     """What a star means, or that there is none, and the test behind it."""
-    others, noun = len(sweep.rows) - 1, texts.noun(sweep.patients)
+    others, noun = len(sweep.all_rows) - 1, texts.noun(sweep.patients)
     than = f"`{comparison.reference}`"
     found = f"{STAR} differs from {than}, corrected p < {LEVEL:g}"
     if not has_star(comparison):
@@ -285,9 +289,23 @@ def _left_out(sweep: Sweep, comparison: Comparison) -> list[str]:
 
 
 def unfinished(sweep: Sweep) -> list[str]:
-    """Settings of which a point is not done, with how many."""
+    """Settings of which a point is not done, with how many; of very many settings how many."""
+    lacking = {label: counts for label, counts in sweep.done.items() if counts[0] < counts[1]}
+    if len(lacking) > MOST:
+        done, total = (sum(counts) for counts in zip(*lacking.values(), strict=True))
+        return [f"{total - done} of {total} points of {len(lacking)} settings"]
     return [
-        f"`{label}`: {total - done} of {total} points"
-        for label, (done, total) in sweep.done.items()
-        if done < total
+        f"`{label}`: {total - done} of {total} points" for label, (done, total) in lacking.items()
+    ]
+
+
+def foremost(sweep: Sweep) -> list[str]:
+    """Which settings are shown, where there are too many."""
+    reached = np.concatenate([row.reached for row in sweep.others])
+    return [
+        f"**Shown are {len(sweep.rows)} of {len(sweep.all_rows)} settings: the best by "
+        f"{sweep.headline.heading} of their best checkpoints, and the reference.** The other "
+        f"{len(sweep.others)} ({counted(reached.size, 'training')}) have their values in "
+        "report.csv, without intervals and tests; Holm's correction counts them all the same, "
+        "with p = 1."
     ]

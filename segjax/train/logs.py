@@ -18,7 +18,13 @@ from segjax.files import write_text
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "grain")
 # What a row holds; a value that is not finite is None.
-FIELDS = {"step": int, "split": str, "name": str, "value": int | float | None, "count": int | float}
+FIELDS = {
+    "step": {int},
+    "split": {str},
+    "name": {str},
+    "value": {int, float, type(None)},
+    "count": {int, float},
+}
 
 
 class Log:
@@ -175,9 +181,9 @@ def _row(line: bytes) -> dict:
         raise ValueError("is not JSON") from None
     if not isinstance(row, dict):
         raise ValueError("is not an object")
-    for key, kind in FIELDS.items():
-        # bool is a kind of int: `true` would pass for a step
-        if key not in row or isinstance(row[key], bool) or not isinstance(row[key], kind):
+    for key, kinds in FIELDS.items():
+        # By the very type: bool is a kind of int, and `true` would pass for a step
+        if key not in row or type(row[key]) not in kinds:
             raise ValueError(f"has no {key}" if key not in row else f"has a wrong {key}")
     return row
 

@@ -61,7 +61,7 @@ def get_config():
     return ConfigDict(CONFIG)
 
 def sweep():
-    rates = [1e-5 * (1 + place) for place in range({settings})]
+    rates = [round(1e-5 * (1 + place), 5) for place in range({settings})]
     return sweeps.product({{"optimizer.learning_rate": rates}}, seed=range({seeds}))[:{points}]
 
 class Looks:

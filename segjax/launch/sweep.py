@@ -142,10 +142,13 @@ def check_data(
     from segjax.data.dataset import Dataset
     from segjax.launch import job
 
+    digests: dict[tuple[str, str], str] = {}  # of each set once
     for point, config in zip(points, configs, strict=True):
-        folder = folder_of(workdir, point)
+        folder, place = folder_of(workdir, point), (config.data.name, config.data.data_dir)
         if workdirs.data_digest(folder) is not None:
-            job.check_data(config, folder, Dataset(config.data).digest)
+            if place not in digests:
+                digests[place] = Dataset(config.data).digest
+            job.check_data(config, folder, digests[place])
 
 
 @contextlib.contextmanager

@@ -286,7 +286,7 @@ def test_tasks_report_columns_and_metrics_that_they_have(targets):
 def test_a_model_that_reaches_the_best_median_has_converged(reached, higher, threshold):
     headline = Metric("x", ("x",), higher_is_better=higher)
     rows = [types.SimpleNamespace(reached=np.array(reached))]
-    one = types.SimpleNamespace(rows=rows, headline=headline)
+    one = types.SimpleNamespace(all_rows=rows, headline=headline)
     found = comparison.failure_threshold(one)
     assert found == pytest.approx(threshold)
     assert comparison.failed_share(reached, found, higher) == 0

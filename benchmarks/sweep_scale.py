@@ -14,10 +14,13 @@ holds it once; the sizes that are printed are those of whole points.
 
 import argparse
 import contextlib
+import datetime
 import hashlib
+import itertools
 import json
 import os
 import pathlib
+import platform
 import subprocess
 import sys
 import tempfile
@@ -101,8 +104,10 @@ def main() -> None:
         point = args.point.resolve() if args.point else train(folder)
         began = time.monotonic()
         workdir = lay_out(folder, point, args.points)
-        print(f"{args.points} points laid out in {time.monotonic() - began:.0f} s\n", flush=True)
-        for line in [*sizes(workdir, point), "", *timings(workdir, args.points, args.repeat)]:
+        print(f"{machine()}: {args.points} points laid out in {time.monotonic() - began:.0f} s\n")
+        for line in itertools.chain(sizes(workdir, point), [""]):
+            print(line, flush=True)
+        for line in timings(workdir, args.points, args.repeat):
             print(line, flush=True)
 
 
@@ -263,6 +268,19 @@ def submit(workdir: pathlib.Path, count: int, size: int = 1000) -> pathlib.Path:
     (programs / "squeue").write_text(SQUEUE.format(answer=programs / "answer.txt"))
     (programs / "squeue").chmod(0o755)
     return programs
+
+
+def machine() -> str:
+    """Date, commit, processor and versions, which a figure needs beside it."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+"]
+    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    info = pathlib.Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    processor = f"{os.cpu_count()} cores of {names[0] if names else platform.machine()}"
+    date = datetime.date.today()
+    versions = f"Python {platform.python_version()}, NumPy {np.__version__}"
+    return f"{date}, commit {commit}, {processor}, {versions}"
 
 
 # --- What it costs -------------------------------------------------------------------------------

@@ -88,6 +88,7 @@ class Taken:
     """What a command took, with all that it waited for."""
 
     seconds: float
+    processor: float
     mebibytes: float
     output: str
 
@@ -303,13 +304,13 @@ def run(words: Sequence[str], path: pathlib.Path | None = None) -> Taken:
         text = output.read().decode()
     if child.returncode:
         raise SystemExit(f"segjax {' '.join(words)}: status {child.returncode}\n{text[-2000:]}")
-    return Taken(seconds, usage.ru_maxrss / 1024, text)
+    return Taken(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text)
 
 
 def timings(workdir: pathlib.Path, count: int, repeat: int) -> Iterator[str]:
     """A line a command."""
-    yield f"| command, {count} points | seconds | peak memory, MiB | it said |"
-    yield "|---|---|---|---|"
+    yield f"| command, {count} points | seconds | of a processor | peak memory, MiB | it said |"
+    yield "|---|---|---|---|---|"
     status = ["sweep", "--status", "--workdir", str(workdir)]
     yield _line("`segjax sweep --status`", status, repeat)
     experiment = str(workdir.parent / "swept.py")
@@ -323,7 +324,8 @@ def timings(workdir: pathlib.Path, count: int, repeat: int) -> Iterator[str]:
 def _line(name: str, words: Sequence[str], repeat: int, path: pathlib.Path | None = None) -> str:
     best = min((run(words, path) for _ in range(repeat)), key=lambda taken: taken.seconds)
     said = best.output.strip().splitlines()[-1].replace(str(words[-1]), "DIR")
-    return f"| {name} | {best.seconds:.2f} | {best.mebibytes:.0f} | {said} |"
+    took = f"{best.seconds:.2f} | {best.processor:.2f} | {best.mebibytes:.0f}"
+    return f"| {name} | {took} | {said} |"
 
 
 def sizes(workdir: pathlib.Path, point: pathlib.Path) -> Iterator[str]:

@@ -90,6 +90,6 @@ def test_a_report_reads_each_file_once(workdir, scale):
 def test_the_commands_are_timed(scale, trained, tmp_path):
     workdir = scale.lay_out(tmp_path, trained, 10)
     lines = list(scale.timings(workdir, 10, 1))
-    assert [line.count("|") for line in lines] == [5] * 6
+    assert [line.count("|") for line in lines] == [6] * 6
     assert "9 done" in lines[2] and "1 to run" in lines[3] and "wrote" in lines[4]
     assert [line.split("|")[1:3] for line in scale.sizes(workdir, trained)][2][0] == " a point "

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from segjax.report.comparison import FAILED_SHARE, failed_share, is_better
 from segjax.report.results import Row, Sweep
 from segjax.report.text import aside, number
@@ -32,6 +34,12 @@ def convergence(sweep: Sweep, threshold: float, chosen: bool) -> list[str]:
         if ends := _ends(row, sweep.headline):
             parts.append(f"at the last validation{aside(sweep.measured)}: {ends}")
         lines.append(f"- `{row.label}`: {'; '.join(parts)}")
+    if sweep.others:
+        reached = np.concatenate([row.reached for row in sweep.others])
+        count = round(
+            failed_share(reached, threshold, sweep.headline.higher_is_better) * len(reached)
+        )
+        lines.append(f"- settings that are not shown: {count} of {len(reached)} failed")
     return lines
 
 

@@ -24,6 +24,7 @@ def test_the_best_and_the_reference_are_shown(few):
     reference, shown, left = (f"loss={loss}" for loss in LOSSES)
     assert "**Shown are 2 of 3 settings" in text and "The other 1 (2 trainings)" in text
     assert f"| `{shown}` |" in text and f"| `{reference}` |" in text
+    assert "settings that are not shown: 0 of 2 failed" in text
     assert left not in text and f"less `{reference}`" in text
     text = sweep.write(few, against=left).read_text()
     assert reference not in text and f"| `{shown}` |" in text and f"less `{left}`" in text

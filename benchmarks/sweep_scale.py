@@ -259,10 +259,12 @@ def submit(workdir: pathlib.Path, count: int, size: int = 1000) -> pathlib.Path:
         folder.mkdir(parents=True)
         part = ids[start : start + size]
         (folder / sbatch.TASKS).write_text("".join(f"{name}\ttrue\n" for name in part))
-        slurm.keep(slurm.Submission(folder, 100 + number, part))
+        name = f"swept-{number}"
+        (folder / slurm.SCRIPT).write_text(f"#SBATCH --job-name={name}\n")
+        slurm.keep(slurm.Submission(folder, 100 + number, name, part))
         for place in range(len(part)):
             state = "COMPLETED" if state_of(start + place) == "done" else "PENDING"
-            lines.append(f"{100 + number}|{place}|{state}|Priority||0:00")
+            lines.append(f"{100 + number}|{place}|{state}|Priority||0:00|{name}")
     programs = workdir.parent / "programs"
     programs.mkdir()
     (programs / "answer.txt").write_text("\n".join(lines) + "\n")

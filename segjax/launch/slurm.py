@@ -163,9 +163,12 @@ def ask(words: Sequence[str]) -> str:
 
 
 def largest_array() -> int:
-    """How many tasks an array job may have here."""
+    """How many tasks an array job may have here; Unavailable where there may be none."""
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", ask(["scontrol", "show", "config"]), re.M)
-    return int(found.group(1)) if found else 1001
+    size = int(found.group(1)) if found else 1001
+    if size == 0:
+        raise Unavailable("this Slurm takes no array jobs (MaxArraySize=0)")
+    return size
 
 
 def check(cluster: Cluster, folder: pathlib.Path) -> None:

@@ -24,6 +24,9 @@ name=$(sed -n 's/^#SBATCH --job-name=//p' "$2")
 echo "$job|0|PENDING|Priority||0:00|$name" >>"$QUEUE"
 echo "$job"
 """
+REFUSING = """#!/bin/sh
+[ "$(wc -l <"$QUEUE")" -lt 2 ] || { echo "sbatch: error: at a limit" >&2; exit 1; }
+"""
 SCONTROL = """#!/bin/sh
 echo "MaxArraySize            = 3"
 """
@@ -96,6 +99,25 @@ def test_a_job_of_the_same_number_that_is_not_the_sweeps_is_no_state_of_it(queue
     assert slurm.states(made)
     queue.write_text("1|0|RUNNING|None|node1|1:00|a|name of another's\n")
     assert slurm.states(made) == {}
+
+
+def test_where_a_later_job_is_refused_the_earlier_ones_are_told(queue, tmp_path):
+    program = queue.parent / "bin" / "sbatch"
+    program.write_text(REFUSING + SBATCH.partition("\n")[2])
+    line = "limit; 6 of 8 points are submitted, and the same command submits the others"
+    with pytest.raises(UserError, match=line):
+        submit(Slurm(), tmp_path, 8)
+    assert [len(one.points) for one in slurm.submissions(tmp_path)] == [3, 3]
+    program.write_text(SBATCH)
+    queue.write_text("")
+    submit(Slurm(), tmp_path, 8)
+
+
+def test_a_slurm_without_array_jobs_is_told(queue, tmp_path):
+    program = queue.parent / "bin" / "scontrol"
+    program.write_text(SCONTROL.replace("= 3", "= 0"))
+    with pytest.raises(UserError, match="--engine slurm: this Slurm takes no array jobs"):
+        submit(Slurm(), tmp_path, 1)
 
 
 def test_what_is_not_slurms_is_refused(queue):

@@ -82,12 +82,7 @@ class Slurm:
         waiting = [p for p in sweep.progress.missing if sweeps.point_id(p) not in sweep.busy]
         workdir = sweep.workdir.resolve()
         tasks = [_task(sweep, point, workdir) for point in waiting]
-        size = slurm.largest_array() if tasks else 1
-        for start in range(0, len(tasks), size):
-            part = tasks[start : start + size]
-            self.submitted += 1
-            made = slurm.submit(workdir, self.submitted, part, self.cluster)
-            print(f"submitted {len(part)} points as job {made.job} ({made.folder}/{slurm.SCRIPT})")
+        self._submit(workdir, tasks)
         busy = len(sweep.progress.missing) - len(waiting)
         if busy:
             print(f"{busy} points are in Slurm's queue already, or run")
@@ -96,6 +91,27 @@ class Slurm:
             "are; when all are done, the same command as now writes the report"
         )
         return False
+
+    def _submit(self, workdir: pathlib.Path, tasks: Sequence[Task]) -> None:
+        """As few jobs as hold all tasks; UserError naming how many were taken before a refusal."""
+        try:
+            size = slurm.largest_array() if tasks else 1
+        except slurm.Unavailable as error:
+            raise UserError(f"--engine slurm: {error}") from error
+        for start in range(0, len(tasks), size):
+            part = tasks[start : start + size]
+            self.submitted += 1
+            try:
+                made = slurm.submit(workdir, self.submitted, part, self.cluster)
+            except UserError as error:
+                if not start:
+                    raise
+                # Limits on the jobs of a user, or of all
+                raise UserError(
+                    f"{error}; {start} of {len(tasks)} points are submitted, and the same command "
+                    "submits the others when these have ended"
+                ) from error
+            print(f"submitted {len(part)} points as job {made.job} ({made.folder}/{slurm.SCRIPT})")
 
 
 def _found(one: slurm.Submission) -> slurm.Submission:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from segjax import checks
+from segjax.cli.flags import check_watchdog
 from segjax.config import lookup
 from segjax.errors import UserError
 
@@ -110,7 +111,7 @@ def _check_processes(args: argparse.Namespace) -> None:
         "--processes": args.processes,
         "--process": args.process,
     }
-    checks.require_flag("--watchdog", args.watchdog, checks.number(least=0))
+    check_watchdog(args)
     checks.require_flag("--start_timeout", args.start_timeout, checks.whole(least=1))
     missing = [flag for flag, value in given.items() if value is None]
     if len(missing) == len(given):

@@ -4,8 +4,10 @@ import argparse
 import os
 import pathlib
 
+from segjax import checks
 from segjax.checks import nearest
 from segjax.errors import UserError
+from segjax.train import limits
 
 
 def a_path(text: str) -> pathlib.Path:
@@ -57,3 +59,20 @@ class Parser(argparse.ArgumentParser):
                 f"{nearest(value, action.choices)} "
                 f"It has: {', '.join(map(str, action.choices))}"
             )
+
+
+def add_watchdog(parser: argparse.ArgumentParser) -> None:
+    """The flag of what ends a training that hangs."""
+    parser.add_argument(
+        "--watchdog",
+        type=float,
+        default=limits.WATCHDOG,
+        metavar="SECONDS",
+        help="end with status 1 when no step, evaluation or save ends for so long; 0: never; "
+        f"default: {limits.WATCHDOG}",
+    )
+
+
+def check_watchdog(args: argparse.Namespace) -> None:
+    """UserError unless its value makes sense."""
+    checks.require_flag("--watchdog", args.watchdog, checks.number(least=0))

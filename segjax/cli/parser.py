@@ -9,7 +9,7 @@ from segjax.cli import commands
 from segjax.cli.annotate import add_annotate
 from segjax.cli.data_flags import add_data
 from segjax.cli.engines import sweep_engines
-from segjax.cli.flags import Parser, a_path
+from segjax.cli.flags import Parser, a_path, add_watchdog
 from segjax.cli.pipeline import add_pipeline, add_truth
 from segjax.errors import UserError
 from segjax.train import limits
@@ -145,14 +145,7 @@ def _add_train(verbs) -> None:
         metavar="SECONDS",
         help=f"how long they wait for each other at the start; default: {limits.START}",
     )
-    parser.add_argument(
-        "--watchdog",
-        type=float,
-        default=limits.WATCHDOG,
-        metavar="SECONDS",
-        help="end with status 1 when no step, evaluation or save ends for so long; 0: never; "
-        f"default: {limits.WATCHDOG}",
-    )
+    add_watchdog(parser)
 
 
 def _add_evaluate(verbs) -> None:

@@ -5,7 +5,7 @@ import os
 import pathlib
 import sys
 
-from segjax.cli.flags import Parser, a_path
+from segjax.cli.flags import Parser, a_path, add_watchdog, check_watchdog
 from segjax.errors import UserError
 
 FIGURES = ("auc_pr_challenge33", "auc_pr_exact", "f1_at_best", "froc")
@@ -32,6 +32,7 @@ def add_pipeline(verbs) -> None:
         "refused by its name, before any trains.",
     )
     train.add_argument("--status", action="store_true", help="only say where each stage is")
+    add_watchdog(train)
     evaluate = _verb(
         actions,
         "evaluate",
@@ -114,13 +115,14 @@ def _say(line: str) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
+    check_watchdog(args)
     made = _definition(args)
     from segjax.pipelines import stages
 
     if args.status:
         print(stages.told(made, args.workdir))
         return
-    stages.train(made, args.workdir, _say)
+    stages.train(made, args.workdir, _say, args.watchdog)
     print(f"{args.workdir}: all stages are trained; `segjax pipeline evaluate` makes the table")
 
 

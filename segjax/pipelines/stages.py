@@ -16,7 +16,7 @@ from segjax.inference.open import Trained, load_trained, open_parts
 from segjax.launch import job, status
 from segjax.pipelines.definition import NAME, Definition
 from segjax.tasks.base import Task
-from segjax.train import checkpoint, holder, limits, workdir
+from segjax.train import checkpoint, holder, workdir
 from segjax.train.watchdog import Watchdog
 
 FOLDER = "stages"
@@ -27,10 +27,17 @@ def folder_of(workdir_: pathlib.Path, name: str) -> pathlib.Path:
     return workdir_ / FOLDER / name
 
 
-def train(definition: Definition, folder: pathlib.Path, say: Callable[[str], object]) -> None:
+def train(
+    definition: Definition, folder: pathlib.Path, say: Callable[[str], object], limit: float
+) -> None:
     """Trains what is missing, stage by stage; a stage that was interrupted goes on.
 
     Every stage is checked before the first one trains.
+
+    Args:
+        definition, folder: of the pipeline.
+        say: is told of each stage.
+        limit: seconds, after which a stage that hangs is ended; 0 for never.
     """
     check(definition, folder)
     for name, config in definition.stages.items():
@@ -51,7 +58,7 @@ def train(definition: Definition, folder: pathlib.Path, say: Callable[[str], obj
                 continue
             say(f"{head}: {place}")
             with _naming(name):
-                job.train(config, place, Watchdog(limits.WATCHDOG))
+                job.train(config, place, Watchdog(limit))
             gc.collect()  # photographs of one stage go before those of the next come
 
 

@@ -140,6 +140,18 @@ def test_a_run_on_other_data_is_refused_by_train_and_said_by_evaluate(copied, ca
     assert "segjax: stage half: evaluated on data of digest" in capsys.readouterr().err
 
 
+def test_the_limit_of_a_stage_that_hangs(copied, monkeypatch, capsys):
+    shutil.rmtree(copied.stage("half"))
+    limits = []
+    monkeypatch.setattr(
+        job, "train", lambda config, place, watchdog: limits.append(watchdog._limit)
+    )
+    assert copied.run("train", "--watchdog=90") == copied.run("train") == 0
+    assert limits == [90, 1800]
+    capsys.readouterr()
+    refused(capsys, copied.run("train", "--watchdog=-1"), "--watchdog -1.0: takes a number of at")
+
+
 # --- missing, broken off --------------------------------------------------------------------------
 
 

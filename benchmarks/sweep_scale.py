@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segjax.config import sweeps
-from segjax.launch import slurm, sweep
+from segjax.launch import submissions, sweep
 from segjax.launch.rendering import sbatch
 from segjax.train import logs
 from segjax.train.sweepdir import failure_of, folder_of, output_of
@@ -255,13 +255,12 @@ def submit(workdir: pathlib.Path, count: int, size: int = 1000) -> pathlib.Path:
     ids = list(json.loads((workdir / "sweep.json").read_text())["points"])
     lines = []
     for number, start in enumerate(range(0, count, size)):
-        folder = workdir / slurm.FOLDER / f"{number + 1:04}"
+        folder = workdir / submissions.FOLDER / f"{number + 1:04}"
         folder.mkdir(parents=True)
         part = ids[start : start + size]
         (folder / sbatch.TASKS).write_text("".join(f"{name}\ttrue\n" for name in part))
         name = f"swept-{number}"
-        (folder / slurm.SCRIPT).write_text(f"#SBATCH --job-name={name}\n")
-        slurm.keep(slurm.Submission(folder, 100 + number, name, part))
+        submissions.Submission(folder, name, part).keep(100 + number)
         for place in range(len(part)):
             state = "COMPLETED" if state_of(start + place) == "done" else "PENDING"
             lines.append(f"{100 + number}|{place}|{state}|Priority||0:00|{name}")

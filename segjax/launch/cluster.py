@@ -19,7 +19,9 @@ from segjax.train import limits
 
 SECTION = "cluster"
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")  # as Kubernetes takes it, with room for ids
-TIME = re.compile(r"(\d+-)?\d+(:[0-5]\d){0,2}")  # minutes, M:SS, H:MM:SS, D-HH:MM:SS
+# Minutes, M:SS, H:MM:SS, D-HH:MM:SS
+TIME = re.compile(r"(\d+-)?\d+(:[0-5]\d){0,2}", re.ASCII)
+MEMORY = re.compile(r"\d+[KMGT]?", re.ASCII)
 
 
 def _set(default: Any, words: str, **options: Any) -> Any:
@@ -136,7 +138,11 @@ def read(file: pathlib.Path) -> dict[str, Any]:
                 f"{', '.join(FIELDS)}"
             )
         _check_value(f"--cluster {file}: {SECTION}.{name}", name, value)
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in section.items()}
+    # Lines without the blanks around them, which YAML would take for its own
+    return {
+        k: tuple(line.strip() for line in v) if isinstance(v, list) else v
+        for k, v in section.items()
+    }
 
 
 def _check_value(where: str, name: str, value: Any) -> None:
@@ -158,10 +164,12 @@ def _check_value(where: str, name: str, value: Any) -> None:
         raise UserError(f"{where}={value!r}: takes up to 40 small letters, digits and hyphens")
     if name == "time" and value and not TIME.fullmatch(value):
         raise UserError(f"{where}={value!r}: takes minutes, H:MM:SS or D-HH:MM:SS")
+    if name == "memory" and value and not MEMORY.fullmatch(value):
+        raise UserError(f"{where}={value!r}: takes a whole number with K, M, G or T, as 64G")
 
 
 def _is_line(text: str) -> bool:
-    return not any(ord(letter) < 32 for letter in text)
+    return text.isprintable()
 
 
 def _words(default: Any) -> str:

@@ -226,13 +226,14 @@ def finish(
             evaluator,
             each_part=lambda: watchdog.passed(step, "part of the evaluation at step"),
         )
-    processes.wait()  # what process 0 wrote is there for all
-    report.write(run.folder, trained, ended=True)
-    if processes.is_first():
-        if run.experiment.config.log.tensorboard:
-            add_pictures(run.folder, int(state.step))
-        # The last file of a run: where it is, all others are
-        workdir.write_done(run.folder, run.memory.ended(), int(state.step))
+        watchdog.passed(step, "evaluation at step")
+        processes.wait()  # what process 0 wrote is there for all
+        report.write(run.folder, trained, ended=True)
+        if processes.is_first():
+            if run.experiment.config.log.tensorboard:
+                add_pictures(run.folder, step)
+            # The last file of a run: where it is, all others are
+            workdir.write_done(run.folder, run.memory.ended(), step)
     return values
 
 

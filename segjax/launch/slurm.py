@@ -1,28 +1,24 @@
-"""What Slurm says of the points of a sweep, and what was submitted.
+"""What Slurm is asked: where points are, whether it would take a job, and to take one."""
 
-DIR/slurm/0001/points.txt     the points of a submission and their commands, a line each
-DIR/slurm/0001/submit.sh      the batch script
-DIR/slurm/0001/job.json       the job's number, when sbatch has given it, and the ids of points
-DIR/slurm/0001/0.txt, …       what Slurm prints of each task of the array
-"""
-
-import json
-import pathlib
+import os
 import re
 import secrets
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from segjax.errors import UserError
 from segjax.files import write_text
+from segjax.launch import submissions
 from segjax.launch.cluster import Cluster
 from segjax.launch.rendering import sbatch
 from segjax.launch.rendering.task import Task
+from segjax.launch.submissions import Submission
 
-FOLDER = "slurm"
-JOB = "job.json"
 SCRIPT = "submit.sh"
 LONGEST = 60  # seconds in which Slurm answers
 # States of tasks that are yet to end, as squeue names them
@@ -31,6 +27,8 @@ RUNNING = {"RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZIN
 ENDING = {"COMPLETING"}
 # Job, place in the array, state, reason, nodes, time, name
 SQUEUE = ("%F", "%K", "%T", "%r", "%N", "%M", "%j")
+# What sbatch says where it does not know whether the job was taken
+UNCLEAR = re.compile(r"timed? ?out|contact|communicat|connect|socket|zero bytes", re.I)
 
 
 class Unavailable(Exception):
@@ -38,36 +36,24 @@ class Unavailable(Exception):
 
 
 @dataclass(frozen=True)
-class Submission:
-    """An array job of some points.
+class State:
+    """Where Slurm sees a point.
 
     Attributes:
-        folder: of the submission.
-        job: Slurm's number of it; None while sbatch has not given it, or where that was not kept.
-        name: of the job, which no other one has; empty where none was submitted.
-        points: ids, in the order of the array.
+        name: of the state.
+        job: the number of the job.
+        place: in the array.
+        reason, nodes, time: as Slurm has them.
+        printed: the file that takes what Slurm prints of the task, below the sweep's folder.
     """
 
-    folder: pathlib.Path
-    job: int | None
     name: str
-    points: Sequence[str]
-
-    @property
-    def number(self) -> int:
-        """Of the submission, from 1 on."""
-        return int(self.folder.name)
-
-
-@dataclass(frozen=True)
-class State:
-    """Where Slurm sees a point."""
-
-    name: str
-    job: str
+    job: int
+    place: int
     reason: str
     nodes: str
     time: str
+    printed: str
 
     @property
     def is_live(self) -> bool:
@@ -76,36 +62,16 @@ class State:
 
     def shown(self) -> tuple[str, str]:
         """`queued` or `running`, and in words; of one that has ended what came of it."""
+        job = f"job {self.job}_{self.place}"
         if self.name in WAITING:
             reason = f" ({self.reason})" if self.reason not in ("", "None") else ""
-            return "queued", f"queued as job {self.job}{reason}"
+            return "queued", f"queued as {job}{reason}"
         if self.name in RUNNING:
             word = "running" if self.name == "RUNNING" else self.name.lower()
-            return "running", f"{word} as job {self.job} on {self.nodes} for {self.time}"
+            return "running", f"{word} as {job} on {self.nodes} for {self.time}"
         if self.name in ENDING:
-            return "running", f"ending, job {self.job} on {self.nodes}"
-        return "begun", f"job {self.job}: {self.name}"
-
-
-def submissions(sweep: pathlib.Path) -> list[Submission]:
-    """All submissions of a sweep, the oldest first; UserError for a damaged record."""
-    found = []
-    for folder in sorted((sweep / FOLDER).glob("[0-9]*")):
-        path, tasks, script = folder / JOB, folder / sbatch.TASKS, folder / SCRIPT
-        try:
-            job = int(json.loads(path.read_text())["job"]) if path.exists() else None
-            lines = tasks.read_text().splitlines() if tasks.exists() else []
-            name = _name_in(script.read_text()) if script.exists() else ""
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: damaged: not the record of a submission") from error
-        found.append(Submission(folder, job, name, [line.partition("\t")[0] for line in lines]))
-    return found
-
-
-def _name_in(script: str) -> str:
-    """The name of the job of a batch script."""
-    found = re.search(r"^#SBATCH --job-name=(\S+)$", script, re.M)
-    return found.group(1) if found else ""
+            return "running", f"ending, {job} on {self.nodes}"
+        return "begun", f"{job}: {self.name}, see {self.printed}"
 
 
 def states(made: Sequence[Submission]) -> dict[str, State]:
@@ -113,46 +79,61 @@ def states(made: Sequence[Submission]) -> dict[str, State]:
 
     Raises: Unavailable where Slurm cannot be asked.
     """
-    by_job = {one.job: one for one in made if one.job is not None}
-    if not by_job:
+    by_name = {one.name: one for one in made}
+    if not by_name:
         return {}
     found: dict[str, State] = {}
-    for job, place, state in sorted(_asked(by_job), key=lambda row: row[0]):
-        points = by_job[job].points
+    for one, state in sorted(_asked(by_name), key=lambda row: row[1].job):
         # A later job of the same point has the last word, unless an earlier one is there still
-        if place < len(points) and not (
-            points[place] in found and found[points[place]].is_live and not state.is_live
-        ):
-            found[points[place]] = state
+        if state.place < len(one.points):
+            point = one.points[state.place]
+            if state.is_live or not (point in found and found[point].is_live):
+                found[point] = state
     return found
 
 
-def _asked(by_job: Mapping[int, Submission]) -> Iterator[tuple[int, int, State]]:
-    """Job, place in the array and state of all tasks that squeue knows."""
-    # One that has ended is known for some minutes; more is only in an accounting data base
+def check_idle(sweep: Path) -> set[str]:
+    """UserError where points of a sweep are in Slurm's queue, or run there; gives no point."""
+    made = submissions.read(sweep)
+    try:
+        live = {name: state for name, state in states(made).items() if state.is_live}
+    except Unavailable as error:
+        print(
+            f"segjax: {sweep}: was submitted to Slurm, which cannot be asked: {error}",
+            file=sys.stderr,
+        )
+        return set()
+    if live:
+        jobs = ", ".join(str(job) for job in sorted({state.job for state in live.values()}))
+        raise UserError(
+            f"--workdir {sweep}: {len(live)} points are in Slurm's queue, or run (job {jobs}): "
+            "--engine slurm goes on with them, scancel ends them"
+        )
+    return set()
+
+
+def _asked(by_name: Mapping[str, Submission]) -> Iterator[tuple[Submission, State]]:
+    """The submission and state of all tasks that squeue knows."""
+    # By name: numbers begin again where Slurm was set up anew, and one may not have been kept. Of
+    # whoever submitted it. One that has ended is known for some minutes; more is only in an
+    # accounting data base
     words = ["squeue", "--noheader", "--array", "--states=all", f"--format={'|'.join(SQUEUE)}"]
-    text = ask([*words, "--me"])
-    for line in text.splitlines():
+    for line in ask([*words, f"--name={','.join(by_name)}"]).splitlines():
         job, place, state, reason, nodes, time, name = line.split("|", len(SQUEUE) - 1)
-        # Numbers begin again where Slurm was set up anew
-        one = by_job.get(int(job)) if job.isdigit() and place.isdigit() else None
-        if one is not None and name == one.name:
-            yield one.job, int(place), State(state, f"{job}_{place}", reason, nodes, time)
-
-
-def named(name: str) -> int | None:
-    """The number of a job by its name, whose submission was broken off before it was kept."""
-    text = ask(["squeue", "--noheader", "--me", "--states=all", f"--name={name}", "--format=%F"])
-    numbers = {int(line) for line in text.split() if line.isdigit()}
-    return max(numbers, default=None)
+        if job.isdigit() and place.isdigit() and name in by_name:
+            one = by_name[name]
+            printed = f"{submissions.FOLDER}/{one.folder.name}/{place}.txt"
+            yield one, State(state, int(job), int(place), reason, nodes, time, printed)
 
 
 def ask(words: Sequence[str]) -> str:
     """What a command of Slurm's prints; Unavailable if there is none, or it fails."""
     if shutil.which(words[0]) is None:
         raise Unavailable(f"no {words[0]} on this machine")
+    # A person's own filters and formats
+    own = {name: value for name, value in os.environ.items() if not name.startswith("SQUEUE_")}
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=LONGEST)
+        done = subprocess.run(words, env=own, capture_output=True, text=True, timeout=LONGEST)
     except subprocess.TimeoutExpired as error:
         raise Unavailable(f"{words[0]} does not answer within {LONGEST} s") from error
     if done.returncode:
@@ -171,9 +152,9 @@ def largest_array() -> int:
     return size
 
 
-def check(cluster: Cluster, folder: pathlib.Path) -> None:
+def check(cluster: Cluster, folder: Path) -> None:
     """UserError unless sbatch would take a job like this; submits nothing."""
-    places = {"sweep": folder, "folder": folder, "here": pathlib.Path.cwd()}
+    places = {"sweep": folder, "folder": folder, "here": Path.cwd()}
     script = sbatch.script(cluster, name=cluster.name, count=1, **places)
     # Of an array job Slurm would test each task
     script = re.sub(r"^#SBATCH --array=.*\n", "", script, flags=re.M)
@@ -182,14 +163,15 @@ def check(cluster: Cluster, folder: pathlib.Path) -> None:
             "--engine slurm: no sbatch on this machine; run it where Slurm's commands are, or let "
             "--engine render write the script"
         )
-    done = subprocess.run(
-        ["sbatch", "--test-only"], input=script, capture_output=True, text=True, timeout=LONGEST
-    )
+    words = ["sbatch", *_given(script), "--test-only"]
+    done = subprocess.run(words, input=script, capture_output=True, text=True, timeout=LONGEST)
     if done.returncode:
         raise UserError(f"--engine slurm: {_refusal(done.stderr)}")
 
 
-def submit(sweep: pathlib.Path, number: int, tasks: Sequence[Task], cluster: Cluster) -> Submission:
+def submit(
+    sweep: Path, number: int, tasks: Sequence[Task], cluster: Cluster, after: Sequence[int]
+) -> Submission:
     """Submits one array job.
 
     Args:
@@ -197,36 +179,51 @@ def submit(sweep: pathlib.Path, number: int, tasks: Sequence[Task], cluster: Clu
         number: of the submission, by those that there were when Slurm was asked.
         tasks: the points.
         cluster: what each point gets.
+        after: numbers of jobs that have to end before.
 
-    Raises: UserError if Slurm refuses it, or another process has submitted in the meantime.
+    Raises: UserError if Slurm refuses it, if it is not known whether Slurm has taken it, or if
+        another process has submitted in the meantime.
     """
-    folder = sweep / FOLDER / f"{number:04}"
+    folder = sweep / submissions.FOLDER / f"{number:04}"
     try:
         # Making a folder is exclusive, also where files cannot be locked
         folder.mkdir(parents=True)
     except FileExistsError as error:
         raise UserError(f"--workdir {sweep}: another process submits this sweep") from error
-    name = f"{job_name(sweep, cluster)}-{secrets.token_hex(4)}"
-    write_text(folder / sbatch.TASKS, sbatch.tasks(tasks, cluster))
-    places = {"sweep": sweep, "folder": folder, "here": pathlib.Path.cwd()}
-    text = sbatch.script(cluster, name=name, count=len(tasks), **places)
-    write_text(folder / SCRIPT, text)
-    words = ["sbatch", "--parsable", str(folder / SCRIPT)]
-    done = subprocess.run(words, capture_output=True, text=True)
-    if done.returncode:
-        shutil.rmtree(folder)
-        raise UserError(f"--engine slurm: {_refusal(done.stderr)}")
-    job = int(done.stdout.strip().partition(";")[0])
-    return keep(Submission(folder, job, name, [task.id for task in tasks]))
+    try:
+        name = f"{job_name(sweep, cluster)}-{secrets.token_hex(4)}"
+        write_text(folder / sbatch.TASKS, sbatch.tasks(tasks, cluster))
+        places = {"sweep": sweep, "folder": folder, "here": Path.cwd()}
+        text = sbatch.script(cluster, name=name, count=len(tasks), **places)
+        write_text(folder / SCRIPT, text)
+        # Before Slurm gets it, for whoever submits may be killed
+        made = Submission(folder, name, [task.id for task in tasks]).keep()
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    words = ["sbatch", *_given(text), f"--job-name={name}", "--parsable"]
+    if after:
+        words.append(f"--dependency=afterany:{':'.join(map(str, after))}")
+    done = subprocess.run([*words, str(folder / SCRIPT)], capture_output=True, text=True)
+    job = done.stdout.strip().partition(";")[0]
+    if done.returncode == 0 and job.isdigit():
+        return made.keep(int(job))
+    if UNCLEAR.search(done.stderr):
+        raise UserError(
+            f"--engine slurm: {_refusal(done.stderr)}; it is not known whether Slurm has taken the "
+            "job: the same command looks for it"
+        )
+    shutil.rmtree(folder)
+    raise UserError(f"--engine slurm: {_refusal(done.stderr or 'it gives no number of a job')}")
 
 
-def keep(one: Submission) -> Submission:
-    """Writes down the number of a job."""
-    write_text(one.folder / JOB, json.dumps({"job": one.job, "points": list(one.points)}) + "\n")
-    return one
+def _given(script: str) -> list[str]:
+    """The options of a script as words, which count for more than sbatch's variables do."""
+    lines = re.findall(r"^#SBATCH (.*)$", script, re.M)
+    return [word for line in lines for word in shlex.split(line)]
 
 
-def job_name(sweep: pathlib.Path, cluster: Cluster) -> str:
+def job_name(sweep: Path, cluster: Cluster) -> str:
     """A name by which a person knows the jobs of a sweep."""
     return f"{cluster.name}-{re.sub(r'[^A-Za-z0-9._-]', '_', sweep.name)}"
 

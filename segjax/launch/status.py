@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from segjax.config import files, sweeps
 from segjax.errors import UserError
-from segjax.launch import slurm
+from segjax.launch import slurm, submissions
 from segjax.launch.sweep import describe, identity, last_line, load_points
 from segjax.train import workdir as workdirs
 from segjax.train.logs import parse_rows
@@ -87,7 +87,7 @@ def of_points(workdir: pathlib.Path, points: Sequence[sweeps.Point]) -> str:
 
 def _queue(workdir: pathlib.Path) -> tuple[dict[str, slurm.State], list[str]]:
     """What Slurm says of points that were submitted to it, or a line why it says nothing."""
-    made = slurm.submissions(workdir)
+    made = submissions.read(workdir)
     if not made:
         return {}, []
     try:
@@ -104,9 +104,7 @@ def _with_queue(kind: str, shown: str, state: slurm.State | None) -> tuple[str, 
     if state.is_live:
         # What it failed with before is over
         return place, told if kind != "begun" else f"{told}, {shown}"
-    if kind == "failed" or state.name in ("COMPLETED", "FAILED"):
-        return kind, shown
-    return kind, f"{shown} ({told})"
+    return kind, shown if kind == "failed" else f"{shown} ({told})"
 
 
 def state_of(folder: pathlib.Path) -> tuple[str, str]:

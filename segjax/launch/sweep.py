@@ -26,6 +26,7 @@ from segjax.config import durations, files, modules, sweeps, values
 from segjax.config.defaults import PLACES
 from segjax.errors import Interrupted, UserError
 from segjax.files import write_text
+from segjax.launch import point_configs, slurm
 from segjax.train import holder
 from segjax.train import workdir as workdirs
 from segjax.train.sweepdir import MANIFEST, failure_of, folder_of, is_done, read_manifest
@@ -230,8 +231,13 @@ def describe(point: sweeps.Point) -> str:
 
 def last_line(path: pathlib.Path) -> str:
     """The last line of a file; `no output` where there is none."""
-    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+    lines = lines_of(path)
     return lines[-1] if lines else "no output"
+
+
+def lines_of(path: pathlib.Path) -> list[str]:
+    """The lines of a file; none where there is none."""
+    return path.read_text(errors="replace").strip().splitlines() if path.exists() else []
 
 
 class Progress:
@@ -336,10 +342,18 @@ def run(text: str, extra: Mapping[str, str], workdir: pathlib.Path, engine: Any)
     configs = check_points(text, points, extra)
     engine.check(configs)
     check_data(workdir, points, configs)
-    asked = [engine.busy] if hasattr(engine, "busy") else []
+    # An engine that submits knows its own; whatever else runs must not meet them
+    busy = engine.busy if hasattr(engine, "busy") else slurm.check_idle
+
+    def asked(workdir: pathlib.Path) -> set[str]:
+        at_work = busy(workdir)
+        point_configs.check(text, workdir, points, configs, at_work)
+        return at_work
+
     with (
-        open_folder(text, points, extra, workdir, *asked) as busy,
+        open_folder(text, points, extra, workdir, asked) as at_work,
         Progress(workdir, points) as progress,
     ):
-        if engine.run(Sweep(text, extra, workdir, configs, progress, busy)):
+        point_configs.keep(workdir, points, configs, at_work)
+        if engine.run(Sweep(text, extra, workdir, configs, progress, at_work)):
             progress.conclude()

@@ -34,20 +34,24 @@ def check_new(workdir: pathlib.Path, config: ConfigDict) -> None:
     """UserError unless `config` may train here: a new or empty folder, or its own run."""
     if workdir.exists() and not workdir.is_dir():
         raise UserError(f"--workdir {workdir}: is a file, not a folder")
-    saved = workdir / CONFIG
-    if saved.exists():
-        difference = files.first_difference(
-            _experiment(files.from_json(saved)), _experiment(config)
+    if difference := changed(workdir, config):
+        raise UserError(
+            f"--workdir {workdir}: holds another experiment ({difference}); take another folder"
         )
-        if difference:
-            raise UserError(
-                f"--workdir {workdir}: holds another experiment ({difference}); take another folder"
-            )
-    elif workdir.is_dir() and not is_fresh(workdir, CONFIG):
+    fresh = (workdir / CONFIG).exists() or not workdir.is_dir() or is_fresh(workdir, CONFIG)
+    if not fresh:
         raise UserError(
             f"--workdir {workdir}: occupied by other files (no {CONFIG}); take another folder"
         )
     check_writable(workdir, "--workdir")
+
+
+def changed(workdir: pathlib.Path, config: ConfigDict) -> str | None:
+    """The first difference of a config from that of the run in a folder; None if there is none."""
+    saved = workdir / CONFIG
+    if not saved.exists():
+        return None
+    return files.first_difference(_experiment(files.from_json(saved)), _experiment(config))
 
 
 def _experiment(config: ConfigDict) -> dict:

@@ -136,9 +136,21 @@ while [[ "$1" == --* ]]; do
     if [[ "$1" == --output=* ]]; then output=${1#--output=}; fi
     shift
 done
-SLURM_LOCALID=${SLURM_LOCALID:-0} "$@" >>"$output" 2>&1
+SLURM_LOCALID=${SLURM_LOCALID:-0} "$@" >>"${output//%%/%}" 2>&1
 """
-AWKWARD = ["a b", "it's", '"quoted"', "$HOME", "`id`", "back\\slash", "tab\there", "*", "ü", ""]
+AWKWARD = [
+    "a b",
+    "it's",
+    '"quoted"',
+    "$HOME",
+    "`id`",
+    "back\\slash",
+    "tab\there",
+    "new\nline",
+    "*",
+    "ü",
+    "",
+]
 
 
 def test_words_of_a_command_survive(tmp_path):
@@ -158,8 +170,11 @@ def test_each_process_gets_its_gpus(tmp_path):
     assert played.printed == "0,1,2,3\n4,5,6,7\n"
 
 
-ENDS = "import os, sys; print(sys.argv[1]); os.kill(os.getpid(), 9) if sys.argv[2] == '9' else 0; "
-ENDS += "sys.exit(int(sys.argv[2]))"
+ENDS = (
+    "import os, sys; print(sys.argv[1], flush=True); status = int(sys.argv[2]); "
+    "os.kill(os.getpid(), status) if status > 2 else sys.exit(status)"
+)
+INTERRUPTED = "segjax: interrupted; nothing half-made is left, run the same command again"
 STOPPED = "segjax: stopped by a signal at step 7, saved; the same command goes on"
 
 
@@ -171,6 +186,10 @@ STOPPED = "segjax: stopped by a signal at step 7, saved; the same command goes o
         ("step 3", 9, True, "ended by signal 9 (out of memory?); it printed ", False),
         (STOPPED, 1, True, None, True),
         (STOPPED, 1, False, None, False),
+        (INTERRUPTED, 1, True, None, True),
+        ("segjax: a remark\n" + INTERRUPTED, 1, True, None, True),
+        ("", 15, True, None, True),
+        ("segjax: wrong", 15, True, "segjax: wrong\n", False),
     ],
 )
 def test_how_a_point_ended_is_kept(tmp_path, line, status, requeue, failed, asked):
@@ -188,3 +207,39 @@ def test_how_a_point_ended_is_kept(tmp_path, line, status, requeue, failed, aske
     assert played.asked.exists() == asked
     if asked:
         assert played.asked.read_text() == "requeue 77\n"
+
+
+KILLED = "segjax: ended by SIGKILL"
+LOST = "segjax: process 1 of the job has ended, or cannot be reached any more; the same command"
+
+
+@pytest.mark.parametrize(
+    "lines, failed",
+    [
+        ([KILLED, "segjax: ended by SIGTERM"], KILLED),
+        ([KILLED, LOST], KILLED),
+        (["segjax: wrong", INTERRUPTED], "segjax: wrong"),
+        (["Traceback", "ValueError: why", LOST, INTERRUPTED], "ValueError: why"),
+        ([INTERRUPTED, INTERRUPTED], None),
+        ([INTERRUPTED], None),  # the other one had not begun
+    ],
+)
+def test_the_cause_is_told_and_not_what_the_others_say_of_it(tmp_path, lines, failed):
+    words = [sys.executable, "-c", ENDS, "\n".join(["step 3", *lines]), "1"]
+    played = Played(tmp_path / "swept", Cluster(tasks_per_node=2), words)
+    assert played.run() == 1
+    assert (played.failed or "").strip() == (failed or "")
+    assert played.asked.exists() == (failed is None)
+
+
+def test_percent_signs_of_a_folder_are_its_own(tmp_path):
+    # To srun two of them are one
+    played = Played(tmp_path / "a%%j", Cluster(), [sys.executable, "-c", "print('here')"])
+    assert played.run() == 0 and played.printed == "here\n"
+
+
+@pytest.mark.parametrize("line", ["id=mine points=/nowhere", "set -eu", "tasks=; before=x"])
+def test_lines_of_setup_do_not_disturb_the_script(tmp_path, line):
+    words = [sys.executable, "-c", ENDS, "segjax: wrong", "2"]
+    played = Played(tmp_path / "swept", Cluster(setup=(line,)), words)
+    assert played.run() == 2 and played.failed == "segjax: wrong\n"

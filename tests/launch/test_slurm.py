@@ -13,7 +13,7 @@ import time
 import pytest
 
 from segjax.inference.open import load_trained
-from segjax.launch import slurm
+from segjax.launch import submissions
 from segjax.train.checkpoint import parameters_digest
 from tests import pictures
 from tests.launch import slurm_cluster
@@ -97,7 +97,7 @@ class Sweep:
         return self.run("--status")
 
     def jobs(self):
-        return [one.job for one in slurm.submissions(self.folder)]
+        return [one.job for one in submissions.read(self.folder)]
 
     def printed(self):
         return {path.stem: path.read_text() for path in (self.folder / "points").glob("*.txt")}
@@ -222,7 +222,9 @@ def test_of_two_submitters_one_submits(sweep):
     assert len(json.loads((sweep.folder / "sweep.json").read_text())["points"]) == 4
     (job,) = sweep.jobs()
     # The number was not kept, as where the submitter was killed: found by the job's name
-    (sweep.folder / "slurm" / "0001" / slurm.JOB).unlink()
+    (one,) = submissions.read(sweep.folder)
+    one.keep(None)
+    assert "4 queued" in sweep.status() or "running" in sweep.status()
     assert "4 points are in Slurm's queue already" in sweep.run("--array_limit=1")
     assert sweep.jobs() == [job]
     sweep.asked("scancel", str(job))

@@ -23,9 +23,10 @@ from segjax.config import files, sweeps
 from segjax.errors import Interrupted
 from segjax.launch import parent
 from segjax.launch.flags import WATCHDOG, Flag
-from segjax.launch.sweep import Progress, Sweep, last_line
+from segjax.launch.sweep import Progress, Sweep, last_line, lines_of
 from segjax.train.sweepdir import folder_of, output_of
 
+TOLD = {1, 2}  # the statuses of a command that says in a line why it ends
 PAUSE = 0.05  # seconds between two looks at the children
 
 
@@ -151,9 +152,11 @@ class Children:
 
 
 def failure(status: int, output: pathlib.Path) -> str:
-    """Why a child failed, in one line: the signal that killed it, or the last line it printed."""
+    """Why a child failed, in one line: the signal that killed it, or what it said of its end."""
     if status >= 0:
-        return last_line(output)
+        # Another process may be printing there, as one that trains this point already
+        own = [line for line in lines_of(output) if line.startswith("segjax: ")]
+        return own[-1] if status in TOLD and own else last_line(output)
     name = signal.Signals(-status).name if -status in {*signal.Signals} else f"signal {-status}"
     memory = " (out of memory?)" if -status == signal.SIGKILL else ""
     return f"killed by {name}{memory}; what it printed is in {output}"

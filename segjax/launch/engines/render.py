@@ -80,6 +80,10 @@ class Render:
                 f"--format {self.format}: needs {fields} (--cluster FILE has a [cluster] section)"
             )
 
+    def busy(self, workdir: pathlib.Path) -> set[str]:
+        """None: files are written, and nobody is asked who runs."""
+        return set()
+
     def run(self, sweep: Sweep) -> bool:
         """Writes the files of what is missing; when all are done already, the report follows."""
         missing = sweep.progress.missing

@@ -83,7 +83,8 @@ def check(cluster: Cluster) -> None:
 
 def machine_type(cluster: Cluster) -> str:
     """The machines of Google Cloud that have such accelerators; other names stay as they are."""
-    return MACHINES.get(cluster.accelerator, cluster.accelerator).format(cluster.accelerators)
+    known = MACHINES.get(cluster.accelerator)
+    return known.format(cluster.accelerators) if known else cluster.accelerator
 
 
 def skypilot(cluster: Cluster) -> str:

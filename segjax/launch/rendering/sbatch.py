@@ -5,49 +5,72 @@ import shlex
 from collections.abc import Sequence
 
 from segjax.launch.cluster import Cluster
-from segjax.launch.rendering import accelerators
+from segjax.launch.rendering import accelerators, amounts
 from segjax.launch.rendering.task import Task
 
 TASKS = "points.txt"
 WARNING = 120  # seconds before the time limit, in which a point saves
 
 BODY = """
+{setup}
+set +eu
+
 # Line SLURM_ARRAY_TASK_ID + 1 of {tasks} has the id of a point and its command.
 tasks={tasks} points={points}
 IFS=$'\\t' read -r id command < <(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$tasks")
 printed=$points/$id.txt
 mkdir -p "$points" && touch "$printed" && rm -f "$points/$id.failed"
 before=$(stat -c %s "$printed")
-{setup}
+
 # scancel ends this shell, too: it lives on to see how the point ends.
 cancelled=
 trap 'cancelled=yes' TERM
-srun --kill-on-bad-exit=1 --open-mode=append --output="$printed" bash -c "{devices}exec $command" &
+srun --kill-on-bad-exit=1 --open-mode=append --output="${{printed//%/%%}}" \\
+    bash -c "{devices}exec $command" &
 step=$!
 wait $step; status=$?
 if [ -n "$cancelled" ]; then wait $step; status=$?; fi
 if [ $status -eq 0 ]; then exit 0; fi
 
-# The steps get SIGTERM before a preemption and before the time limit. A point that saved itself
-# then has not failed: its task is queued again, unless the job was cancelled.
-if tail -c "+$((before + 1))" "$printed" | grep -q '^segjax: stopped by a signal'; then
+new() {{ tail -c "+$((before + 1))" "$printed"; }}
+# The processes get SIGTERM before a preemption and before the time limit. A point that saved, or of
+# which all processes were interrupted, has not failed. One that fails ends the others by SIGTERM.
+stopped() {{
+    new | grep -q '^segjax: stopped by a signal' && return
+    local interrupted others
+    interrupted=$(new | grep -c '^segjax: interrupted')
+    others=$(new | grep '^segjax: \\|^Traceback' | grep -vc '^segjax: interrupted')
+    [ "$interrupted" -eq {processes} ] && return
+    [ "$others" -eq 0 ] && {{ [ "$interrupted" -gt 0 ] || [ $status -eq 143 ]; }}
+}}
+# What the others say of it is no cause.
+consequences='^segjax: (ended by SIGTERM|interrupted|(process [0-9, ]+|another process) of the job)'
+
+if stopped; then
+    # Its task is queued again, unless the job was cancelled.
     {requeue}
 elif [ -z "$cancelled" ]; then
-    if [ $status -gt 128 ]; then
-        echo "ended by signal $((status - 128)) (out of memory?); it printed $printed" \\
-            >"$points/$id.failed"
-    else
-        tail -n 1 "$printed" >"$points/$id.failed"
+    cause=$(new | grep -vE "$consequences" | tail -n 1)
+    if [ $status -gt 128 ] && [[ $cause != "segjax: "* ]]; then
+        cause="ended by signal $((status - 128)) (out of memory?); it printed $printed"
     fi
+    echo "${{cause:-$(tail -n 1 "$printed")}}" >"$points/$id.failed"
 fi
 exit $status
 """
+LEAST = 300  # seconds of a time limit: the warning comes up to a minute earlier, and a point saves
 
 
 def unfit(cluster: Cluster) -> str:
     """Why the points do not fit; empty where they do."""
-    tpu = accelerators.is_tpu(cluster)
-    return f"cluster.accelerator={cluster.accelerator!r}: not Slurm's" if tpu else ""
+    if accelerators.is_tpu(cluster):
+        return f"cluster.accelerator={cluster.accelerator!r}: not Slurm's"
+    if 0 < amounts.seconds(cluster.time) < LEAST:
+        return (
+            f"cluster.time={cluster.time!r}: takes at least {LEAST // 60} minutes, for a point is "
+            f"told {WARNING} s before its end, or somewhat more, so that it saves"
+        )
+    return ""
 
 
 def script(
@@ -74,6 +97,7 @@ def script(
         points=shlex.quote(str(sweep / "points")),
         setup="\n".join(cluster.setup),
         devices=_devices(cluster),
+        processes=cluster.processes,
         requeue=_requeue(cluster),
     )
     return "\n".join(["#!/bin/bash", *_options(cluster, name, count, folder, here)]) + "\n" + body

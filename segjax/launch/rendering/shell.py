@@ -1,12 +1,10 @@
 """What each machine of a point runs, as lines of bash."""
 
-import os
-import shlex
 from collections.abc import Sequence
 
 from segjax.launch.cluster import Cluster
 from segjax.launch.rendering import accelerators
-from segjax.launch.rendering.task import Task
+from segjax.launch.rendering.task import Task, quoted
 
 PORT = 8476  # on which process 0 is found by the others
 WRONG = 2  # the status of wrong input, which running again does not cure
@@ -28,13 +26,6 @@ for pid in "${{pids[@]}}"; do
     if [ $code -ne 0 ] && [ $status -ne {wrong} ]; then status=$code; fi
 done
 exit $status"""
-
-
-def quoted(word: str) -> str:
-    """A word as bash reads it; one line of printable letters, whatever is in it."""
-    if word.isprintable():
-        return shlex.quote(word)
-    return "$'" + "".join(f"\\x{byte:02x}" for byte in os.fsencode(word)) + "'"
 
 
 def command(words: Sequence[str]) -> str:

@@ -1,10 +1,18 @@
 """A point of a sweep as a job: its id and its command."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segjax.launch.cluster import Cluster
+
+
+def quoted(word: str) -> str:
+    """A word as bash reads it; one line of printable letters, whatever is in it."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join(f"\\x{byte:02x}" for byte in os.fsencode(word)) + "'"
 
 
 @dataclass(frozen=True)
@@ -22,4 +30,4 @@ class Task:
     def command(self, cluster: Cluster, *more: str) -> str:
         """As a line of shell, with the limits of a cluster and further words."""
         limits = f"--watchdog={cluster.watchdog}", f"--start_timeout={cluster.start_timeout}"
-        return shlex.join([*self.words, *limits, *more])
+        return " ".join(map(quoted, [*self.words, *limits, *more]))

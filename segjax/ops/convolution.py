@@ -129,8 +129,11 @@ def _backward(rate: int, residuals: tuple[Array, Array], y_bar: Array) -> tuple[
     def products(x: Array, y_bar: Array) -> Array:
         return _weight_gradient(x, y_bar, kernel.shape[:2], rate)
 
-    kernel_bar = lax.platform_dependent(x, y_bar, cpu=products, default=transpose_of_lax)
-    return x_bar, kernel_bar
+    if jax.process_count() > 1:
+        # The blocks' loop has a sum over devices in its body, and XLA on CPU runs those of several
+        # loops in an order of each process's own: gloo then ends the job
+        return x_bar, transpose_of_lax(x, y_bar)
+    return x_bar, lax.platform_dependent(x, y_bar, cpu=products, default=transpose_of_lax)
 
 
 _conv.defvjp(_forward, _backward)

@@ -139,6 +139,22 @@ def test_other_platforms_keep_the_gradient_of_lax():
         assert ("stablehlo.while" in text) == loops, platform
 
 
+def test_several_processes_have_no_loop(monkeypatch):
+    x, kernel = jnp.ones((2, 64, 64, 64)), jnp.ones((3, 3, 64, 64))
+
+    def traced():
+        def loss(kernel):
+            return jnp.sum(conv2d(x, kernel))
+
+        return str(jax.make_jaxpr(jax.grad(loss))(kernel))
+
+    assert "scan[" in traced() or "while[" in traced()
+    jax.clear_caches()
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert "scan[" not in traced() and "while[" not in traced()
+    jax.clear_caches()
+
+
 def test_wrong_input():
     x, kernel = jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 2, 1))
     with pytest.raises(ValueError, match="`x` takes 4 axes"):

@@ -34,3 +34,12 @@ def test_processes_that_begin_with_different_parameters_all_end(trained, tmp_pat
         assert job.returncode == 2, output
         assert "segjax: content.model_init: '" in output and "Traceback" not in output
     assert not (tmp_path / "run").exists()
+
+
+def test_two_processes_train_a_network_with_loops_in_its_gradients(tmp_path, data_dir):
+    """XLA on CPU runs sums over processes in loops in an order of each process's own."""
+    settings = SETTINGS | {"train__steps": 4, "model__name": "CellposeUNet"}
+    settings |= {"model__features": "(8, 16)", "data__image_size": "(64, 64)"}
+    for job in runs.start_job(tmp_path / "run", data_dir, devices=1, **settings):
+        output, _ = job.communicate(timeout=300)
+        assert job.returncode == 0, output[-2000:]

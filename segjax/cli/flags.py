@@ -68,7 +68,8 @@ def add_watchdog(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=limits.WATCHDOG,
         metavar="SECONDS",
-        help="end with status 1 when no step, evaluation or save ends for so long; 0: never; "
+        help="end with status 1 when no step, evaluation or save ends for so long, compiling "
+        "included; 0: never; "
         f"default: {limits.WATCHDOG}",
     )
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from segjax import checks
 from segjax.checks import nearest
 from segjax.errors import UserError
@@ -83,6 +85,11 @@ class Cluster:
         return self.nodes * self.tasks_per_node
 
     @property
+    def devices(self) -> int:
+        """Of a point; without accelerators each process has one."""
+        return self.nodes * self.accelerators or self.processes
+
+    @property
     def accelerators_per_task(self) -> int:
         """GPUs or chips that each process drives."""
         return self.accelerators // self.tasks_per_node
@@ -118,6 +125,18 @@ def made(values: Mapping[str, Any]) -> Cluster:
             f"tasks_per_node={cluster.tasks_per_node} processes"
         )
     return cluster
+
+
+def check_points(cluster: Cluster, configs: Sequence[ConfigDict]) -> None:
+    """UserError for points that would refuse to train on what they get."""
+    for config in configs:
+        if config.parallel == "pmap" and cluster.processes > 1:
+            raise UserError("config.parallel='pmap': runs in one process; several take 'sharding'")
+        if config.data.batch_size % cluster.devices:
+            raise UserError(
+                f"config.data.batch_size={config.data.batch_size}: not divisible by the "
+                f"{cluster.devices} devices of a point"
+            )
 
 
 def read(file: pathlib.Path) -> dict[str, Any]:

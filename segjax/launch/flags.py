@@ -52,7 +52,8 @@ class Flag:
 # Of every engine that trains: the one of `segjax train`
 WATCHDOG = Flag(
     limits.WATCHDOG,
-    "end a point in which no step, evaluation or save ends for so many seconds; 0: never",
+    "end a point in which no step, evaluation or save ends for so many seconds, compiling "
+    "included; 0: never",
     0,
     metavar="SECONDS",
 )

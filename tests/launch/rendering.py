@@ -59,8 +59,9 @@ def render(folder, values, name, points=POINTS, workdir="runs/fovea", config=EXP
     return sweep / "render"
 
 
-def config_of(parallel="sharding"):
-    return SimpleNamespace(parallel=parallel, data=SimpleNamespace(data_dir="/work/data"))
+def config_of(parallel="sharding", batch_size=256):
+    data = SimpleNamespace(data_dir="/work/data", batch_size=batch_size)
+    return SimpleNamespace(parallel=parallel, data=data)
 
 
 class Machines:

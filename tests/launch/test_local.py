@@ -16,9 +16,10 @@ import pytest
 import segjax
 from segjax.config import sweeps
 from segjax.errors import Interrupted, UserError
-from segjax.launch import status, sweep
+from segjax.launch import point_configs, status, sweep
 from segjax.launch.engines import local
 from segjax.report import results
+from segjax.train import workdir
 from segjax.train.sweepdir import folder_of
 from tests import pictures
 from tests.train import runs
@@ -97,6 +98,38 @@ def test_sweep_runs_what_is_missing_and_ends_in_a_table(tmp_path, data_dir, expe
     for name in ("cases_distance", "validation_curves"):
         assert (folder / "figures" / f"{name}.png").exists() and f"figures/{name}.png" in text
     assert not (folder / "figures" / "convergence.png").exists()  # of too few seeds to say much
+
+
+def test_points_of_a_changed_experiment_are_refused(tmp_path, data_dir, experiment):
+    folder, extra = tmp_path / "sweep", {"data.data_dir": str(data_dir)}
+    text = str(experiment)
+    points = sweep.load_points(text)
+
+    def configs():
+        return sweep.check_points(text, points, extra)
+
+    point_configs.keep(folder, points, configs(), set())
+    begun, submitted, waiting, _ = (folder_of(folder, point) for point in points)
+    (begun / "env.json").write_text("{}")
+    point_configs.check(text, folder, points, configs(), {submitted.name})
+    experiment.write_text(experiment.read_text().replace("steps=2", "steps=3"))
+    # A point that waits in a queue, or for its turn, refuses it itself
+    with pytest.raises(UserError, match="holds another experiment .*train.steps: 2 there, 3 here"):
+        workdir.check_new(submitted, configs()[1])
+    for busy, name in ((set(), begun.name), ({submitted.name}, begun.name)):
+        line = rf"has changed since the point {name} was begun or submitted \(.*steps: 2 there, 3 here\)"
+        with pytest.raises(UserError, match=line):
+            point_configs.check(text, folder, points, configs(), busy)
+    (begun / "env.json").unlink()
+    with pytest.raises(UserError, match=f"the point {submitted.name} was begun or submitted"):
+        point_configs.check(text, folder, points, configs(), {submitted.name})
+    # As long as none has begun, or is in a queue, the file may be mended
+    point_configs.check(text, folder, points, configs(), set())
+    point_configs.keep(folder, points, configs(), {submitted.name})
+    steps = [
+        json.loads((f / "config.json").read_text())["train"]["steps"] for f in (submitted, waiting)
+    ]
+    assert steps == [2, 3]
 
 
 def test_failed_point_does_not_stop_the_rest(tmp_path, data_dir, experiment):

@@ -350,7 +350,9 @@ def test_command(here, data_dir, monkeypatch, capsys):
         "    return product(seed=[0, 1])\n"
     )
     monkeypatch.syspath_prepend(str(runs.ROOT))
-    file = rendering.section_file(here, POD | {"image": ""})
+    # A small batch for four chips
+    small = POD | {"nodes": 1, "topology": "2x2"}
+    file = rendering.section_file(here, small | {"image": ""})
     words = ["sweep", "--config", "experiment.py", "--workdir", "s", "--engine", "render"]
     words += ["--format", "jobset", "--cluster", str(file), f"--config.data.data_dir={data_dir}"]
     assert main(words) == 2
@@ -358,7 +360,7 @@ def test_command(here, data_dir, monkeypatch, capsys):
     assert capsys.readouterr().err == line
     assert not (here / "s").exists()
 
-    rendering.section_file(here, POD)
+    rendering.section_file(here, small)
     assert main(words) == 0
     printed = capsys.readouterr().out
     assert "jobset.yaml: kubectl create -f s/render/jobset.yaml" in printed

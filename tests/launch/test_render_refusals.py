@@ -61,3 +61,15 @@ def test_pmap_takes_one_process():
     with pytest.raises(UserError, match="config.parallel='pmap'"):
         Render(**values).check([rendering.config_of("pmap")])
     Render(**(values | {"nodes": 1})).check([rendering.config_of("pmap")])
+
+
+@pytest.mark.parametrize("batch_size, taken", [(8, False), (255, False), (256, True), (512, True)])
+def test_a_batch_that_the_devices_do_not_share_is_refused(here, batch_size, taken):
+    engine = Render(cluster=str(rendering.section_file(here, POD)), format="jobset")
+    configs = [rendering.config_of(batch_size=batch_size)]
+    if taken:
+        engine.check(configs)
+        return
+    line = f"config.data.batch_size={batch_size}: not divisible by the 256 devices of a point"
+    with pytest.raises(UserError, match=line):
+        engine.check(configs)

@@ -62,11 +62,7 @@ class Render:
 
     def check(self, configs: Sequence[ConfigDict]) -> None:
         """UserError for points that cannot be written in this format."""
-        for config in configs:
-            if config.parallel == "pmap" and self.cluster.processes > 1:
-                raise UserError(
-                    "config.parallel='pmap': runs in one process; several take 'sharding'"
-                )
+        cluster.check_points(self.cluster, configs)
         accelerators.check(self.cluster)
         if not pathlib.PurePosixPath(self.cluster.mount).is_absolute():
             raise UserError(f"cluster.mount={self.cluster.mount!r}: takes an absolute path")
@@ -96,17 +92,17 @@ class Render:
             more, after = self._rendered(name, sweep, folder)
             texts |= more
             following |= after
-        if WITH_IMAGE & {*chosen}:
+        if WITH_IMAGE & {*chosen} and self.cluster.image:
             place = shell.quoted(str(folder))
             texts[dockerfile.FILE] = dockerfile.text(self.cluster, place)
             image = shell.quoted(self.cluster.image)
-            following[dockerfile.FILE] = f"docker build -t {image} -f {place}/{dockerfile.FILE} ."
+            build = f"docker build -t {image} -f {place}/{dockerfile.FILE} ."
+            following = {dockerfile.FILE: f"{build} && docker push {image}"} | following
         for name, text in texts.items():
             write_text(folder / name, text)
         print(f"{len(missing)} points written to {folder}; nothing was submitted. What comes next:")
-        for name in texts:
-            if name in following:
-                print(f"{name}: {following[name]}")
+        for name, line in following.items():
+            print(f"{name}: {line}")
         for name in [name for name in FORMATS if self.format == ALL and name not in chosen]:
             print(f"{name}: left out: {self._unfit(name)}")
         return False

@@ -40,11 +40,7 @@ class Slurm:
 
     def check(self, configs: Sequence[ConfigDict]) -> None:
         """UserError where there is no Slurm, or it would refuse such a job."""
-        for config in configs:
-            if config.parallel == "pmap" and self.cluster.processes > 1:
-                raise UserError(
-                    "config.parallel='pmap': runs in one process; several take 'sharding'"
-                )
+        cluster.check_points(self.cluster, configs)
         accelerators.check(self.cluster)
         if why := sbatch.unfit(self.cluster):
             raise UserError(f"--engine slurm: {why}")

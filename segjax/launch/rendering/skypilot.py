@@ -138,7 +138,9 @@ def _resources(cluster: Cluster) -> str:
 
 
 def _infra(cluster: Cluster) -> str:
-    """Google Cloud where its zone is given; else what SkyPilot finds."""
+    """Kubernetes, whose volumes it mounts; with a bucket Google Cloud, or what SkyPilot finds."""
+    if not cluster.volume.startswith(BUCKETS):
+        return "k8s"
     return f"gcp/{cluster.zone.rpartition('-')[0]}/{cluster.zone}" if cluster.zone else ""
 
 

@@ -117,7 +117,7 @@ def test_points_of_a_changed_experiment_are_refused(tmp_path, data_dir, experime
     with pytest.raises(UserError, match="holds another experiment .*train.steps: 2 there, 3 here"):
         workdir.check_new(submitted, configs()[1])
     for busy, name in ((set(), begun.name), ({submitted.name}, begun.name)):
-        line = rf"has changed since the point {name} was begun or submitted \(.*steps: 2 there, 3 here\)"
+        line = rf"since the point {name} was begun or submitted \(.*steps: 2 there, 3 here\)"
         with pytest.raises(UserError, match=line):
             point_configs.check(text, folder, points, configs(), busy)
     (begun / "env.json").unlink()

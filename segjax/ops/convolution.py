@@ -129,7 +129,7 @@ def _backward(rate: int, residuals: tuple[Array, Array], y_bar: Array) -> tuple[
     def products(x: Array, y_bar: Array) -> Array:
         return _weight_gradient(x, y_bar, kernel.shape[:2], rate)
 
-    if jax.process_count() > 1:
+    if jax.process_count() > 1 and _rows(x, y_bar, kernel.shape[:2]) < x.shape[1]:
         # The blocks' loop has a sum over devices in its body, and XLA on CPU runs those of several
         # loops in an order of each process's own: gloo then ends the job
         return x_bar, transpose_of_lax(x, y_bar)
@@ -137,6 +137,13 @@ def _backward(rate: int, residuals: tuple[Array, Array], y_bar: Array) -> tuple[
 
 
 _conv.defvjp(_forward, _backward)
+
+
+def _rows(x: Array, y_bar: Array, window: tuple[int, int]) -> int:
+    """Rows of a block: the most that fit the cache and divide the height, or single ones."""
+    b, h, w, i = x.shape
+    row_bytes = b * w * (window[1] * i + window[0] * y_bar.shape[3]) * x.dtype.itemsize
+    return max(n for n in range(1, h + 1) if h % n == 0 and n * row_bytes <= _BLOCK_BYTES or n == 1)
 
 
 def _weight_gradient(x: Array, y_bar: Array, window: tuple[int, int], rate: int) -> Array:
@@ -149,11 +156,9 @@ def _weight_gradient(x: Array, y_bar: Array, window: tuple[int, int], rate: int)
     that one product of l i by k o channels holds every pair of shifts: k + l copies where the usual
     matrix of patches takes k l. Blocks are rows, not images, because a batch may be sharded.
     """
-    (b, h, w, i), o = x.shape, y_bar.shape[3]
+    (_, h, _, i), o = x.shape, y_bar.shape[3]
     tall, wide = window
-    row_bytes = b * w * (wide * i + tall * o) * x.dtype.itemsize
-    # The tallest blocks that fit the cache and divide the height; single rows if none do
-    rows = max(n for n in range(1, h + 1) if h % n == 0 and n * row_bytes <= _BLOCK_BYTES or n == 1)
+    rows = _rows(x, y_bar, window)
     y_bar = jnp.pad(y_bar, [(0, 0), (rate * (tall // 2),) * 2, (0, 0), (0, 0)])
     zero = jnp.zeros((), x.dtype)
     # bfloat16 and float16 are summed in float32 and rounded once.

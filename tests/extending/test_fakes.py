@@ -192,7 +192,7 @@ def test_an_engine_that_only_writes(tmp_path, data_dir, capfd):
     given = words("sweep", folder, data_dir)
     engine = ["--engine", "tests.extending.fakes:Engine", "--note", "for later"]
     assert main([*given, *engine]) == 0
-    assert not (folder / "report.md").exists() and not list(folder.glob("points/*"))
+    assert not (folder / "report.md").exists() and not list(folder.glob("points/*/env.json"))
     note, *commands = (folder / "commands.txt").read_text().splitlines()
     assert note == "for later" and len(commands) == 4
     assert main([*given, "--engine=tests.extending.fakes:Engine", "--status"]) == 0

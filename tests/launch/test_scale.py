@@ -87,6 +87,7 @@ def test_a_report_reads_each_file_once(workdir, scale):
     assert "**Shown are 4 of 60 settings" in (workdir / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_commands_are_timed(scale, trained, tmp_path):
     workdir = scale.lay_out(tmp_path, trained, 10)
     lines = list(scale.timings(workdir, 10, 1))

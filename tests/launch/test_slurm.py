@@ -235,7 +235,8 @@ def test_what_slurm_refuses_is_told_before_anything_is_written(sweep):
     sweep.write(ONE, steps=2)
     error = sweep.run("--partition=nowhere", status=2)
     assert error == "segjax: --engine slurm: sbatch: invalid partition specified: nowhere\n"
-    error = sweep.run(f"--tasks_per_node={slurm_cluster.CORES + 1}", status=2)
+    more = slurm_cluster.CORES + 1
+    error = sweep.run(f"--tasks_per_node={more}", f"--config.data.batch_size={more}", status=2)
     assert error.startswith("segjax: --engine slurm: sbatch: ") and error.count("\n") == 1
     assert not sweep.folder.exists()
 

@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 import safetensors.numpy
 
 from segjax.train import model_init
@@ -36,6 +37,7 @@ def test_processes_that_begin_with_different_parameters_all_end(trained, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_train_a_network_with_loops_in_its_gradients(tmp_path, data_dir):
     """XLA on CPU runs sums over processes in loops in an order of each process's own."""
     settings = SETTINGS | {"train__steps": 4, "model__name": "CellposeUNet"}

@@ -148,11 +148,13 @@ def wait_for_rows(jobs, workdir):
 
 def test_one_process_alone_that_hangs_ends(tmp_path, data_dir, monkeypatch):
     monkeypatch.setenv(hanging.HANGS, "0")
-    job = runs.start(runs.command(tmp_path / "run", data_dir, "--watchdog=8", **SETTINGS))
+    job = runs.start(runs.command(tmp_path / "run", data_dir, "--watchdog=15", **SETTINGS))
     _, errors = job.communicate(timeout=120)
     assert job.returncode == 1 and "Traceback" not in errors
     last = errors.splitlines()[-1]
-    assert last.startswith("segjax: no step, evaluation or save has ended for 8 s: this process is")
+    assert last.startswith(
+        "segjax: no step, evaluation or save has ended for 15 s: this process is"
+    )
     # The rate of a step is that of the updates before it
     assert "after step 21, in segjax/train/runs.py:" in last and "(trained)" in last
 
